@@ -1,0 +1,101 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- `require("apisix.consumer")`: who is the client? The index of consumers is native (`moongate.consumers`); this gives it
+--- APISIX's names.
+
+local consumers = require("moongate.consumers")
+local request = require("moongate.core.request")
+
+local _M = {}
+
+--- Finds the consumer whose credential for `plugin_name` has `attribute` equal to `value`.
+---@param plugin_name string
+---@param attribute string
+---@param value string
+---@return table? consumer    `auth_conf` is the credential
+---@return table|string? conf_or_err
+---@return string? err
+function _M.find_consumer(plugin_name, attribute, value)
+  local consumer = consumers.find(plugin_name, attribute, value)
+  if consumer then
+    return consumer, _M.plugin(plugin_name)
+  end
+  return nil, nil, "Missing related consumer"
+end
+
+--- Makes `consumer` the one of this request and tells the upstream.
+---@param ctx moongate.Ctx
+---@param consumer table
+---@param conf table?        what `plugin` returned
+function _M.attach_consumer(ctx, consumer, conf)
+  ctx.consumer = consumer
+  ctx.consumer_name = consumer.consumer_name
+  ctx.consumer_group_id = consumer.group_id
+  ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
+  request.set_header(ctx, "X-Consumer-Username", consumer.username)
+  request.set_header(ctx, "X-Credential-Identifier", consumer.credential_id)
+  request.set_header(ctx, "X-Consumer-Custom-ID", consumer.custom_id)
+end
+
+--- Returns the consumers with a credential for `plugin_name`: {nodes, len, conf_version}; nil when there are none.
+---@param plugin_name string
+---@return table?
+function _M.plugin(plugin_name)
+  local nodes = consumers.all(plugin_name)
+  if not nodes or #nodes == 0 then
+    return nil
+  end
+  local conf = nodes._conf
+  if not conf then
+    conf = { nodes = nodes, len = #nodes, conf_version = nodes[1].conf_version }
+    nodes._conf = conf
+  end
+  return conf
+end
+
+local maps = setmetatable({}, { __mode = "k" })
+
+--- Returns a map from the credentials' `attribute` to the consumers.
+---@param plugin_name string
+---@param conf table?       what `plugin` returned
+---@param attribute string
+---@return table<string, table>
+function _M.consumers_kv(plugin_name, conf, attribute)
+  conf = conf or _M.plugin(plugin_name)
+  if not conf then
+    return {}
+  end
+  local by_attribute = maps[conf.nodes]
+  if not by_attribute then
+    by_attribute = {}
+    maps[conf.nodes] = by_attribute
+  end
+  local map = by_attribute[attribute]
+  if not map then
+    map = {}
+    for _, consumer in ipairs(conf.nodes) do
+      local value = consumer.auth_conf and consumer.auth_conf[attribute]
+      if value ~= nil then
+        map[value] = consumer
+      end
+    end
+    by_attribute[attribute] = map
+  end
+  return map
+end
+
+_M.consumers_conf = _M.plugin
+
+--- Returns the consumer that stands for clients without credentials.
+---@param username string
+---@return table? consumer
+---@return table|string? conf_or_err
+---@return string? err
+function _M.get_anonymous_consumer(username)
+  local consumer = consumers.get(username)
+  if not consumer then
+    return nil, nil, "failed to get anonymous consumer " .. tostring(username)
+  end
+  return consumer, { conf_version = consumer.conf_version }
+end
+
+return _M

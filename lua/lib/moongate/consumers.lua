@@ -1,0 +1,201 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Consumers as plugins see them. The index lives in C++; a consumer becomes a Lua table when somebody is
+--- recognised as it, and stays one until the configuration changes.
+
+local cjson = require("cjson.safe")
+local ffi = require("ffi")
+local native = require("moongate.native")
+
+local C = native.C
+local ffi_string = ffi.string
+local ipairs = ipairs
+local pairs = pairs
+local setmetatable = setmetatable
+
+local _M = {}
+
+local out = ffi.new("mg_text[1]")
+
+-- Tables of the consumers of one snapshot, by credential number; emptied when another snapshot serves.
+local cache = { snapshot = -1, by_credential = {}, by_name = {}, all = {} }
+
+local function fresh_cache()
+  local now = C.mg_snapshot_number()
+  if cache.snapshot ~= now then
+    cache = { snapshot = now, by_credential = {}, by_name = {}, all = {} }
+  end
+  return cache
+end
+
+local function text_at(index, kind)
+  if C.mg_consumer_text(index, kind, out) == 0 then
+    return nil
+  end
+  return ffi_string(out[0].data, out[0].size)
+end
+
+-- kinds of mg_consumer_text
+local resource, version, credential_id, credential_conf, credential_consumer = 0, 1, 2, 3, 4
+
+local function decode_consumer(index)
+  local body = cjson.decode(text_at(index, resource))
+  local labels = body.labels
+  body.consumer_name = body.username
+  body.custom_id = labels and labels.custom_id
+  body.modifiedIndex = text_at(index, version)
+  body.conf_version = body.modifiedIndex
+  body._index = index
+  return body
+end
+
+--- Returns the consumer of that name, or nil.
+---@param username string
+---@return table?
+function _M.get(username)
+  local known = fresh_cache().by_name
+  local consumer = known[username]
+  if consumer == nil then
+    local index = C.mg_consumer_by_name(username, #username)
+    consumer = index >= 0 and decode_consumer(tonumber(index)) or false
+    if consumer then -- strangers are not remembered: clients choose their names
+      known[username] = consumer
+    end
+  end
+  return consumer or nil
+end
+
+local function by_credential(number)
+  local known = fresh_cache().by_credential
+  local consumer = known[number]
+  if not consumer then
+    local base = _M.get(text_at(number, credential_consumer))
+    local id = text_at(number, credential_id)
+    consumer = setmetatable({
+      auth_conf = cjson.decode(text_at(number, credential_conf)),
+      credential_id = id ~= "" and id or nil,
+    }, { __index = base })
+    for key, value in pairs(base) do
+      if consumer[key] == value then
+        consumer[key] = value
+      end
+    end
+    known[number] = consumer
+  end
+  return consumer
+end
+
+--- Finds who shows `value` as `attribute` of `plugin_name` ("key-auth", "key", "abc").
+---@return table? consumer    with `auth_conf`, the credential's conf
+function _M.find(plugin_name, attribute, value)
+  local number = tonumber(C.mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
+  if number < 0 then
+    return nil
+  end
+  return by_credential(number)
+end
+
+--- All consumers with a credential of `plugin_name`.
+---@return table[]
+function _M.all(plugin_name)
+  local known = fresh_cache().all
+  local list = known[plugin_name]
+  if not list then
+    list = {}
+    local position = 0
+    while true do
+      local number = tonumber(C.mg_credential_at(plugin_name, #plugin_name, position))
+      if number < 0 then
+        break
+      end
+      list[#list + 1] = by_credential(number)
+      position = position + 1
+    end
+    known[plugin_name] = list
+  end
+  return list
+end
+
+-- The plugins of a consumer and its group that are no credentials, checked and ready; false when there are none.
+local function own_entries(consumer, set)
+  local chains = require("moongate.runtime.chains")
+  local specs = {}
+  local index, position = consumer._index, 0
+  while C.mg_consumer_plugin(index, position, native.scratch) == 1 do
+    specs[#specs + 1] = cjson.decode(native.text(native.scratch[0]))
+    position = position + 1
+  end
+  local entries = {}
+  for _, spec in ipairs(specs) do
+    local module = require("moongate.runtime.loader").find(set, spec.name)
+    if not module or module.object.type ~= "auth" then
+      local entry, err = chains.make_entry(set, spec)
+      if not entry then
+        return nil, err
+      end
+      entries[#entries + 1] = entry
+    end
+  end
+  return #entries > 0 and entries
+end
+
+local function merge_entries(chain, entries)
+  local chains = require("moongate.runtime.chains")
+  local taken, list, fresh = {}, {}, {}
+  for _, entry in ipairs(entries) do
+    taken[entry.name] = entry
+  end
+  local present = {}
+  for _, entry in ipairs(chain.entries) do
+    present[entry.name] = true
+    list[#list + 1] = taken[entry.name] or entry
+  end
+  for _, entry in ipairs(entries) do
+    if not present[entry.name] then
+      list[#list + 1] = entry
+      fresh[#fresh + 1] = entry
+    end
+  end
+  return list, chains.assemble(fresh, chain.fields)
+end
+
+--- Joins a consumer's plugins (and its group's) to a route's chain.
+---@return table? merged    nil when nothing changes, or when it fails
+---@return table|string? fresh   a chain of what the route lacked; the reason when it fails
+function _M.merge(chain, consumer)
+  local base = _M.get(consumer.consumer_name or consumer.username)
+  if not base then
+    return nil
+  end
+  local by_chain = base._merged
+  if not by_chain then
+    by_chain = setmetatable({}, { __mode = "k" })
+    base._merged = by_chain
+  end
+  local known = by_chain[chain]
+  if known == nil then
+    local entries, err = own_entries(base, chain.set)
+    if err then
+      return nil, err
+    end
+    known = false
+    if entries then
+      local chains = require("moongate.runtime.chains")
+      local list, fresh = merge_entries(chain, entries)
+      local fields = setmetatable({
+        conf_type = chain.fields.conf_type .. "&consumer",
+        conf_id = chain.fields.conf_id .. "&" .. base.username,
+        conf_version = chain.fields.conf_version .. "&" .. tostring(base.conf_version),
+      }, { __index = chain.fields })
+      local merged = chains.assemble(list, fields)
+      merged.set = chain.set
+      known = { merged = merged, fresh = fresh }
+    end
+    by_chain[chain] = known
+  end
+  if not known then
+    return nil
+  end
+  return known.merged, known.fresh
+end
+
+return _M

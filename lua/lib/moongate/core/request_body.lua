@@ -1,0 +1,279 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The request's body for `core.request` and `ctx.var.post_arg_*`: reading it within a limit and parsing it once.
+
+local ffi = require("ffi")
+local json = require("moongate.core.json")
+local native = require("moongate.native")
+local phase = require("moongate.phase")
+local query = require("moongate.query")
+local fields = require("moongate.fields")
+local wait = require("moongate.wait")
+
+local C = native.C
+local ffi_string = ffi.string
+local find = string.find
+local format = string.format
+local io_open = io.open
+local pairs = pairs
+local sub = string.sub
+local tonumber = tonumber
+local type = type
+
+local state_none, state_memory, state_file = 0, 2, 3
+local out = ffi.new("mg_text[1]")
+
+-- Post arguments come from the client into Lua's heap: never more than this.
+local post_args_max_bytes = 64 * 1024 * 1024
+
+local _M = {}
+
+local function read_file(path, max_bytes)
+  local file, err = io_open(path, "rb")
+  if not file then
+    return nil, "failed to open the request body: " .. err
+  end
+  local size = file:seek("end")
+  if max_bytes and size > max_bytes then
+    file:close()
+    return nil, format("request size %d is greater than the maximum size %d allowed", size, max_bytes)
+  end
+  file:seek("set")
+  local body = file:read("*a")
+  file:close()
+  return body
+end
+
+--- Returns the body as far as it was read already: from memory or from the file it was spooled to.
+---@param ex ffi.cdata*
+---@return string? body
+---@return string? path
+function _M.peek(ex)
+  local state = C.mg_request_body_get(ex, out)
+  if state == state_memory then
+    return ffi_string(out[0].data, out[0].size)
+  end
+  if state == state_file then
+    return nil, ffi_string(out[0].data, out[0].size)
+  end
+  return nil
+end
+
+--- Reads the whole body. Phases: rewrite, access, before_proxy, content; in later ones what was read before.
+--- Yields unless the body is there.
+---@param max_bytes integer?
+---@param ctx moongate.Ctx?
+---@return string? body     nil without an error when there is none
+---@return string? err
+function _M.get(max_bytes, ctx)
+  local ex = phase.exchange(ctx)
+  if max_bytes then
+    local declared = tonumber(fields.request_get(ex, "content-length"))
+    if declared and declared > max_bytes then
+      return nil, format("request size %d is greater than the maximum size %d allowed", declared, max_bytes)
+    end
+  end
+  local state = C.mg_request_body_get(ex, out)
+  if state == state_none then
+    return nil
+  end
+  if state ~= state_memory and state ~= state_file then
+    local body, err = wait.read_body(max_bytes)
+    if body or err then
+      return body, err
+    end
+    state = C.mg_request_body_get(ex, out)
+  end
+  if state == state_file then
+    return read_file(ffi_string(out[0].data, out[0].size), max_bytes)
+  end
+  if state ~= state_memory or out[0].size == 0 then
+    return nil
+  end
+  local size = tonumber(out[0].size)
+  if max_bytes and size > max_bytes then
+    return nil, format("request size %d is greater than the maximum size %d allowed", size, max_bytes)
+  end
+  return ffi_string(out[0].data, size)
+end
+
+local function multipart_boundary(content_type)
+  return content_type:match('boundary="([^"]+)"') or content_type:match("boundary=([^;%s]+)")
+end
+
+--- Parses multipart/form-data into name to content; files are taken like fields.
+---@param body string
+---@param content_type string
+---@return table? fields
+---@return string? err
+function _M.decode_multipart(body, content_type)
+  local boundary = multipart_boundary(content_type)
+  if not boundary then
+    return nil, "multipart body without a boundary"
+  end
+  local delimiter = "--" .. boundary
+  local parts = {}
+  local _, from = find(body, delimiter, 1, true)
+  while from do
+    local next_from, next_to = find(body, "\r\n" .. delimiter, from, true)
+    if not next_from then
+      break
+    end
+    local head_end, data_start = find(body, "\r\n\r\n", from, true)
+    if head_end and head_end < next_from then
+      local name = sub(body, from, head_end):match('[;%s]name="([^"]*)"')
+      if name and parts[name] == nil then
+        parts[name] = sub(body, data_start + 1, next_from - 1)
+      end
+    end
+    from = next_to
+  end
+  return parts
+end
+
+local function decode(body, content_type)
+  if find(content_type, "application/x-www-form-urlencoded", 1, true) then
+    return (query.decode(body, 0))
+  end
+  if find(content_type, "multipart/form-data", 1, true) then
+    return _M.decode_multipart(body, content_type)
+  end
+  local value, err = json.decode(body)
+  if type(value) ~= "table" then
+    return nil, "could not get parsed request body: " .. (err or "the body is no JSON object or array")
+  end
+  return value
+end
+
+--- Returns the body as a table, parsed once per request: JSON, urlencoded or multipart, by Content-Type. The same table
+--- is returned each time. Yields.
+---@param ctx moongate.Ctx
+---@param content_type string?      instead of the request's own
+---@return table? body
+---@return {message: string}? err
+function _M.parsed(ctx, content_type)
+  if ctx._request_body_table then
+    return ctx._request_body_table
+  end
+  local body, err = _M.get(post_args_max_bytes, ctx)
+  if not body then
+    return nil, { message = "could not get body: " .. (err or "request body is empty") }
+  end
+  content_type = content_type or fields.request_get(phase.exchange(ctx), "content-type") or "application/json"
+  local value
+  value, err = decode(body, content_type)
+  if not value then
+    return nil, { message = err }
+  end
+  ctx._request_body_table = value
+  return value
+end
+
+--- Returns the fields of an urlencoded body, cached. Yields.
+---@param ctx moongate.Ctx
+---@return table
+function _M.post_args(ctx)
+  local args = ctx.req_post_args
+  if args then
+    return args
+  end
+  local body = _M.get(post_args_max_bytes, ctx)
+  args = body and query.decode(body, 0) or {}
+  ctx.req_post_args = args
+  return args
+end
+
+local function walk(value, path)
+  local position = 1
+  while type(value) == "table" do
+    local first, last, name = find(path, "^([^.]+)%.?", position)
+    if not first then
+      return value
+    end
+    local item = value[name]
+    if item == nil then
+      item = value[tonumber(name)]
+    end
+    value, position = item, last + 1
+    if position > #path then
+      return value
+    end
+  end
+  return nil
+end
+
+-- JSONPath's `[*]` and `..`: every value that the rest of the path fits.
+local function collect(value, steps, index, found)
+  local step = steps[index]
+  if not step then
+    found[#found + 1] = value
+    return
+  end
+  if type(value) ~= "table" then
+    return
+  end
+  if step == "*" then
+    for _, item in pairs(value) do
+      collect(item, steps, index + 1, found)
+    end
+    return
+  end
+  if step == ".." then
+    collect(value, steps, index + 1, found)
+    for _, item in pairs(value) do
+      collect(item, steps, index, found)
+    end
+    return
+  end
+  local item = value[step]
+  if item == nil then
+    local number = tonumber(step)
+    item = number and value[number + 1]
+  end
+  if item ~= nil then
+    collect(item, steps, index + 1, found)
+  end
+end
+
+local function steps_of(path)
+  local steps = {}
+  for step in path:gsub("^%$%.?", ""):gsub("%.%.", ".\0."):gsub("%[([^%]]+)%]", ".%1"):gmatch("[^.]+") do
+    steps[#steps + 1] = step == "\0" and ".." or step
+  end
+  return steps
+end
+
+--- Returns one argument of the body, for `ctx.var`. Yields.
+---@param ctx moongate.Ctx?
+---@param name string
+---@param is_path boolean     `name` is a dotted path or a JSONPath into a body of any known type
+---@return any
+function _M.post_arg(ctx, name, is_path)
+  if not ctx then
+    return nil
+  end
+  if not is_path then
+    local content_type = fields.request_get(phase.exchange(ctx), "content-type")
+    if not content_type or not find(content_type, "application/x-www-form-urlencoded", 1, true) then
+      return nil
+    end
+    local value = _M.post_args(ctx)[name]
+    return type(value) == "table" and value[1] or value
+  end
+  local body = _M.parsed(ctx)
+  if not body then
+    return nil
+  end
+  if find(name, "[*]", 1, true) or find(name, "..", 1, true) then
+    local found = {}
+    collect(body, steps_of(name), 1, found)
+    return #found > 0 and found or nil
+  end
+  if find(name, "[", 1, true) then
+    local found = {}
+    collect(body, steps_of(name), 1, found)
+    return found[1]
+  end
+  return walk(body, name)
+end
+
+return _M

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- `core.schema`: JSON Schema checks of configuration. Indexing it with the name of a shared definition (`uri_def`,
+--- `id_schema`, `upstream`, ...) gives that schema.
+
+local validator = require("moongate.schema.validator")
+
+local _M = {
+  --- Second argument of a plugin's check_schema: the conf is a credential, or the plugin's metadata.
+  TYPE_CONSUMER = 1,
+  TYPE_METADATA = 2,
+}
+
+--- Checks `value` and writes defaults into it.
+---@param schema table
+---@param value any
+---@return boolean ok
+---@return string? err
+---@return string[]? path     where in `value` the fault is
+function _M.check(schema, value)
+  return validator.check(schema, value)
+end
+
+--- Compiles a schema; nil and the reason when it is broken.
+---@param schema table
+---@return fun(value: any): boolean, string?
+---@return string? err
+function _M.valid(schema)
+  return validator.compile(schema)
+end
+
+setmetatable(_M, {
+  __index = function(_, key)
+    return require("moongate.schema.definitions")[key]
+  end,
+  __newindex = function()
+    error("no modification allowed", 2)
+  end,
+})
+
+return _M

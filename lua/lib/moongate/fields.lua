@@ -1,0 +1,248 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- The header fields of the request and of the answer, as plain functions of an exchange. `core.request`,
+--- `core.response`, `ngx.req` and `ngx.header` are all made of these.
+
+local ffi = require("ffi")
+local bounded_map = require("moongate.bounded_map")
+local native = require("moongate.native")
+
+local C = native.C
+local error = error
+local ffi_string = ffi.string
+local gsub = string.gsub
+local lower = string.lower
+local rawget = rawget
+local setmetatable = setmetatable
+local tonumber = tonumber
+local tostring = tostring
+local type = type
+
+local name_out = ffi.new("mg_text[1]")
+local value_out = ffi.new("mg_text[1]")
+
+local _M = {}
+
+local lower_names = bounded_map.new(1024)
+
+--- Returns the lower-case form of a header's name.
+---@param name string
+---@return string
+function _M.lower(name)
+  local result = lower_names:get(name)
+  if not result then
+    result = lower(name)
+    lower_names:set(name, result)
+  end
+  return result
+end
+
+local dashed_names = bounded_map.new(1024)
+
+--- Returns the name with `_` replaced by `-`, as `ngx.header.content_type` is written.
+---@param name string
+---@return string
+function _M.dashed(name)
+  local result = dashed_names:get(name)
+  if not result then
+    result = gsub(name, "_", "-")
+    dashed_names:set(name, result)
+  end
+  return result
+end
+
+--- Returns the first value of a request header, or nil.
+---@param ex ffi.cdata*
+---@param name string
+---@return string?
+function _M.request_get(ex, name)
+  if C.mg_request_field_get(ex, name, #name, value_out) == 0 then
+    return nil
+  end
+  return ffi_string(value_out[0].data, value_out[0].size)
+end
+
+--- Returns the first value of a response header, or nil.
+---@param ex ffi.cdata*
+---@param name string
+---@return string?
+function _M.response_get(ex, name)
+  if C.mg_response_field_get(ex, name, #name, value_out) == 0 then
+    return nil
+  end
+  return ffi_string(value_out[0].data, value_out[0].size)
+end
+
+--- Text of one value. Only scalars have one.
+local function text_of(value)
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  end
+  if kind == "number" or kind == "boolean" then
+    return tostring(value)
+  end
+  error("a header's value is a string, a number, a boolean or an array of them, not a " .. kind, 4)
+end
+
+local function refused(name)
+  return nil, 'invalid name or value of header "' .. name .. '"'
+end
+
+--- Replaces all request headers of this name; nil removes them, an array makes several.
+---@param ex ffi.cdata*
+---@param name string
+---@param value any
+---@return boolean? ok
+---@return string? err
+function _M.request_set(ex, name, value)
+  if type(value) ~= "table" then
+    if value == nil then
+      C.mg_request_field_remove(ex, name, #name)
+      return true
+    end
+    local text = text_of(value)
+    if C.mg_request_field_set(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+    return true
+  end
+  C.mg_request_field_remove(ex, name, #name)
+  return _M.request_add(ex, name, value)
+end
+
+--- Adds a request header, or one for each item of an array.
+---@param ex ffi.cdata*
+---@param name string
+---@param value any
+---@return boolean? ok
+---@return string? err
+function _M.request_add(ex, name, value)
+  if type(value) ~= "table" then
+    local text = text_of(value)
+    if C.mg_request_field_add(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+    return true
+  end
+  for index = 1, #value do
+    local text = text_of(value[index])
+    if C.mg_request_field_add(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+  end
+  return true
+end
+
+--- As `request_set`, for the answer.
+---@param ex ffi.cdata*
+---@param name string
+---@param value any
+---@return boolean? ok
+---@return string? err
+function _M.response_set(ex, name, value)
+  if type(value) ~= "table" then
+    if value == nil then
+      C.mg_response_field_remove(ex, name, #name)
+      return true
+    end
+    local text = text_of(value)
+    if C.mg_response_field_set(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+    return true
+  end
+  C.mg_response_field_remove(ex, name, #name)
+  return _M.response_add(ex, name, value)
+end
+
+--- As `request_add`, for the answer.
+---@param ex ffi.cdata*
+---@param name string
+---@param value any
+---@return boolean? ok
+---@return string? err
+function _M.response_add(ex, name, value)
+  if type(value) ~= "table" then
+    local text = text_of(value)
+    if C.mg_response_field_add(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+    return true
+  end
+  for index = 1, #value do
+    local text = text_of(value[index])
+    if C.mg_response_field_add(ex, name, #name, text, #text) == 0 then
+      return refused(name)
+    end
+  end
+  return true
+end
+
+local any_case = {
+  __index = function(headers, key)
+    if type(key) ~= "string" then
+      return nil
+    end
+    return rawget(headers, (gsub(_M.lower(key), "_", "-")))
+  end,
+}
+
+local function collect(ex, count_of, at, is_raw, max)
+  local headers = is_raw and {} or setmetatable({}, any_case)
+  local count = tonumber(count_of(ex))
+  local err
+  if max and max > 0 and count > max then
+    count, err = max, "truncated"
+  end
+  for index = 0, count - 1 do
+    at(ex, index, name_out, value_out)
+    local name = ffi_string(name_out[0].data, name_out[0].size)
+    local value = ffi_string(value_out[0].data, value_out[0].size)
+    if not is_raw then
+      name = _M.lower(name)
+    end
+    local before = rawget(headers, name)
+    if before == nil then
+      headers[name] = value
+    elseif type(before) == "table" then
+      before[#before + 1] = value
+    else
+      headers[name] = { before, value }
+    end
+  end
+  return headers, err
+end
+
+--- Returns all request headers: lower-case names that are found in any case, repeated ones as arrays.
+---@param ex ffi.cdata*
+---@param is_raw boolean?     names as they were sent, found only so
+---@param max integer?        at most this many fields; nil or 0: all
+---@return table headers
+---@return string? err        "truncated"
+function _M.request_all(ex, is_raw, max)
+  return collect(ex, C.mg_request_field_count, C.mg_request_field_at, is_raw, max)
+end
+
+--- Returns all headers of the answer, in the same form.
+---@param ex ffi.cdata*
+---@param is_raw boolean?
+---@param max integer?
+---@return table headers
+---@return string? err
+function _M.response_all(ex, is_raw, max)
+  return collect(ex, C.mg_response_field_count, C.mg_response_field_at, is_raw, max)
+end
+
+--- Returns nil, one value or an array of all values of a response header.
+---@param ex ffi.cdata*
+---@param name string
+---@return string|string[]|nil
+function _M.response_values(ex, name)
+  local first = _M.response_get(ex, name)
+  if first == nil then
+    return nil
+  end
+  return _M.response_all(ex)[name] or first
+end
+
+return _M

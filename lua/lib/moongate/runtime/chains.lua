@@ -1,0 +1,211 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Chains: the hooks of one route's plugins (or of all global rules), in the order in which they run, phase by phase.
+--
+-- A chain is built when its route is first used: confs are decoded, checked (which fills in their defaults) and kept,
+-- so that a plugin sees the same conf table for as long as its resource stays as it is. For each phase the chain has one
+-- function that calls the hooks one after another without a loop: straight code that the JIT compiles as a whole.
+-- Routes with the same hooks share that function; only the list of confs differs.
+
+local cjson = require("cjson.safe")
+local loader = require("moongate.runtime.loader")
+local meta = require("moongate.runtime.meta")
+local native = require("moongate.native")
+
+local concat = table.concat
+local ipairs = ipairs
+local load = load
+local pcall = pcall
+local setmetatable = setmetatable
+local sort = table.sort
+local tostring = tostring
+local type = type
+
+local _M = {}
+
+--- Phases in the order of exchange::Phase, whose values are the indexes.
+_M.phases = { "rewrite", "access", "before_proxy", "header_filter", "body_filter", "log" }
+local phase_bits = { rewrite = 2, access = 4, before_proxy = 8, header_filter = 16, body_filter = 32, log = 64 }
+_M.phase_bits = phase_bits
+
+---@class moongate.Chain
+---@field run table<string, fun(confs: table[], ctx: table): integer?, any, any>   by phase; nil where there is no hook
+---@field confs table<string, table[]>
+---@field phases integer            bit per phase
+---@field entries table[]           {name, object, conf, number, priority}, in order
+---@field set integer               the plugin set it was built from
+
+local chains = {}
+local next_handle = 1
+
+-- Runs of hooks by the identity of the functions. Weak: they go with the last chain that uses them.
+local run_cache = setmetatable({}, { __mode = "v" })
+local function_ids = setmetatable({}, { __mode = "k" })
+local next_function_id = 1
+
+local function id_of(fn)
+  local id = function_ids[fn]
+  if not id then
+    id = next_function_id
+    next_function_id = id + 1
+    function_ids[fn] = id
+  end
+  return id
+end
+
+local running_plugin = native.C.mg_running_plugin()
+
+-- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
+-- its index comes back with what it returned.
+local function write_run(count)
+  local lines = { "local running" }
+  for i = 1, count do
+    lines[#lines + 1] = ", f" .. i .. ", n" .. i
+  end
+  lines[#lines + 1] = " = ...\nreturn function(confs, ctx)\n  local code, body\n"
+  for i = 1, count do
+    lines[#lines + 1] = ("  running[0] = n%d\n  code, body = f%d(confs[%d], ctx)\n"):format(i, i, i)
+    lines[#lines + 1] = ("  if code ~= nil or body ~= nil or ctx._exit then running[0] = 0 return %d, code, body end\n"):format(i)
+  end
+  lines[#lines + 1] = "  running[0] = 0\nend\n"
+  return concat(lines)
+end
+
+local function make_run(hooks)
+  local key = {}
+  for i, hook in ipairs(hooks) do
+    key[i] = id_of(hook.fn) .. ":" .. hook.number
+  end
+  key = concat(key, ",")
+  local run = run_cache[key]
+  if run then
+    return run
+  end
+  local upvalues = { running_plugin }
+  for _, hook in ipairs(hooks) do
+    upvalues[#upvalues + 1] = hook.fn
+    upvalues[#upvalues + 1] = hook.number
+  end
+  run = load(write_run(#hooks), "=chain")(unpack(upvalues))
+  run_cache[key] = run
+  return run
+end
+
+local function by_priority(a, b)
+  if a.priority ~= b.priority then
+    return a.priority > b.priority
+  end
+  return a.name < b.name -- APISIX leaves equal priorities undefined; here every worker agrees
+end
+
+local function decode_conf(entry)
+  local conf, err = cjson.decode(entry.conf_json)
+  if type(conf) ~= "table" then
+    return nil, err or "the configuration must be an object"
+  end
+  conf._meta = meta.attach_parent(conf._meta, entry.resource_key, entry.resource_version)
+  return conf
+end
+
+--- Decodes and checks one conf, as routes and consumers give it.
+---@return table? item    {name, object, conf, number, priority}
+---@return string? err
+function _M.make_entry(set_handle, entry)
+  local module = loader.find(set_handle, entry.name)
+  if not module then
+    return nil, "plugin [" .. entry.name .. "] is not loaded"
+  end
+  local conf, err = decode_conf(entry)
+  if not conf then
+    return nil, "plugin [" .. entry.name .. "]: " .. err
+  end
+  local object = module.object
+  if object.check_schema then
+    local ok, valid, reason = pcall(object.check_schema, conf)
+    if not ok or not valid then
+      return nil, "failed to check the configuration of plugin " .. entry.name .. " err: " .. tostring(ok and reason or valid)
+    end
+  end
+  local item_meta = conf._meta
+  local priority = item_meta and item_meta.priority or object.priority
+  return { name = entry.name, object = object, conf = conf, number = module.number, priority = priority }
+end
+
+--- Makes a chain of entries that are already checked.
+---@param entries table[]
+---@param fields table      conf_type, conf_id, ... that every request of the chain gets in its ctx
+---@return moongate.Chain
+function _M.assemble(entries, fields)
+  sort(entries, by_priority)
+  local chain = { entries = entries, fields = fields, run = {}, confs = {}, hooks = {}, phases = 0 }
+  for _, phase in ipairs(_M.phases) do
+    local hooks, confs = {}, {}
+    for _, entry in ipairs(entries) do
+      local fn = entry.object[phase]
+      if phase == "body_filter" and not fn then
+        fn = entry.object.delayed_body_filter
+      end
+      if type(fn) == "function" then
+        hooks[#hooks + 1] = { fn = meta.wrap(fn, entry), number = entry.number, entry = entry }
+        confs[#confs + 1] = entry.conf
+      end
+    end
+    if #hooks > 0 then
+      chain.run[phase] = make_run(hooks)
+      chain.confs[phase] = confs
+      chain.hooks[phase] = hooks
+      chain.phases = chain.phases + phase_bits[phase]
+    end
+  end
+  return chain
+end
+
+--- Builds a chain from a snapshot's plugin set.
+---@param spec table    {set, conf_type, conf_id, conf_version, route_id, ..., plugins = {{name, conf_json, resource_key, resource_version}}}
+---@return integer? handle
+---@return integer|string phases_or_err
+function _M.build(spec)
+  local entries = {}
+  for _, plugin in ipairs(spec.plugins) do
+    local entry, err = _M.make_entry(spec.set, plugin)
+    if not entry then
+      return nil, err
+    end
+    if not meta.is_disabled(entry.conf) then
+      entries[#entries + 1] = entry
+    end
+  end
+  local chain = _M.assemble(entries, spec)
+  chain.set = spec.set
+  local handle = next_handle
+  next_handle = handle + 1
+  chains[handle] = chain
+  return handle, chain.phases
+end
+
+---@param handle integer
+function _M.release(handle)
+  chains[handle] = nil
+end
+
+---@param handle integer
+---@return moongate.Chain?
+function _M.get(handle)
+  return chains[handle]
+end
+
+--- Compiles a route's filter_func.
+---@return function? fn
+---@return string? err
+function _M.compile_filter(text, name)
+  local chunk, err = load("return " .. text, "=filter_func of route " .. name)
+  if not chunk then
+    return nil, "failed to load 'filter_func' string: " .. err
+  end
+  local ok, fn = pcall(chunk)
+  if not ok or type(fn) ~= "function" then
+    return nil, "'filter_func' should be a function"
+  end
+  return fn
+end
+
+return _M

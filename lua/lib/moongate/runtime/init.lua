@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- What the C++ runtime calls: the functions of this table, and nothing else. runtime/script/host.cpp is the caller.
+--
+-- A worker enters Lua here once per phase. The order of things for one request is in runner.lua; how plugin
+-- modules come and go is in loader.lua; how confs become chains of functions is in chains.lua.
+
+require("moongate.runtime.coroutines").install()
+require("moongate.runtime.shipped").install()
+_G.ngx = require("moongate.ngx")
+
+local chains = require("moongate.runtime.chains")
+local filters = require("moongate.runtime.filters")
+local loader = require("moongate.runtime.loader")
+local runner = require("moongate.runtime.runner")
+local timers = require("moongate.runtime.timers")
+
+return {
+  current = require("moongate.current"),
+  load_set = loader.load_set,
+  release_set = loader.release_set,
+  adopt_set = loader.adopt_set,
+  destroy_all = loader.destroy_all,
+  build_chain = chains.build,
+  release_chain = chains.release,
+  serve = runner.serve,
+  header_filter = filters.header_filter,
+  body_filter = filters.body_filter,
+  log = filters.log,
+  forget = runner.forget,
+  restore = runner.restore,
+  check = function(...)
+    return require("moongate.runtime.checker").check(...)
+  end,
+  compile_filter = chains.compile_filter,
+  call_filter = runner.call_filter,
+  is_exit = require("moongate.exit").is_signal,
+  take_exit = runner.take_exit,
+  run_detached = timers.run,
+  run_timers_early = timers.run_early,
+}

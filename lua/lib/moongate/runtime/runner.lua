@@ -1,0 +1,197 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Runs the hooks that may answer or wait: rewrite and access in one go, then before_proxy.
+--
+-- `serve` is the body of a recycled coroutine. It is resumed with (slot, phase), runs, and yields a verdict: 0 go on,
+-- 1 an answer stands. A hook that waits yields from somewhere within; C++ can tell the two apart.
+
+local clear = require("table.clear")
+local chains = require("moongate.runtime.chains")
+local consumers = require("moongate.consumers")
+local current = require("moongate.current")
+local exit = require("moongate.exit")
+local log = require("moongate.core.log")
+local native = require("moongate.native")
+local var = require("moongate.var")
+local answer = require("moongate.runtime.answer")
+
+local C = native.C
+local raw_yield = require("moongate.runtime.coroutines").raw_yield
+local take_exit = exit.take
+
+local _M = {}
+
+-- Per slot of the worker's exchange pool: what stays (`ex`), and what one request has (`ctx`, chains).
+local slots = {}
+
+local function make_slot(index)
+  local slot = { ex = C.mg_exchange_at(index), ctx = nil, chain = nil, global_chain = nil }
+  slots[index] = slot
+  return slot
+end
+
+local function begin(slot, chain_handle, global_handle)
+  local chain = chains.get(chain_handle)
+  slot.chain = chain
+  slot.global_chain = chains.get(global_handle)
+  local ex = slot.ex
+  local ctx = slot.spare or {}
+  slot.spare = nil
+  ctx._ex = ex
+  ctx.var = var.new(ex, ctx)
+  if chain then
+    local fields = chain.fields
+    ctx.conf_type = fields.conf_type
+    ctx.conf_id = fields.conf_id
+    ctx.conf_version = fields.conf_version
+    ctx.route_id = fields.route_id
+    ctx.route_name = fields.route_name
+    ctx.service_id = fields.service_id
+    ctx.service_name = fields.service_name
+    ctx.matched_route = fields.matched_route
+  end
+  slot.ctx = ctx
+  return ctx
+end
+
+local function enter(slot, phase)
+  current.ctx = slot.ctx
+  current.ex = slot.ex
+  current.phase = phase
+end
+_M.enter = enter
+
+local function end_with(slot, chain, phase, index, code, body)
+  local ctx = slot.ctx
+  local signal = take_exit(ctx)
+  if signal then -- exit() was called behind a pcall: its answer stands already
+    return answer.finish(slot.ex, ctx, signal.code)
+  end
+  return answer.from_hook(slot.ex, ctx, chain.hooks[phase][index].entry, code, body)
+end
+
+-- 1 when a hook answered.
+local function run_chain(slot, chain, phase)
+  local run = chain and chain.run[phase]
+  if not run then
+    return 0
+  end
+  local index, code, body = run(chain.confs[phase], slot.ctx)
+  if index then
+    return end_with(slot, chain, phase, index, code, body)
+  end
+  return 0
+end
+
+-- After authentication: the consumer's plugins join the route's. Those that are new still get their rewrite.
+local function join_consumer(slot)
+  local ctx = slot.ctx
+  local merged, fresh = consumers.merge(slot.chain, ctx.consumer, ctx.consumer_group_id)
+  if not merged then
+    return fresh and answer.failure(slot.ex, 503, fresh) or 0
+  end
+  slot.chain = merged
+  local fields = merged.fields
+  ctx.conf_type, ctx.conf_id, ctx.conf_version = fields.conf_type, fields.conf_id, fields.conf_version
+  local phases = merged.phases
+  local global_chain = slot.global_chain
+  C.mg_phases_set(slot.ex, require("bit").bor(phases, global_chain and global_chain.phases or 0))
+  return run_chain(slot, fresh, "rewrite")
+end
+
+local function run_request(slot)
+  local global_chain = slot.global_chain
+  enter(slot, "rewrite")
+  if global_chain and run_chain(slot, global_chain, "rewrite") == 1 then
+    return 1
+  end
+  if run_chain(slot, slot.chain, "rewrite") == 1 then
+    return 1
+  end
+  if slot.ctx.consumer and slot.chain and join_consumer(slot) == 1 then
+    return 1
+  end
+  current.phase = "access"
+  if global_chain and run_chain(slot, global_chain, "access") == 1 then
+    return 1
+  end
+  return run_chain(slot, slot.chain, "access")
+end
+
+local function run_before_proxy(slot)
+  enter(slot, "before_proxy")
+  if run_chain(slot, slot.global_chain, "before_proxy") == 1 then
+    return 1
+  end
+  return run_chain(slot, slot.chain, "before_proxy")
+end
+
+local function run(index, phase, chain_handle, global_handle)
+  local slot = slots[index] or make_slot(index)
+  if not slot.ctx then
+    begin(slot, chain_handle, global_handle)
+  end
+  if phase == 1 then
+    return run_request(slot)
+  end
+  return run_before_proxy(slot)
+end
+
+--- The body of a coroutine that runs hooks, one run after another.
+function _M.serve(index, phase, chain_handle, global_handle)
+  while true do
+    index, phase, chain_handle, global_handle = raw_yield(run(index, phase, chain_handle, global_handle))
+  end
+end
+
+--- The slot's state for filters and log; begun when no hook ran before.
+function _M.slot(index, chain_handle, global_handle)
+  local slot = slots[index] or make_slot(index)
+  if not slot.ctx then
+    begin(slot, chain_handle, global_handle)
+  end
+  return slot
+end
+
+--- Before a coroutine that waited goes on: makes `current` its own again.
+function _M.restore(index, phase_name)
+  local slot = index and slots[index]
+  current.ctx = slot and slot.ctx or nil
+  current.ex = slot and slot.ex or nil
+  current.phase = phase_name
+end
+
+--- After an exit() reached C++ as an error: turns it into the exchange's answer. Verdict as from `serve`.
+function _M.take_exit(index)
+  local slot = slots[index]
+  local signal = slot and slot.ctx and take_exit(slot.ctx)
+  if not signal then
+    return 0
+  end
+  return answer.finish(slot.ex, slot.ctx, signal.code)
+end
+
+--- The request is over: its ctx is emptied and kept for the next one in this slot.
+function _M.forget(index)
+  local slot = slots[index]
+  local ctx = slot and slot.ctx
+  if not ctx then
+    return
+  end
+  slot.ctx, slot.chain, slot.global_chain = nil, nil, nil
+  clear(ctx)
+  slot.spare = ctx
+end
+
+--- Asks a route's filter_func. A function that fails does not match.
+function _M.call_filter(fn, index)
+  local slot = slots[index] or make_slot(index)
+  local vars = var.new(slot.ex, { _ex = slot.ex })
+  local ok, verdict = pcall(fn, vars, { var = vars })
+  if not ok then
+    log.error("filter_func failed: ", tostring(verdict))
+    return false
+  end
+  return verdict and true or false
+end
+
+return _M

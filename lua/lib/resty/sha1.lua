@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- `resty.sha1`: the digest over pieces: new, update, final, reset.
+
+return require("moongate.ngx.digest").module("sha1")

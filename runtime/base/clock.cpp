@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/clock.h"
+
+namespace moongate::base {
+
+thread_local SteadyTime Clock::steady_ = std::chrono::steady_clock::now();
+thread_local WallTime Clock::wall_ = std::chrono::system_clock::now();
+Duration Clock::offset_{0};
+const std::atomic<int64_t>* Clock::followed_ = nullptr;
+
+void Clock::refresh() {
+  const Duration shift = offset();
+  steady_ = std::chrono::steady_clock::now() + shift;
+  wall_ = std::chrono::system_clock::now() + shift;
+}
+
+SteadyTime Clock::steady_now() { return std::chrono::steady_clock::now() + offset(); }
+
+}  // namespace moongate::base

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole configuration, sorted into resources. Only the outline is checked here: known keys, lists, ids.
+// What a resource may contain is the schema's business (Lua), what the data path needs of it resources.h's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/value.h"
+#include "config/places.h"
+#include "config/settings.h"
+
+namespace moongate::config {
+
+enum class Kind : uint8_t {
+  kRoute,
+  kService,
+  kUpstream,
+  kConsumer,
+  kCredential,
+  kConsumerGroup,
+  kPluginConfig,
+  kGlobalRule,
+  kPluginMetadata,
+  kSsl,
+  kProto,
+  kSecret,
+  kStreamRoute,
+};
+inline constexpr size_t kKindCount = 13;
+
+/// "route", "plugin_metadata": the name of one.
+std::string_view kind_name(Kind kind);
+/// "routes", "plugin_metadata": the key of the list. Credentials are listed among the consumers.
+std::string_view kind_list_name(Kind kind);
+
+struct Resource {
+  Kind kind = Kind::kRoute;
+  std::string id;       // text, also when it was written as a number; "USER/credentials/ID" for credentials
+  base::Value body;     // with its places; always an object
+  size_t position = 0;  // in its list, from 0
+  /// "routes[0]", as errors name it.
+  std::string name() const;
+};
+
+struct Document {
+  /// What remains at the top once the lists of resources are taken out: `plugins`, `plugin_attr`, `moongate`.
+  base::Value root;
+  Settings settings;
+  /// In the order of the file within each kind.
+  std::vector<Resource> resources;
+};
+
+/// Takes a merged tree apart. The first mistake is the error: "path:line: field: what; what would be right".
+base::Result<Document> make_document(base::Value root, const Places& places);
+
+}  // namespace moongate::config

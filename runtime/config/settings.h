@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `moongate:` section: what concerns the process and not one route. Every setting is declared once, in
+// settings_table.cpp, with its type, range and a sentence; reading, writing and the documentation follow that
+// table.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/value.h"
+#include "config/places.h"
+#include "http/uri.h"
+
+namespace moongate::config {
+
+using Milliseconds = std::chrono::milliseconds;
+
+/// Addresses below are "127.0.0.1:80", "[::1]:80" or "unix:PATH", as net::parse_listen_address reads them.
+struct ListenSettings {
+  std::string address;
+  bool tls = false;
+  bool http2 = false;
+  bool proxy_protocol = false;
+  bool operator==(const ListenSettings&) const = default;
+};
+
+struct AdminSettings {
+  std::string listen = "127.0.0.1:9180";  // empty: off
+  std::string key;                        // empty: made at the first start
+};
+
+struct PageSettings {
+  std::string listen;  // empty: off
+};
+
+struct ClientSettings {
+  Milliseconds header_timeout{60'000};
+  Milliseconds body_timeout{60'000};
+  Milliseconds send_timeout{60'000};
+  Milliseconds keepalive_timeout{75'000};
+  uint32_t keepalive_requests = 10'000;
+  uint32_t header_max_kb = 32;
+  uint32_t header_fields_max = 100;
+  uint32_t body_max_mb = 0;  // 0: no limit
+};
+
+struct AccessLogSettings {
+  std::string path;                 // empty: off
+  std::string format = "combined";  // "combined", "json", or a text with $variables
+};
+
+struct ErrorLogSettings {
+  std::string path;  // empty: stderr
+  base::LogLevel level = base::LogLevel::kWarn;
+};
+
+struct DnsSettings {
+  std::map<std::string, std::string> hosts;  // lower-case name to address or another name
+  std::vector<std::string> servers;          // empty: /etc/resolv.conf
+  Milliseconds timeout{5'000};
+  Milliseconds ttl_max{3'600'000};
+  Milliseconds negative_ttl{1'000};
+};
+
+struct ScriptSettings {
+  uint32_t cpu_budget_ms = 50;
+  uint32_t memory_max_mb = 256;
+};
+
+struct SharedMemorySettings {
+  uint32_t limiter_mb = 64;
+  std::map<std::string, uint64_t> dicts;  // name to size in bytes
+};
+
+struct UpstreamSettings {
+  uint32_t keepalive_size = 320;
+  Milliseconds keepalive_timeout{60'000};
+  uint32_t keepalive_requests = 1'000;
+  uint32_t body_buffer_kb = 64;
+  bool operator==(const UpstreamSettings&) const = default;
+};
+
+enum class RouterKind : uint8_t { kHostUri, kUri, kUriWithParameter };
+
+struct Settings {
+  std::optional<uint32_t> workers;  // nothing: one per core; 0: a single process
+  std::vector<ListenSettings> listen{{"0.0.0.0:8080"}};
+  AdminSettings admin;
+  PageSettings metrics{"127.0.0.1:9091"};
+  PageSettings control;
+  ClientSettings client;
+  AccessLogSettings access_log;
+  ErrorLogSettings error_log;
+  std::vector<std::string> trusted_addresses;  // IP, CIDR or "unix:"
+  DnsSettings dns;
+  std::vector<std::string> plugin_paths;
+  ScriptSettings script;
+  SharedMemorySettings shared_memory;
+  http::UriPolicy uri;
+  RouterKind router = RouterKind::kHostUri;
+  Milliseconds drain_timeout{240'000};
+  std::string server_header = "Moongate";  // empty: none is sent
+  bool via = false;
+  UpstreamSettings upstream;
+};
+
+/// From the value of `moongate:`; null gives the defaults. Errors name place, setting and what would be
+/// right.
+base::Result<Settings> parse_settings(const base::Value& value, const Places& places);
+
+/// Every setting, defaults included, in the form that parse_settings reads.
+base::Value settings_to_value(const Settings& settings);
+/// Canonical JSON of the same, for snapshots.
+std::string settings_to_json(const Settings& settings);
+base::Result<Settings> settings_from_json(std::string_view text);
+
+/// All settings as a Markdown table: name, type and range, default, meaning.
+std::string describe_settings();
+
+}  // namespace moongate::config

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every setting of the `moongate:` section, once. The order is that of the documentation.
+#include "config/settings_table.h"
+
+#include <array>
+
+#include "config/setting_values.h"
+
+namespace moongate::config {
+
+namespace {
+
+using S = Settings;
+using Text = std::string;
+using Texts = std::vector<std::string>;
+using Policy = http::UriPolicy;
+
+constexpr std::string_view kAddress = "an address (`ADDRESS:PORT`, a port, `unix:PATH`) or off";
+constexpr double kHour = 3600;
+constexpr double kDay = 86400;
+constexpr uint32_t kBillion = 1'000'000'000;
+constexpr uint32_t kKilobyte = 1024;
+constexpr uint32_t kMegabyte = 1048576;
+
+constexpr std::array<std::string_view, 3> kSlashWords{"refuse", "keep", "decode"};
+constexpr std::array<std::string_view, 3> kParameterWords{"refuse", "keep", "strip"};
+constexpr std::array<std::string_view, 3> kRouterWords{"radixtree_host_uri", "radixtree_uri",
+                                                       "radixtree_uri_with_parameter"};
+constexpr std::array<std::string_view, 9> kLevelWords{"stderr", "emerg",  "alert", "crit", "error",
+                                                      "warn",   "notice", "info",  "debug"};
+
+const Setting kProcess[] = {
+    {"workers", OwnSlot{"auto, or a whole number from 0 to 256", read_workers, write_workers},
+     "Processes that serve requests: auto is one per core; 0 serves in a single process, for debuggers."},
+    {"listen",
+     OwnSlot{"a list of ports, addresses, or {address, tls, http2, proxy_protocol}", read_listen,
+             write_listen},
+     "Where clients connect; a bare port means every IPv4 address."},
+    {"admin.listen",
+     TextSlot{[](S& s) -> Text& { return s.admin.listen; }, true, normalize_listen_address, kAddress},
+     "Where the Admin API listens."},
+    {"admin.key", TextSlot{[](S& s) -> Text& { return s.admin.key; }, false, normalize_text, "a text"},
+     "The key the Admin API asks for; when none is given, one is made at the first start and kept in "
+     "admin.key."},
+    {"metrics.listen",
+     TextSlot{[](S& s) -> Text& { return s.metrics.listen; }, true, normalize_listen_address, kAddress},
+     "Where the Prometheus page is served."},
+    {"control.listen",
+     TextSlot{[](S& s) -> Text& { return s.control.listen; }, true, normalize_listen_address, kAddress},
+     "Where the Control API (/v1/...) listens."},
+};
+
+const Setting kClient[] = {
+    {"client.header_timeout",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.client.header_timeout; }, 0.001, kHour},
+     "How long a client may take to send a whole request head."},
+    {"client.body_timeout",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.client.body_timeout; }, 0.001, kHour},
+     "How long a client may pause within a request body."},
+    {"client.send_timeout",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.client.send_timeout; }, 0.001, kHour},
+     "How long a client may take none of an answer that waits for it."},
+    {"client.keepalive_timeout",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.client.keepalive_timeout; }, 0, kDay},
+     "How long a connection may idle between requests; 0 closes it after each."},
+    {"client.keepalive_requests",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.keepalive_requests; }, 1, kBillion},
+     "How many requests one connection may carry."},
+    {"client.header_max_kb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.header_max_kb; }, 1, 1024, kKilobyte},
+     "The largest request head, in kilobytes; a larger one is answered 431."},
+    {"client.header_fields_max",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.header_fields_max; }, 1, 10'000},
+     "The most header fields in one request; more are answered 431."},
+    {"client.body_max_mb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.body_max_mb; }, 0, 1'048'576, kMegabyte},
+     "The largest request body, in megabytes; a larger one is answered 413, and 0 sets no limit."},
+};
+
+const Setting kLogs[] = {
+    {"access_log.path",
+     TextSlot{[](S& s) -> Text& { return s.access_log.path; }, true, normalize_text, "a path or off"},
+     "The file that gets a line for each request."},
+    {"access_log.format",
+     TextSlot{[](S& s) -> Text& { return s.access_log.format; }, false, normalize_log_format,
+              "combined, json, or a text with $variables"},
+     "What a line looks like."},
+    {"error_log.path",
+     TextSlot{[](S& s) -> Text& { return s.error_log.path; }, true, normalize_text, "a path or off"},
+     "The file that gets errors and notices; off writes them to stderr."},
+    {"error_log.level",
+     ChoiceSlot{kLevelWords, [](const S& s) { return static_cast<size_t>(s.error_log.level); },
+                [](S& s, size_t i) { s.error_log.level = static_cast<base::LogLevel>(i); }},
+     "The least serious message that is written."},
+};
+
+const Setting kNetwork[] = {
+    {"trusted_addresses",
+     TextListSlot{[](S& s) -> Texts& { return s.trusted_addresses; }, 1000, normalize_network,
+                  "an IP address, a network such as 10.0.0.0/8, or unix:"},
+     "Peers whose forwarded headers and PROXY protocol are believed."},
+    {"dns.hosts", OwnSlot{"a mapping of names to an IP address or another name", read_hosts, write_hosts},
+     "Names that are not asked of DNS, as in /etc/hosts."},
+    {"dns.servers",
+     TextListSlot{[](S& s) -> Texts& { return s.dns.servers; }, 16, normalize_dns_server,
+                  "an IP address, with or without a port"},
+     "DNS servers; none means those of /etc/resolv.conf."},
+    {"dns.timeout", SecondsSlot{[](S& s) -> Milliseconds& { return s.dns.timeout; }, 0.001, 300},
+     "How long one lookup may take altogether."},
+    {"dns.ttl_max", SecondsSlot{[](S& s) -> Milliseconds& { return s.dns.ttl_max; }, 1, 7 * kDay},
+     "The longest an answer is kept, whatever it says itself."},
+    {"dns.negative_ttl", SecondsSlot{[](S& s) -> Milliseconds& { return s.dns.negative_ttl; }, 0, kHour},
+     "How long it is remembered that a name has no address."},
+};
+
+const Setting kScript[] = {
+    {"plugin_paths",
+     TextListSlot{[](S& s) -> Texts& { return s.plugin_paths; }, 64, normalize_text, "a path"},
+     "Folders with plugins of your own: NAME.lua, or apisix/plugins/NAME.lua below them."},
+    {"script.cpu_budget_ms", CountSlot{[](S& s) -> uint32_t& { return s.script.cpu_budget_ms; }, 1, 60'000},
+     "CPU time one call into a plugin may take, in milliseconds."},
+    {"script.memory_max_mb",
+     CountSlot{[](S& s) -> uint32_t& { return s.script.memory_max_mb; }, 16, 65'536, kMegabyte},
+     "Memory that the Lua of one worker may use, in megabytes."},
+    {"shared_memory.limiter_mb",
+     CountSlot{[](S& s) -> uint32_t& { return s.shared_memory.limiter_mb; }, 1, 65'536, kMegabyte},
+     "Memory for limits shared by the workers, in megabytes; each key takes 16 bytes."},
+    {"shared_memory.dicts", OwnSlot{"a mapping of names to sizes from 4k to 64g", read_dicts, write_dicts},
+     "Dictionaries that plugins share between workers (ngx.shared.NAME)."},
+};
+
+const Setting kRequests[] = {
+    {"uri.encoded_slash",
+     ChoiceSlot{kSlashWords, [](const S& s) { return static_cast<size_t>(s.uri.encoded_slash); },
+                [](S& s, size_t i) { s.uri.encoded_slash = static_cast<Policy::EncodedSlash>(i); }},
+     "What %2F in a path is: refused with 400, kept as it is, or a slash; the same for matching and "
+     "forwarding."},
+    {"uri.path_parameters",
+     ChoiceSlot{kParameterWords, [](const S& s) { return static_cast<size_t>(s.uri.path_parameters); },
+                [](S& s, size_t i) { s.uri.path_parameters = static_cast<Policy::PathParameters>(i); }},
+     "What `;` in a path is: refused with 400, a character like any other, or removed up to the next slash."},
+    {"uri.merge_slashes", BoolSlot{[](S& s) -> bool& { return s.uri.merge_slashes; }},
+     "Whether `//` in a path becomes `/`."},
+    {"router",
+     ChoiceSlot{kRouterWords, [](const S& s) { return static_cast<size_t>(s.router); },
+                [](S& s, size_t i) { s.router = static_cast<RouterKind>(i); }},
+     "How routes are found: by host and then path, by path, or by path with `:name` parameters."},
+    {"drain_timeout", SecondsSlot{[](S& s) -> Milliseconds& { return s.drain_timeout; }, 0, kDay},
+     "How long requests may still run in a process that is being replaced or stopped."},
+    {"server_header",
+     TextSlot{[](S& s) -> Text& { return s.server_header; }, true, normalize_text, "a text or off"},
+     "The Server header of answers."},
+    {"via", BoolSlot{[](S& s) -> bool& { return s.via; }},
+     "Whether a Via header is added in both directions."},
+    {"upstream.keepalive_size",
+     CountSlot{[](S& s) -> uint32_t& { return s.upstream.keepalive_size; }, 0, 65'536},
+     "Idle connections a worker keeps to one upstream that sets no pool of its own."},
+    {"upstream.keepalive_timeout",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.upstream.keepalive_timeout; }, 0, kDay},
+     "How long such a connection may idle."},
+    {"upstream.keepalive_requests",
+     CountSlot{[](S& s) -> uint32_t& { return s.upstream.keepalive_requests; }, 1, kBillion},
+     "How many requests such a connection may carry."},
+    {"upstream.body_buffer_kb",
+     CountSlot{[](S& s) -> uint32_t& { return s.upstream.body_buffer_kb; }, 4, 65'536, kKilobyte},
+     "How much of a body waits in memory, each way, before the sender is slowed down, in kilobytes."},
+};
+
+constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},
+                                     {"metrics", "metrics.listen"},
+                                     {"control", "control.listen"},
+                                     {"access_log", "access_log.path"},
+                                     {"error_log", "error_log.path"}};
+
+}  // namespace
+
+std::span<const Setting> settings_table() {
+  static const std::vector<Setting> table = [] {
+    std::vector<Setting> all;
+    for (const std::span<const Setting> part :
+         {std::span<const Setting>(kProcess), std::span<const Setting>(kClient),
+          std::span<const Setting>(kLogs), std::span<const Setting>(kNetwork),
+          std::span<const Setting>(kScript), std::span<const Setting>(kRequests)}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }();
+  return table;
+}
+
+std::span<const Shorthand> settings_shorthands() { return kShorthands; }
+
+}  // namespace moongate::config

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process that listens for change. It owns what the instance is to serve: reads the sources, numbers the snapshots, brings
+// them to the workers, keeps them on disk, and answers those who ask how things are. It never serves a request, so it
+// may take its time.
+//
+//   file change ─┐                         ┌► PREPARE ... READY ──► SWITCH ... SWITCHED ─► store, answer
+//   reload       ├─► jobs, one at a time ──┤
+//   rollback    ─┘                         └► unchanged or refused ────────────────────────► answer
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/command_server.h"
+#include "control/file_watch.h"
+#include "control/loader.h"
+#include "control/page_server.h"
+#include "control/start.h"
+#include "control/switch_round.h"
+#include "control/worker_links.h"
+#include "net/event_loop.h"
+#include "snapshot/store.h"
+
+namespace moongate::control {
+
+/// What is to be served.
+struct CurrentSnapshot {
+  std::string blob;
+  snapshot::Descriptor memfd;
+  snapshot::StoredSnapshot about;
+  bool is_stored = false;
+  std::vector<std::string> quarantined;  // "routes/ID: reason"
+};
+
+/// Why the last attempt to change it failed; empty when it did not.
+struct LastError {
+  std::vector<std::string> texts;
+  uint64_t at_ms = 0;
+};
+
+class Control {
+ public:
+  static base::Result<std::unique_ptr<Control>> make(net::EventLoop& loop, const ControlStart& start);
+
+ private:
+  /// A wish for another snapshot, and who waits for it.
+  struct Job {
+    std::optional<uint64_t> rollback_to;   // nothing: read the sources; 0: the one before
+    std::string reason;
+    bool is_forced = false;                // asked for: what is served is compared, not what was read last
+    std::vector<CommandServer::Answer> answers;
+  };
+
+  Control(net::EventLoop& loop, const ControlStart& start);
+  base::Result<void> open();
+  base::Result<void> take_first_snapshot();
+  base::Result<void> set_current(std::string blob);
+
+  // jobs.cpp: changes of snapshots
+  void add_job(Job job);
+  void start_next_job();
+  void run_reload(Job& job);
+  void run_rollback(Job& job);
+  void start_round(std::string blob);
+  void on_round_progress();
+  void commit_round();
+  void finish_job(const base::Value& answer);
+  void refuse_job(std::vector<std::string> errors);
+  void restart_deadline();
+  static void on_round_deadline(void* self);
+  std::vector<std::string> warn_about_settings(const config::Settings& settings) const;
+
+  // workers.cpp: one worker at a time
+  void on_worker_message(WorkerLink& link, snapshot::Message message);
+  void on_hello(WorkerLink& link, const snapshot::Message& message);
+  void on_refused(WorkerLink& link, const snapshot::Message& message);
+  void on_worker_gone(WorkerLink& link);
+  void bring_up_to_date(WorkerLink& link);
+  void note_serving();
+  void fall_back(const std::string& reason);
+  void on_supervisor_messages();
+  void on_supervisor_message(snapshot::Message message);
+  void tell_supervisor(snapshot::MessageType type, uint64_t number = 0, std::string text = {});
+  void reopen_logs();
+
+  // status.cpp
+  void on_command(const std::string& command, const base::Value& request, const CommandServer::Answer& answer);
+  base::Value status() const;
+  base::Value describe_worker(uint32_t index) const;
+  base::Value list_snapshots() const;
+  void add_pages();
+
+  net::EventLoop& loop_;
+  ControlStart start_;
+  std::optional<snapshot::Store> store_;
+  CurrentSnapshot current_;
+  config::Settings first_settings_;        // what cannot change before the next start
+  snapshot::Hash128 source_hash_;          // of what the sources held when they were read last
+  uint64_t next_number_ = 1;
+  LastError last_error_;
+  bool is_serving_ = false;                // every worker has served once
+
+  WorkerLinks links_;
+  std::deque<Job> jobs_;                   // the first is under way when round_ is there
+  std::optional<SwitchRound> round_;
+  std::string round_blob_;
+  snapshot::Descriptor round_memfd_;
+  SwitchRound::State round_state_seen_ = SwitchRound::State::kPreparing;
+  net::Timer round_deadline_;
+  net::Deferred next_job_;
+
+  FileWatch files_;
+  CommandServer commands_;
+  PageServer pages_;
+  snapshot::Descriptor supervisor_;
+  net::FdWatch supervisor_watch_;
+  net::SignalWatch hangup_;
+  net::SignalWatch reopen_;
+  net::SignalWatch terminate_;
+  net::Timer beat_;
+};
+
+}  // namespace moongate::control

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/file_watch.h"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "base/log.h"
+
+namespace moongate::control {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto kQuiet = std::chrono::milliseconds(50);
+constexpr auto kGatherMax = std::chrono::milliseconds(500);
+constexpr auto kRetry = std::chrono::seconds(1);
+constexpr size_t kFoldersMax = 4000;
+constexpr int kLinksMax = 40;  // as the kernel follows
+constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+
+bool is_source_name(const std::string& name) {
+  const std::string extension = fs::path(name).extension().string();
+  return extension == ".lua" || extension == ".yaml" || extension == ".yml" || extension == ".json";
+}
+
+}  // namespace
+
+FileWatch::FileWatch(net::EventLoop& loop, std::function<void()> on_change)
+    : loop_(loop), on_change_(std::move(on_change)), inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)), quiet_(on_quiet, this), retry_(on_retry, this) {
+  if (!inotify_.is_open()) {
+    MG_LOG(kError) << base::io_error("files are not watched; use `moongate reload` after a change").detail;
+    return;
+  }
+  watch_.start(loop_, inotify_.get(), net::FdWatch::Interest::kRead, on_readable, this);
+}
+
+void FileWatch::set(const std::vector<std::string>& files, const std::vector<std::string>& folders) {
+  if (!inotify_.is_open()) return;
+  folders_.clear();
+  for (const std::string& path : files) add_file(path);
+  std::error_code error;
+  for (const std::string& path : folders) folders_[fs::absolute(path.empty() ? "." : path, error).lexically_normal().string()].is_whole = true;
+  if (folders_.size() > kFoldersMax) MG_LOG(kError) << "more than 4000 folders with configuration and plugins; not all are watched";
+  apply();
+}
+
+/// The folder of the path, and of everything its links lead through.
+void FileWatch::add_file(const std::string& path) {
+  std::error_code error;
+  fs::path at = fs::absolute(path, error).lexically_normal();
+  for (int i = 0; i < kLinksMax; i++) {
+    Folder& folder = folders_[at.parent_path().string()];
+    folder.names.insert(at.filename().string());
+    folder.names.insert("..data");
+    if (!fs::is_symlink(at, error)) break;
+    const fs::path target = fs::read_symlink(at, error);
+    if (error) break;
+    at = (at.parent_path() / target).lexically_normal();
+  }
+  // The folder itself may be reached through links: watch where the file really is.
+  const fs::path real = fs::canonical(path, error);
+  if (!error) folders_[real.parent_path().string()].names.insert(real.filename().string());
+}
+
+void FileWatch::apply() {
+  for (auto at = watches_.begin(); at != watches_.end();) {
+    if (folders_.count(at->first) > 0) {
+      ++at;
+      continue;
+    }
+    ::inotify_rm_watch(inotify_.get(), at->second);
+    paths_.erase(at->second);
+    at = watches_.erase(at);
+  }
+  bool is_missing = false;
+  for (const auto& [path, folder] : folders_) {
+    if (watches_.count(path) > 0 || watches_.size() >= kFoldersMax) continue;
+    const int watch = ::inotify_add_watch(inotify_.get(), path.c_str(), kMask);
+    if (watch < 0) {
+      is_missing = true;
+      continue;
+    }
+    // Two paths to one folder share a kernel watch; its events then count for the first of them.
+    if (const auto twin = paths_.find(watch); twin != paths_.end()) {
+      Folder& first = folders_[twin->second];
+      first.names.insert(folder.names.begin(), folder.names.end());
+      first.is_whole = first.is_whole || folder.is_whole;
+      continue;
+    }
+    paths_[watch] = path;
+    watches_[path] = watch;
+  }
+  if (is_missing) retry_.start(loop_.timers(), kRetry);
+}
+
+void FileWatch::on_retry(void* self) {
+  auto* watch = static_cast<FileWatch*>(self);
+  const size_t before = watch->watches_.size();
+  watch->apply();
+  if (watch->watches_.size() > before) watch->arm();
+}
+
+void FileWatch::on_readable(void* self, net::Readiness) {
+  auto* watch = static_cast<FileWatch*>(self);
+  alignas(inotify_event) char buffer[8192];
+  ssize_t size = 0;
+  while ((size = ::read(watch->inotify_.get(), buffer, sizeof buffer)) > 0) {
+    for (ssize_t at = 0; at < size;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+      const std::string name(event->name, event->len > 0 ? ::strnlen(event->name, event->len) : 0);
+      watch->note_event(event->wd, event->mask, name);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+    }
+  }
+}
+
+void FileWatch::note_event(int watch, uint32_t mask, const std::string& name) {
+  if ((mask & IN_Q_OVERFLOW) != 0) return arm();
+  const auto found = paths_.find(watch);
+  if (found == paths_.end()) return;
+  if ((mask & (IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
+    if ((mask & IN_MOVE_SELF) != 0) ::inotify_rm_watch(inotify_.get(), watch);
+    watches_.erase(found->second);
+    paths_.erase(found);
+    retry_.start(loop_.timers(), kRetry);
+    return arm();
+  }
+  const auto folder = folders_.find(found->second);
+  if (folder != folders_.end() && is_relevant(folder->second, name, mask)) arm();
+}
+
+bool FileWatch::is_relevant(const Folder& folder, const std::string& name, uint32_t mask) const {
+  if (folder.names.count(name) > 0) return true;
+  if (!folder.is_whole) return false;
+  if ((mask & IN_ISDIR) != 0) return name.empty() || name.front() != '.' || name == "..data";
+  return is_source_name(name) || name == "..data";
+}
+
+void FileWatch::arm() {
+  const base::SteadyTime now = base::Clock::steady();
+  if (!quiet_.is_running()) first_event_ = now;
+  const base::Duration left = base::Duration(kGatherMax) - (now - first_event_);
+  quiet_.start(loop_.timers(), std::max(base::Duration(0), std::min(base::Duration(kQuiet), left)));
+}
+
+void FileWatch::on_quiet(void* self) { static_cast<FileWatch*>(self)->on_change_(); }
+
+}  // namespace moongate::control

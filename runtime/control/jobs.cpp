@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes of snapshots: one job after the other, each read, numbered, prepared by all workers, and switched to or refused.
+#include <algorithm>
+
+#include "base/log.h"
+#include "control/control.h"
+#include "snapshot/sealed_file.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+using snapshot::MessageType;
+using State = SwitchRound::State;
+
+namespace {
+
+constexpr int kPrepareSeconds = 10;
+constexpr size_t kJobsMax = 64;
+
+uint64_t wall_ms() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count()); }
+
+void add_texts(Value& answer, std::string key, const std::vector<std::string>& texts) {
+  Value& list = answer.set(std::move(key), Value::array());
+  for (const std::string& text : texts) list.items().push_back(Value::string(text));
+}
+
+}  // namespace
+
+void Control::add_job(Job job) {
+  // Wishes to read the sources that have not begun are one: they would read the same.
+  if (!job.rollback_to) {
+    for (size_t i = round_ ? 1 : 0; i < jobs_.size(); i++) {
+      if (jobs_[i].rollback_to) continue;
+      if (job.is_forced) jobs_[i].reason = job.reason;
+      jobs_[i].is_forced = jobs_[i].is_forced || job.is_forced;
+      for (auto& answer : job.answers) jobs_[i].answers.push_back(std::move(answer));
+      return;
+    }
+  }
+  if (jobs_.size() >= kJobsMax) {
+    for (const auto& answer : job.answers) answer(refusal({"too many changes are waiting already; try again later"}));
+    return;
+  }
+  jobs_.push_back(std::move(job));
+  if (!round_) next_job_.schedule(loop_);
+}
+
+void Control::start_next_job() {
+  if (round_ || jobs_.empty()) return;
+  Job& job = jobs_.front();
+  if (job.rollback_to) run_rollback(job);
+  else run_reload(job);
+}
+
+void Control::run_reload(Job& job) {
+  LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator};
+  Loaded loaded = load_configuration(options);
+  base::Clock::refresh();
+  if (loaded.ok()) {
+    files_.set(loaded.files, loaded.folders);
+  } else {
+    return refuse_job(std::move(loaded.errors));
+  }
+  const bool is_same = loaded.hash == (job.is_forced ? current_.about.hash : source_hash_);
+  source_hash_ = loaded.hash;
+  for (const std::string& warning : loaded.warnings) MG_LOG(kWarn) << warning;
+  if (is_same) {
+    last_error_ = {};
+    Value answer = Value::object();
+    answer.set("ok", Value::boolean(true));
+    answer.set("changed", Value::boolean(false));
+    answer.set("snapshot", Value::number(static_cast<double>(current_.about.number)));
+    add_texts(answer, "warnings", loaded.warnings);
+    return finish_job(answer);
+  }
+  Result<std::string> blob = number_blob(loaded.blob, next_number_++, job.reason);
+  if (!blob) return refuse_job({blob.error().detail});
+  start_round(blob.take());
+}
+
+void Control::run_rollback(Job& job) {
+  uint64_t wanted = *job.rollback_to;
+  if (wanted == 0) {
+    const snapshot::StoredSnapshot* previous = store_->find_previous();
+    if (previous == nullptr) return refuse_job({"there is no snapshot before the current one with other content"});
+    wanted = previous->number;
+  }
+  const Result<std::string> stored = store_->load(wanted);
+  if (!stored) return refuse_job({stored.error().detail});
+  Result<std::string> blob = number_blob(*stored, next_number_++, "rollback to " + std::to_string(wanted));
+  if (!blob) return refuse_job({blob.error().detail});
+  start_round(blob.take());
+}
+
+void Control::start_round(std::string blob) {
+  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(blob);
+  if (!memfd) return refuse_job({memfd.error().detail});
+  round_memfd_ = memfd.take();
+  round_blob_ = std::move(blob);
+  // Those that have not said hello get what is current when they do.
+  std::vector<uint32_t> members;
+  for (const auto& [index, link] : links_.all()) {
+    if (link->is_open() && link->has_greeted) members.push_back(index);
+  }
+  const uint64_t number = next_number_ - 1;
+  round_.emplace(number, members);
+  round_state_seen_ = State::kPreparing;
+  restart_deadline();
+  for (const uint32_t index : members) {
+    WorkerLink* link = links_.find(index);
+    if (links_.send(*link, MessageType::kPrepare, number, round_memfd_.get())) link->preparing = number;
+  }
+  on_round_progress();
+}
+
+void Control::restart_deadline() { round_deadline_.start(loop_.timers(), std::chrono::seconds(kPrepareSeconds)); }
+
+void Control::on_round_deadline(void* self) {
+  auto* control = static_cast<Control*>(self);
+  if (!control->round_) return;
+  control->round_->on_deadline(kPrepareSeconds);
+  control->on_round_progress();
+}
+
+/// Acts on what the round has become; sending may break links and so move it on.
+void Control::on_round_progress() {
+  while (round_ && round_->state() != round_state_seen_) {
+    round_state_seen_ = round_->state();
+    if (round_state_seen_ == State::kSwitching) {
+      restart_deadline();
+      const std::set<uint32_t> members = round_->members();
+      for (const uint32_t index : members) {
+        if (WorkerLink* link = links_.find(index)) links_.send(*link, MessageType::kSwitch, round_->number());
+      }
+    } else if (round_state_seen_ == State::kDone) {
+      return commit_round();
+    } else if (round_state_seen_ == State::kRefused) {
+      const std::set<uint32_t> members = round_->members();
+      for (const uint32_t index : members) {
+        WorkerLink* link = links_.find(index);
+        if (link == nullptr) continue;
+        link->preparing = 0;
+        links_.send(*link, MessageType::kAbandon, round_->number());
+      }
+      const std::string reason = round_->reason();
+      round_deadline_.stop();
+      round_.reset();
+      source_hash_ = {};  // the same content may be fine at the next try
+      return refuse_job({reason});
+    }
+  }
+}
+
+void Control::commit_round() {
+  const std::string oddity = round_->reason();
+  round_deadline_.stop();
+  round_.reset();
+  if (auto set = set_current(std::move(round_blob_)); !set) return refuse_job({set.error().detail});
+  round_memfd_.reset();
+  if (auto saved = store_->save(current_.blob); !saved) MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+  current_.is_stored = true;
+  last_error_ = {};
+  const snapshot::StoredSnapshot& about = current_.about;
+  MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text() << ")";
+  Value answer = Value::object();
+  answer.set("ok", Value::boolean(true));
+  answer.set("changed", Value::boolean(true));
+  answer.set("snapshot", Value::number(static_cast<double>(about.number)));
+  std::vector<std::string> warnings;
+  if (const Result<snapshot::BlobView> view = snapshot::BlobView::open(current_.blob)) {
+    if (const auto settings = config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) warnings = warn_about_settings(*settings);
+  }
+  if (!oddity.empty()) warnings.push_back(oddity);
+  for (const std::string& warning : warnings) MG_LOG(kWarn) << warning;
+  add_texts(answer, "warnings", warnings);
+  for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
+  finish_job(answer);
+}
+
+/// What the processes were started with cannot change under them.
+std::vector<std::string> Control::warn_about_settings(const config::Settings& settings) const {
+  std::vector<std::string> warnings;
+  const auto compare = [&](bool is_same, const char* name) {
+    if (!is_same) warnings.push_back(std::string("moongate.") + name + " changed; it takes effect at the next start");
+  };
+  compare(settings.listen == first_settings_.listen, "listen");
+  compare(settings.workers == first_settings_.workers, "workers");
+  compare(settings.metrics.listen == first_settings_.metrics.listen, "metrics.listen");
+  compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb, "shared_memory.limiter_mb");
+  compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");
+  return warnings;
+}
+
+void Control::finish_job(const Value& answer) {
+  const Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  for (const auto& give : job.answers) give(answer);
+  if (!jobs_.empty()) next_job_.schedule(loop_);
+}
+
+void Control::refuse_job(std::vector<std::string> errors) {
+  const std::string& reason = jobs_.front().reason;
+  for (const std::string& error : errors) MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;
+  last_error_ = {errors, wall_ms()};
+  finish_job(refusal(errors));
+}
+
+}  // namespace moongate::control

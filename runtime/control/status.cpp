@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// What control answers: commands on its socket, pages on the metrics address.
+#include <unistd.h>
+
+#include <cmath>
+
+#include "control/control.h"
+
+namespace moongate::control {
+
+using base::Value;
+using snapshot::MessageType;
+
+namespace {
+
+Value number(uint64_t value) { return Value::number(static_cast<double>(value)); }
+
+Value texts(const std::vector<std::string>& list) {
+  Value value = Value::array();
+  for (const std::string& text : list) value.items().push_back(Value::string(text));
+  return value;
+}
+
+/// 2026-01-31T12:00:00.000Z
+std::string time_text(uint64_t ms) {
+  const auto seconds = static_cast<time_t>(ms / 1000);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::string fraction = std::to_string(1000 + ms % 1000).substr(1);
+  return std::string(text, size) + "." + fraction + "Z";
+}
+
+Value describe(const snapshot::StoredSnapshot& about) {
+  Value value = Value::object();
+  value.set("number", number(about.number));
+  value.set("hash", Value::string(about.hash.text()));
+  value.set("time", Value::string(time_text(about.made_at_ms)));
+  value.set("reason", Value::string(about.reason));
+  return value;
+}
+
+Value accepted() {
+  Value value = Value::object();
+  value.set("ok", Value::boolean(true));
+  return value;
+}
+
+}  // namespace
+
+void Control::on_command(const std::string& command, const Value& request, const CommandServer::Answer& answer) {
+  if (command == "status") return answer(status());
+  if (command == "snapshots") return answer(list_snapshots());
+  if (command == "reload") return add_job({std::nullopt, "reload", true, {answer}});
+  if (command == "stop") {
+    answer(accepted());
+    return tell_supervisor(MessageType::kStop, request.get_bool("now", false) ? 1 : 0);
+  }
+  if (command == "reopen") {
+    answer(accepted());
+    return tell_supervisor(MessageType::kReopenAllLogs);
+  }
+  if (command == "rollback") {
+    const double wanted = request.get_number("number", 0);
+    if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15) return answer(refusal({"`number` is not the number of a snapshot"}));
+    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}});
+  }
+  answer(refusal({"unknown command `" + command + "`; known are reload, rollback, snapshots, status, stop and reopen"}));
+}
+
+Value Control::status() const {
+  const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(base::Clock::wall() - start_.started_at).count();
+  Value value = Value::object();
+  value.set("ok", Value::boolean(true));
+  value.set("version", Value::string(start_.version));
+  value.set("uptime_s", Value::number(static_cast<double>(uptime)));
+  value.set("pid", number(static_cast<uint64_t>(supervisor_.is_open() ? ::getppid() : ::getpid())));
+  value.set("control_pid", number(static_cast<uint64_t>(::getpid())));
+  value.set("directory", Value::string(start_.directory));
+  Value& workers = value.set("workers", Value::array());
+  for (uint32_t i = 0; i < std::max<uint32_t>(start_.worker_count, 1); i++) workers.items().push_back(describe_worker(i));
+  value.set("snapshot", describe(current_.about));
+  value.set("is_last_good", Value::boolean(!start_.start_error.empty() && source_hash_ == current_.about.hash && !last_error_.texts.empty()));
+  if (last_error_.texts.empty()) {
+    value.set("last_error", Value::null());
+  } else {
+    Value& error = value.set("last_error", Value::object());
+    error.set("time", Value::string(time_text(last_error_.at_ms)));
+    error.set("errors", texts(last_error_.texts));
+  }
+  Value& listen = value.set("listen", Value::object());
+  listen.set("proxy", texts(start_.addresses));
+  listen.set("metrics", start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
+  value.set("quarantined", texts(current_.quarantined));
+  return value;
+}
+
+Value Control::describe_worker(uint32_t index) const {
+  const shm::ProcessSlot& slot = start_.processes->slot(index);
+  const auto found = links_.all().find(index);
+  const WorkerLink* link = found == links_.all().end() ? nullptr : found->second.get();
+  Value value = Value::object();
+  value.set("index", number(index));
+  value.set("pid", number(link == nullptr ? 0 : static_cast<uint64_t>(link->pid)));
+  value.set("state", Value::string(std::string(shm::process_state_name(slot.state.load()))));
+  value.set("snapshot", number(link == nullptr ? 0 : link->serving));
+  value.set("restarts", number(slot.restart_count.load()));
+  value.set("connections", Value::number(static_cast<double>(slot.active_count.load())));
+  value.set("requests", number(slot.request_count.load()));
+  value.set("last_death", link == nullptr || link->last_end.empty() ? Value::null() : Value::string(link->last_end));
+  return value;
+}
+
+Value Control::list_snapshots() const {
+  Value value = accepted();
+  value.set("current", number(current_.about.number));
+  Value& list = value.set("snapshots", Value::array());
+  for (const snapshot::StoredSnapshot& stored : store_->list()) list.items().push_back(describe(stored));
+  return value;
+}
+
+void Control::add_pages() {
+  pages_.add("/healthz", [this] {
+    if (is_serving_) return Page{200, "text/plain; charset=utf-8", "ok\n"};
+    return Page{503, "text/plain; charset=utf-8", "starting\n"};
+  });
+}
+
+}  // namespace moongate::control

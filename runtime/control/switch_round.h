@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// One change of snapshots: all workers switch, or none. Pure; told what happens, it says where things stand.
+//
+//   kPreparing ──all ready──► kSwitching ──all switched──► kDone
+//        └──one refuses, or does not answer in time──► kRefused
+//
+// A worker that dies leaves the round: its replacement is given what is current then. When all die while they prepare,
+// the snapshot is to blame, and refused.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace moongate::control {
+
+class SwitchRound {
+ public:
+  enum class State : uint8_t { kPreparing, kSwitching, kDone, kRefused };
+
+  SwitchRound(uint64_t number, const std::vector<uint32_t>& workers)
+      : number_(number), members_(workers.begin(), workers.end()), waiting_(members_) {
+    if (waiting_.empty()) state_ = State::kDone;
+  }
+
+  uint64_t number() const { return number_; }
+  State state() const { return state_; }
+  /// Why it was refused; with kDone, what is odd about it, or nothing.
+  const std::string& reason() const { return reason_; }
+  /// Who takes part.
+  const std::set<uint32_t>& members() const { return members_; }
+
+  void on_ready(uint32_t worker) {
+    if (state_ != State::kPreparing || waiting_.erase(worker) == 0) return;
+    ready_.insert(worker);
+    advance();
+  }
+  void on_refused(uint32_t worker, const std::string& reason) {
+    if (state_ != State::kPreparing || members_.count(worker) == 0) return;
+    refuse("worker " + std::to_string(worker) + ": " + reason);
+  }
+  void on_switched(uint32_t worker) {
+    if (state_ != State::kSwitching) return;
+    waiting_.erase(worker);
+    advance();
+  }
+  void on_gone(uint32_t worker) {
+    if (members_.erase(worker) == 0) return;
+    waiting_.erase(worker);
+    ready_.erase(worker);
+    if (state_ == State::kPreparing && members_.empty()) return refuse("every worker died while preparing it");
+    advance();
+  }
+  /// The time for this state is over.
+  void on_deadline(int seconds) {
+    if (waiting_.empty()) return;
+    const std::string who = "worker " + std::to_string(*waiting_.begin()) + " did not answer within " + std::to_string(seconds) + " s";
+    if (state_ == State::kPreparing) return refuse(who);
+    if (state_ != State::kSwitching) return;
+    // The others serve it already; the one that hangs is the supervisor's to kill, and its replacement gets it too.
+    reason_ = who;
+    state_ = State::kDone;
+  }
+
+ private:
+  void refuse(std::string reason) {
+    reason_ = std::move(reason);
+    state_ = State::kRefused;
+  }
+  void advance() {
+    if (!waiting_.empty()) return;
+    if (state_ == State::kPreparing) {
+      state_ = State::kSwitching;
+      waiting_ = ready_;
+    } else if (state_ == State::kSwitching) {
+      state_ = State::kDone;
+    }
+  }
+
+  uint64_t number_;
+  State state_ = State::kPreparing;
+  std::set<uint32_t> members_;
+  std::set<uint32_t> waiting_;
+  std::set<uint32_t> ready_;
+  std::string reason_;
+};
+
+}  // namespace moongate::control

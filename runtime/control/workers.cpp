@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who serves what: each worker that comes up is brought to the current snapshot, whatever happens to the others.
+#include <algorithm>
+#include <csignal>
+
+#include "base/log.h"
+#include "control/control.h"
+
+namespace moongate::control {
+
+using base::Result;
+using snapshot::Message;
+using snapshot::MessageType;
+
+void Control::on_worker_message(WorkerLink& link, Message message) {
+  if (message.type == MessageType::kHello) return on_hello(link, message);
+  if (!link.has_greeted) return;  // meant for the control process before this one
+  const bool is_of_round = round_ && round_->number() == message.number && round_->members().count(link.index) > 0;
+  switch (message.type) {
+    case MessageType::kReady:
+      link.preparing = 0;
+      if (is_of_round) {
+        round_->on_ready(link.index);
+        on_round_progress();
+      } else if (message.number == current_.about.number) {
+        links_.send(link, MessageType::kSwitch, message.number);
+      }
+      break;
+    case MessageType::kRefused:
+      link.preparing = 0;
+      if (is_of_round) {
+        round_->on_refused(link.index, message.text);
+        on_round_progress();
+      } else {
+        on_refused(link, message);
+      }
+      break;
+    case MessageType::kSwitched:
+      link.serving = message.number;
+      if (is_of_round) {
+        round_->on_switched(link.index);
+        on_round_progress();
+      } else {
+        bring_up_to_date(link);
+      }
+      note_serving();
+      break;
+    default: MG_LOG(kError) << "worker " << link.index << " sent a message that is not for control"; break;
+  }
+}
+
+void Control::on_hello(WorkerLink& link, const Message& message) {
+  link.serving = message.number;
+  if (link.has_greeted) return;  // at its start it says so by itself and once more because we asked
+  link.has_greeted = true;
+  bring_up_to_date(link);
+  note_serving();
+}
+
+/// Sends the current snapshot to a worker that has another one and takes no part in a round.
+void Control::bring_up_to_date(WorkerLink& link) {
+  const uint64_t number = current_.about.number;
+  if (!link.has_greeted || !link.is_open() || link.serving == number || link.preparing == number) return;
+  if (round_ && round_->members().count(link.index) > 0) return;
+  if (links_.send(link, MessageType::kPrepare, number, current_.memfd.get())) link.preparing = number;
+}
+
+void Control::on_refused(WorkerLink& link, const Message& message) {
+  if (message.number != current_.about.number) return;
+  MG_LOG(kError) << "worker " << link.index << " refuses snapshot " << message.number << ", which others may serve: " << message.text;
+  const bool is_served = std::any_of(links_.all().begin(), links_.all().end(), [](const auto& other) { return other.second->serving != 0; });
+  if (!is_served && !is_serving_) fall_back(message.text);
+}
+
+/// The first snapshot does not serve: the newest one in the store that is another may.
+void Control::fall_back(const std::string& reason) {
+  const snapshot::Hash128 bad = current_.about.hash;
+  const auto& list = store_->list();
+  for (auto at = list.rbegin(); at != list.rend(); ++at) {
+    if (at->hash == bad || at->number >= current_.about.number) continue;
+    Result<std::string> stored = store_->load(at->number);
+    if (!stored) continue;
+    MG_LOG(kCrit) << "snapshot " << current_.about.number << " cannot be served, the last good one (" << at->number << ") is: " << reason;
+    last_error_ = {{reason}, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count())};
+    if (auto set = set_current(stored.take()); !set) continue;
+    for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
+    return;
+  }
+  tell_supervisor(MessageType::kStartFailed, 0, reason);
+}
+
+void Control::on_worker_gone(WorkerLink& link) {
+  if (!round_) return;
+  round_->on_gone(link.index);
+  on_round_progress();
+}
+
+/// The first time that all serve, the start is done; and what serves is worth keeping.
+void Control::note_serving() {
+  const uint64_t number = current_.about.number;
+  const auto is_current = [&](const auto& entry) { return entry.second->serving == number; };
+  const auto count = std::count_if(links_.all().begin(), links_.all().end(), is_current);
+  if (count == 0) return;
+  if (!current_.is_stored) {
+    current_.is_stored = true;
+    if (auto saved = store_->save(current_.blob); !saved) MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+  }
+  if (is_serving_ || static_cast<uint32_t>(count) < std::max<uint32_t>(start_.worker_count, 1)) return;
+  is_serving_ = true;
+  MG_LOG(kNotice) << "snapshot " << number << " serves (" << current_.about.reason << ", " << current_.about.hash.text() << ")";
+  tell_supervisor(MessageType::kServing);
+}
+
+void Control::on_supervisor_messages() {
+  while (supervisor_.is_open()) {
+    Result<std::optional<Message>> message = snapshot::receive_message(supervisor_.get());
+    if (!message) {
+      supervisor_watch_.stop();
+      loop_.stop();  // without a supervisor there is nothing left to control
+      return;
+    }
+    if (!message->has_value()) return;
+    on_supervisor_message(std::move(**message));
+  }
+}
+
+void Control::on_supervisor_message(Message message) {
+  switch (message.type) {
+    case MessageType::kWorkerStarted: links_.add(std::move(message)); break;
+    case MessageType::kWorkerGone: links_.note_end(message.worker, message.text); break;
+    case MessageType::kReload: add_job({std::nullopt, "reload", true, {}}); break;
+    case MessageType::kReopenLogs: reopen_logs(); break;
+    default: MG_LOG(kError) << "the supervisor sent a message that is not for control"; break;
+  }
+}
+
+/// In a single process there is no supervisor, and its part falls to signals that the worker on the same loop handles.
+void Control::tell_supervisor(MessageType type, uint64_t number, std::string text) {
+  if (!supervisor_.is_open()) {
+    if (type == MessageType::kStop) ::raise(number != 0 ? SIGTERM : SIGQUIT);
+    if (type == MessageType::kReopenAllLogs) ::raise(SIGUSR1);
+    if (type == MessageType::kStartFailed) {
+      MG_LOG(kEmerg) << "no snapshot can be served: " << text;
+      ::raise(SIGTERM);
+    }
+    return;
+  }
+  Message message;
+  message.type = type;
+  message.number = number;
+  message.text = std::move(text);
+  if (auto sent = snapshot::send_message(supervisor_.get(), message); !sent) MG_LOG(kError) << "the supervisor cannot be reached: " << sent.error().detail;
+}
+
+void Control::reopen_logs() {
+  if (auto opened = base::reopen_log(); !opened) MG_LOG(kError) << opened.error().detail;
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exchange/exchange.h"
+
+#include <random>
+
+#include "base/json.h"
+
+namespace moongate::exchange {
+namespace {
+
+// Request ids need to be unique, not secret.
+uint64_t random_bits() {
+  static thread_local std::mt19937_64 engine = [] {
+    std::random_device device;
+    std::seed_seq seed{device(), device(), device(), device()};
+    return std::mt19937_64(seed);
+  }();
+  return engine();
+}
+
+}  // namespace
+
+void Exchange::begin(ClientSide& client_side, snapshot::Pin pinned) {
+  client = &client_side;
+  snapshot = std::move(pinned);
+  started = base::Clock::steady();
+  started_wall = base::Clock::wall();
+}
+
+// Puts every field back to its start, so that nothing of one request is seen by the next. The arena goes last:
+// most fields point into it.
+void Exchange::end() {
+  request.~RequestHead();
+  new (&request) http::RequestHead(&arena);
+  response.~ResponseHead();
+  new (&response) http::ResponseHead(&arena);
+  early_fields.reset(&arena);
+  is_response_begun = false;
+  client = nullptr;
+  snapshot.reset();
+  uri = original_uri = {};
+  host = peer_address = remote_address = {};
+  host_port = peer_port = 0;
+  is_tls = is_peer_trusted = false;
+  connection_number = bytes_received = 0;
+  forwarded = {};
+  route = nullptr;
+  match = {};
+  upstream.reset();
+  node = nullptr;
+  upstream_host = upstream_scheme = {};
+  tried.nodes.clear();
+  tries = 0;
+  upstream_started = {};
+  body_state = BodyState::kNone;
+  body.clear();
+  has_body_left_client = false;
+  source = AnswerSource::kNone;
+  if (answer_body.capacity() > 4096) answer_body = {};
+  else answer_body.clear();
+  is_head_sent = false;
+  bytes_sent = body_bytes_sent = 0;
+  upstream_status = 0;
+  ending = Ending::kOpen;
+  step = 0;
+  phase = Phase::kNone;
+  is_waiting = false;
+  chain = global_chain = 0;
+  phases_present = 0;
+  task = nullptr;
+  has_context = false;
+  consumer_name = limiting_info = {};
+  variables.clear();
+  request_id_ = {};
+  arena.reset();
+}
+
+void Exchange::answer(uint16_t status, std::string_view body_text, std::string_view content_type) {
+  response.fields.clear();
+  response.status = status;
+  response.reason = {};
+  response.body = http::BodyKind::kLength;
+  source = AnswerSource::kGateway;
+  answer_body.assign(body_text);
+  if (!content_type.empty()) response.fields.set("Content-Type", content_type);
+}
+
+void Exchange::begin_response() {
+  if (is_response_begun) return;
+  is_response_begun = true;
+  for (const http::Field& field : early_fields) {
+    if (field.id != http::FieldId::kSetCookie) response.fields.remove(field.name);
+  }
+  for (const http::Field& field : early_fields) response.fields.add(field);
+}
+
+void Exchange::append_answer(std::string_view piece) { answer_body.append(piece); }
+
+void Exchange::fail(uint16_t status, std::string_view reason) {
+  std::string text = "{\"error_msg\":";
+  base::append_json_string(text, reason);
+  text += ",\"request_id\":\"";
+  text += request_id();
+  text += "\"}\n";
+  answer(status, text, "application/json");
+}
+
+std::string_view Exchange::request_id() {
+  if (!request_id_.empty()) return request_id_;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  char* text = arena.allocate_chars(32);
+  for (int half = 0; half < 2; half++) {
+    uint64_t bits = random_bits();
+    for (int i = 0; i < 16; i++, bits >>= 4) text[half * 16 + i] = kDigits[bits & 15];
+  }
+  request_id_ = {text, 32};
+  return request_id_;
+}
+
+Exchange* ExchangePool::take() {
+  if (free_.empty()) {
+    slots_.push_back(std::make_unique<Exchange>(static_cast<uint32_t>(slots_.size())));
+    return slots_.back().get();
+  }
+  Exchange* exchange = free_.back();
+  free_.pop_back();
+  return exchange;
+}
+
+void ExchangePool::give(Exchange* exchange) {
+  exchange->end();
+  free_.push_back(exchange);
+}
+
+}  // namespace moongate::exchange

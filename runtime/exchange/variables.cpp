@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "exchange/variables.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+
+#include "http/writer.h"
+
+namespace moongate::exchange {
+namespace {
+
+using std::string_view;
+
+string_view number(Exchange& exchange, uint64_t value) {
+  char* text = exchange.arena.allocate_chars(24);
+  return {text, static_cast<size_t>(http::write_number(text, value) - text)};
+}
+
+// Seconds with three decimals, as nginx writes them.
+string_view seconds(Exchange& exchange, base::Duration duration) {
+  char* text = exchange.arena.allocate_chars(32);
+  double value = std::chrono::duration<double>(duration).count();
+  int size = std::snprintf(text, 32, "%.3f", value < 0 ? 0 : value);
+  return {text, static_cast<size_t>(size)};
+}
+
+string_view time_text(Exchange& exchange, const char* format) {
+  time_t now = std::chrono::duration_cast<std::chrono::seconds>(exchange.started_wall.time_since_epoch()).count();
+  tm parts{};
+  ::gmtime_r(&now, &parts);
+  char* text = exchange.arena.allocate_chars(64);
+  return {text, std::strftime(text, 64, format, &parts)};
+}
+
+// One of the tries' figures, "a, b" when there were several.
+template <class Write>
+bool join_tries(Exchange& exchange, string_view* value, Write write) {
+  if (exchange.tries == 0) return false;
+  std::string joined;
+  size_t count = std::min<size_t>(exchange.tries, std::size(exchange.try_records));
+  for (size_t i = 0; i < count; i++) {
+    if (i > 0) joined += ", ";
+    write(joined, exchange.try_records[i]);
+  }
+  *value = exchange.arena.copy(joined);
+  return true;
+}
+
+void append_seconds(std::string& out, base::Duration duration) {
+  char text[32];
+  if (duration.count() < 0) {
+    out += "-";
+    return;
+  }
+  out.append(text, static_cast<size_t>(std::snprintf(text, sizeof text, "%.3f",
+                                                     std::chrono::duration<double>(duration).count())));
+}
+
+string_view join_uri(Exchange& exchange, const http::CanonicalUri& uri) {
+  if (!uri.has_query) return uri.wire_path;
+  std::string text(uri.wire_path);
+  text += '?';
+  text += uri.query;
+  return exchange.arena.copy(text);
+}
+
+// A header field by its variable name: lower case, `_` for `-`.
+const http::Field* find_by_variable_name(const http::FieldList& fields, string_view name) {
+  for (const http::Field& field : fields) {
+    if (field.name.size() != name.size()) continue;
+    bool is_equal = true;
+    for (size_t i = 0; i < name.size() && is_equal; i++) {
+      char c = field.name[i];
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+      if (c == '-') c = '_';
+      is_equal = c == name[i];
+    }
+    if (is_equal) return &field;
+  }
+  return nullptr;
+}
+
+bool find_field(const http::FieldList& fields, string_view name, string_view* value) {
+  const http::Field* field = find_by_variable_name(fields, name);
+  if (field) *value = field->value;
+  return field != nullptr;
+}
+
+bool find_argument(Exchange& exchange, string_view wanted, string_view* value) {
+  string_view rest = exchange.uri.query, name, raw;
+  bool has_value = false;
+  while (http::next_query_argument(&rest, &name, &raw, &has_value)) {
+    if (name != wanted && http::unescape(name, true, &exchange.arena) != wanted) continue;
+    *value = http::unescape(raw, true, &exchange.arena);
+    return true;
+  }
+  return false;
+}
+
+bool find_cookie(Exchange& exchange, string_view wanted, string_view* value) {
+  for (const http::Field& field : exchange.request.fields) {
+    if (field.id != http::FieldId::kCookie) continue;
+    string_view rest = field.value;
+    while (!rest.empty()) {
+      size_t end = rest.find(';');
+      string_view pair = rest.substr(0, end);
+      rest = end == string_view::npos ? string_view() : rest.substr(end + 1);
+      while (!pair.empty() && pair.front() == ' ') pair.remove_prefix(1);
+      size_t equals = pair.find('=');
+      if (equals == string_view::npos || pair.substr(0, equals) != wanted) continue;
+      *value = pair.substr(equals + 1);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool find_prefixed(Exchange& exchange, string_view name, string_view* value) {
+  if (name.starts_with("http_")) return find_field(exchange.request.fields, name.substr(5), value);
+  if (name.starts_with("arg_")) return find_argument(exchange, name.substr(4), value);
+  if (name.starts_with("cookie_")) return find_cookie(exchange, name.substr(7), value);
+  if (name.starts_with("sent_http_")) return find_field(exchange.response.fields, name.substr(10), value);
+  if (name.starts_with("upstream_http_")) {
+    return exchange.source == AnswerSource::kUpstream && find_field(exchange.response.fields, name.substr(14), value);
+  }
+  if (name.starts_with("uri_param_")) return exchange.match.find_capture(name.substr(10), value);
+  return false;
+}
+
+using Getter = bool (*)(Exchange&, string_view*);
+struct Named {
+  string_view name;
+  Getter get;
+};
+
+#define MG_VARIABLE(name, expression) \
+  Named { name, []([[maybe_unused]] Exchange& ex, string_view* out) -> bool { *out = (expression); return true; } }
+#define MG_VARIABLE_IF(name, condition, expression)                                       \
+  Named {                                                                                 \
+    name, [](Exchange& ex, string_view* out) -> bool {                                    \
+      if (!(condition)) return false;                                                     \
+      *out = (expression);                                                                \
+      return true;                                                                        \
+    }                                                                                     \
+  }
+
+string_view present_field(Exchange& ex, http::FieldId id) {
+  const http::Field* field = ex.request.fields.find(id);
+  return field ? field->value : string_view();
+}
+
+string_view request_line(Exchange& ex) {
+  std::string line(ex.request.method_text);
+  line += ' ';
+  line += ex.request.target;
+  line += ex.request.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1";
+  return ex.arena.copy(line);
+}
+
+string_view host_name(Exchange& ex) {
+  static const std::string name = [] {
+    char text[256] = "";
+    ::gethostname(text, sizeof text - 1);
+    return std::string(text);
+  }();
+  (void)ex;
+  return name;
+}
+
+string_view process_id(Exchange& ex) { return number(ex, static_cast<uint64_t>(::getpid())); }
+
+string_view add_forwarded_for(Exchange& ex) {
+  string_view claim = present_field(ex, http::FieldId::kXForwardedFor);
+  if (claim.empty()) return ex.peer_address;
+  return ex.arena.copy(std::string(claim) + ", " + std::string(ex.peer_address));
+}
+
+string_view upstream_host(Exchange& ex) {
+  if (!ex.upstream_host.empty()) return ex.upstream_host;
+  if (ex.upstream && ex.upstream->options().pass_host == upstream::PassHost::kRewrite) return ex.upstream->options().host;
+  return ex.request.host;
+}
+
+string_view upstream_scheme(Exchange& ex) {
+  if (!ex.upstream_scheme.empty()) return ex.upstream_scheme;
+  return ex.upstream ? string_view(ex.upstream->options().scheme) : string_view("http");
+}
+
+base::Duration elapsed(Exchange& ex) { return base::Clock::steady_now() - ex.started; }
+
+// Sorted by name: looked up by binary search.
+const std::array kNamed = std::to_array<Named>({
+    MG_VARIABLE("apisix_request_id", ex.request_id()),
+    MG_VARIABLE("args", ex.uri.query),
+    MG_VARIABLE_IF("balancer_ip", ex.node, ex.arena.copy(ex.node->host)),
+    MG_VARIABLE_IF("balancer_port", ex.node, number(ex, ex.node->port)),
+    MG_VARIABLE("body_bytes_sent", number(ex, ex.body_bytes_sent)),
+    MG_VARIABLE("bytes_sent", number(ex, ex.bytes_sent)),
+    MG_VARIABLE("connection", number(ex, ex.connection_number)),
+    MG_VARIABLE_IF("consumer_name", !ex.consumer_name.empty(), ex.consumer_name),
+    MG_VARIABLE_IF("content_length", ex.request.fields.find(http::FieldId::kContentLength),
+                   present_field(ex, http::FieldId::kContentLength)),
+    MG_VARIABLE_IF("content_type", ex.request.fields.find(http::FieldId::kContentType),
+                   present_field(ex, http::FieldId::kContentType)),
+    MG_VARIABLE("host", ex.host),
+    MG_VARIABLE("hostname", host_name(ex)),
+    MG_VARIABLE("http2", string_view()),
+    MG_VARIABLE_IF("https", ex.is_tls, string_view("on")),
+    MG_VARIABLE("is_args", ex.uri.has_query ? string_view("?") : string_view()),
+    MG_VARIABLE("method", ex.request.method_text),
+    MG_VARIABLE("msec", seconds(ex, base::Clock::wall().time_since_epoch())),
+    MG_VARIABLE("pid", process_id(ex)),
+    MG_VARIABLE("proxy_add_x_forwarded_for", add_forwarded_for(ex)),
+    MG_VARIABLE("query_string", ex.uri.query),
+    MG_VARIABLE("real_request_uri", ex.request.target),
+    MG_VARIABLE("realip_remote_addr", ex.peer_address),
+    MG_VARIABLE("realip_remote_port", number(ex, ex.peer_port)),
+    MG_VARIABLE("remote_addr", ex.remote_address),
+    MG_VARIABLE("remote_port", number(ex, ex.peer_port)),
+    MG_VARIABLE("request", request_line(ex)),
+    MG_VARIABLE("request_id", ex.request_id()),
+    MG_VARIABLE("request_length", number(ex, ex.bytes_received)),
+    MG_VARIABLE("request_method", ex.request.method_text),
+    MG_VARIABLE("request_time", seconds(ex, elapsed(ex))),
+    MG_VARIABLE("request_type", string_view("traditional_http")),
+    MG_VARIABLE("request_uri", join_uri(ex, ex.original_uri)),
+    MG_VARIABLE_IF("route_id", ex.route, ex.route->id),
+    MG_VARIABLE_IF("route_name", ex.route && !ex.route->name.empty(), ex.route->name),
+    MG_VARIABLE("scheme", ex.is_tls ? string_view("https") : string_view("http")),
+    MG_VARIABLE_IF("server_addr", ex.client, ex.arena.copy(ex.client->server_address())),
+    MG_VARIABLE("server_name", string_view("_")),
+    MG_VARIABLE_IF("server_port", ex.client, number(ex, ex.client->server_port())),
+    MG_VARIABLE("server_protocol",
+                ex.request.version_minor == 0 ? string_view("HTTP/1.0") : string_view("HTTP/1.1")),
+    MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
+    MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
+    MG_VARIABLE_IF("status", ex.response.status != 0, number(ex, ex.response.status)),
+    MG_VARIABLE("time_iso8601", time_text(ex, "%Y-%m-%dT%H:%M:%S+00:00")),
+    MG_VARIABLE("time_local", time_text(ex, "%d/%b/%Y:%H:%M:%S +0000")),
+    Named{"upstream_addr",
+          [](Exchange& ex, string_view* out) {
+            return join_tries(ex, out, [](std::string& text, const TryRecord& t) { text += t.address; });
+          }},
+    Named{"upstream_connect_time",
+          [](Exchange& ex, string_view* out) {
+            return join_tries(ex, out, [](std::string& text, const TryRecord& t) { append_seconds(text, t.connect_time); });
+          }},
+    Named{"upstream_header_time",
+          [](Exchange& ex, string_view* out) {
+            return join_tries(ex, out, [](std::string& text, const TryRecord& t) { append_seconds(text, t.header_time); });
+          }},
+    MG_VARIABLE("upstream_host", upstream_host(ex)),
+    Named{"upstream_response_time",
+          [](Exchange& ex, string_view* out) {
+            return join_tries(ex, out, [](std::string& text, const TryRecord& t) { append_seconds(text, t.response_time); });
+          }},
+    MG_VARIABLE("upstream_scheme", upstream_scheme(ex)),
+    Named{"upstream_status",
+          [](Exchange& ex, string_view* out) {
+            return join_tries(ex, out, [](std::string& text, const TryRecord& t) {
+              text += t.status ? std::to_string(t.status) : "-";
+            });
+          }},
+    MG_VARIABLE("upstream_uri", join_uri(ex, ex.uri)),
+    MG_VARIABLE("uri", ex.uri.path),
+});
+
+}  // namespace
+
+bool find_variable(Exchange& exchange, string_view name, string_view* value) {
+  for (const auto& variable : exchange.variables) {
+    if (variable.name == name) {
+      *value = variable.value;
+      return true;
+    }
+  }
+  auto found = std::lower_bound(kNamed.begin(), kNamed.end(), name,
+                                [](const Named& named, string_view wanted) { return named.name < wanted; });
+  if (found != kNamed.end() && found->name == name) return found->get(exchange, value);
+  return find_prefixed(exchange, name, value);
+}
+
+bool set_variable(Exchange& exchange, string_view name, string_view value) {
+  string_view kept = exchange.arena.copy(value);
+  if (name == "upstream_host") {
+    exchange.upstream_host = kept;
+    return true;
+  }
+  if (name == "upstream_scheme") {
+    exchange.upstream_scheme = kept;
+    return true;
+  }
+  if (name == "consumer_name") {
+    exchange.consumer_name = kept;
+    return true;
+  }
+  bool is_fact = std::binary_search(kNamed.begin(), kNamed.end(), Named{name, nullptr},
+                                    [](const Named& a, const Named& b) { return a.name < b.name; });
+  if (is_fact && name != "apisix_request_id") return false;
+  for (auto& variable : exchange.variables) {
+    if (variable.name == name) {
+      variable.value = kept;
+      return true;
+    }
+  }
+  constexpr size_t kVariablesMax = 64;
+  if (exchange.variables.size() >= kVariablesMax) return false;
+  exchange.variables.push_back({exchange.arena.copy(name), kept});
+  return true;
+}
+
+string_view find_hash_key(Exchange& exchange) {
+  const upstream::UpstreamOptions& options = exchange.upstream->options();
+  string_view value;
+  bool is_found = false;
+  if (options.hash_on == "consumer") {
+    is_found = find_variable(exchange, "consumer_name", &value);
+  } else if (options.hash_on == "header") {
+    const http::Field* field = exchange.request.fields.find(options.key);
+    is_found = field != nullptr;
+    if (field) value = field->value;
+  } else if (options.hash_on == "cookie") {
+    is_found = find_cookie(exchange, options.key, &value);
+  } else if (options.hash_on == "vars_combinations") {
+    std::string text;
+    for (size_t at = 0; at < options.key.size();) {
+      if (options.key[at] != '$') {
+        text += options.key[at++];
+        continue;
+      }
+      size_t end = at + 1;
+      while (end < options.key.size() && (std::isalnum(static_cast<unsigned char>(options.key[end])) || options.key[end] == '_')) end++;
+      string_view part;
+      if (find_variable(exchange, string_view(options.key).substr(at + 1, end - at - 1), &part)) {
+        text += part;
+        is_found = true;
+      }
+      at = end;
+    }
+    value = exchange.arena.copy(text);
+  } else {
+    is_found = find_variable(exchange, options.key, &value);
+  }
+  return is_found ? value : exchange.remote_address;
+}
+
+}  // namespace moongate::exchange

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which bytes may stand where in HTTP/1 syntax: one table of flags, made at compile time, and the few scans
+// that run over every received byte. Only http/ includes this; the rest asks is_field_name and its like in
+// head.h.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace moongate::http {
+
+enum CharFlag : uint8_t {
+  kToken = 1,        // RFC 9110 tchar
+  kControl = 2,      // what no field value may hold: controls and DEL, without HTAB
+  kTargetChar = 4,   // no control, no space, no DEL; bytes above 0x7F pass
+  kHostChar = 8,     // letters, digits, '-', '_'
+  kUnreserved = 16,  // RFC 3986
+  kPathChar = 32,    // what needs no encoding within a path segment, without ';'
+};
+
+constexpr bool is_letter(uint8_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+constexpr bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
+
+inline constexpr std::array<uint8_t, 256> kCharFlags = [] {
+  std::array<uint8_t, 256> flags{};
+  const auto mark = [&flags](std::string_view chars, uint8_t flag) {
+    for (const char c : chars) flags[static_cast<uint8_t>(c)] |= flag;
+  };
+  for (size_t c = 0; c < 256; ++c) {
+    const bool is_alphanumeric = is_letter(static_cast<uint8_t>(c)) || is_digit(static_cast<uint8_t>(c));
+    if (is_alphanumeric) flags[c] |= kToken | kHostChar | kUnreserved | kPathChar;
+    if ((c < 0x20 && c != '\t') || c == 0x7F) flags[c] |= kControl;
+    if (c > 0x20 && c != 0x7F) flags[c] |= kTargetChar;
+  }
+  mark("!#$%&'*+-.^_`|~", kToken);
+  mark("-_", kHostChar);
+  mark("-._~", kUnreserved);
+  mark("-._~!$&'()*+,=:@", kPathChar);
+  return flags;
+}();
+
+constexpr bool has_flag(char c, uint8_t flag) { return (kCharFlags[static_cast<uint8_t>(c)] & flag) != 0; }
+
+/// The value of each hexadecimal digit, -1 for everything else.
+inline constexpr std::array<int8_t, 256> kHexValues = [] {
+  std::array<int8_t, 256> values{};
+  for (auto& value : values) value = -1;
+  for (int i = 0; i < 10; ++i) values[static_cast<size_t>('0' + i)] = static_cast<int8_t>(i);
+  for (int i = 0; i < 6; ++i) {
+    values[static_cast<size_t>('a' + i)] = static_cast<int8_t>(10 + i);
+    values[static_cast<size_t>('A' + i)] = static_cast<int8_t>(10 + i);
+  }
+  return values;
+}();
+
+constexpr int hex_value(char c) { return kHexValues[static_cast<uint8_t>(c)]; }
+constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/// `text` without the spaces and tabs around it.
+inline std::string_view trim_blanks(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// The first byte in [at, end) that no field value may hold, or `end`.
+inline const char* find_control(const char* at, const char* end) {
+#if defined(__SSE2__)
+  const __m128i last_control = _mm_set1_epi8(0x1F);
+  const __m128i tab = _mm_set1_epi8('\t');
+  const __m128i del = _mm_set1_epi8(0x7F);
+  for (; end - at >= 16; at += 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, last_control), block);
+    const __m128i hits =
+        _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, tab), low), _mm_cmpeq_epi8(block, del));
+    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(hits));
+    if (mask != 0) return at + __builtin_ctz(mask);
+  }
+#endif
+  while (at != end && !has_flag(*at, kControl)) ++at;
+  return at;
+}
+
+/// The first byte in [at, end) that is no token character, or `end`.
+inline const char* find_token_end(const char* at, const char* end) {
+#if defined(__SSE2__)
+  // Letters, digits and '-' make up nearly every name; the loop below sorts out the rarer characters.
+  while (end - at >= 16) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
+    const __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
+                                          _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+    const __m128i digits = _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('0' - 1)),
+                                         _mm_cmplt_epi8(block, _mm_set1_epi8('9' + 1)));
+    const __m128i known =
+        _mm_or_si128(_mm_or_si128(letters, digits), _mm_cmpeq_epi8(block, _mm_set1_epi8('-')));
+    const unsigned others = static_cast<unsigned>(_mm_movemask_epi8(known)) ^ 0xFFFFU;
+    if (others == 0) {
+      at += 16;
+      continue;
+    }
+    at += __builtin_ctz(others);
+    break;
+  }
+#endif
+  while (at != end && has_flag(*at, kToken)) ++at;
+  return at;
+}
+
+}  // namespace moongate::http

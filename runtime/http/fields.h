@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Header fields: an ordered list of name/value views, with small integers for the names the runtime itself
+// cares about. The list owns nothing; views point into the received bytes or into the exchange's arena.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/arena.h"
+
+namespace moongate::http {
+
+/// Names the runtime looks at on its own account. Everything else is kOther and compared by text.
+enum class FieldId : uint8_t {
+  kOther,
+  kAccept,
+  kAcceptEncoding,
+  kAltSvc,
+  kAuthorization,
+  kCacheControl,
+  kConnection,
+  kContentEncoding,
+  kContentLength,
+  kContentType,
+  kCookie,
+  kDate,
+  kETag,
+  kExpect,
+  kForwarded,
+  kHost,
+  kKeepAlive,
+  kLastModified,
+  kLocation,
+  kOrigin,
+  kProxyAuthenticate,
+  kProxyAuthorization,
+  kProxyConnection,
+  kReferer,
+  kRetryAfter,
+  kServer,
+  kSetCookie,
+  kTe,
+  kTrailer,
+  kTransferEncoding,
+  kUpgrade,
+  kUserAgent,
+  kVary,
+  kVia,
+  kXForwardedFor,
+  kXForwardedHost,
+  kXForwardedPort,
+  kXForwardedProto,
+  kXRealIp,
+  kCount
+};
+
+struct Field {
+  std::string_view name;   // as received or as given; never empty
+  std::string_view value;  // without surrounding white space
+  FieldId id = FieldId::kOther;
+};
+
+/// The id of a field name in any case, kOther when it is none of ours.
+FieldId find_field_id(std::string_view name);
+/// ASCII case-insensitive equality.
+bool equals_ignoring_case(std::string_view a, std::string_view b);
+
+/// True when `list` (a comma-separated field value) has `token` as an element, in any case.
+bool has_list_token(std::string_view list, std::string_view token);
+
+/// A message's fields in order.
+///
+/// Shape:   an array that grows in `arena`; removed fields are closed up, the order of the rest is kept.
+/// Owner:   the exchange; all views must live as long as its arena.
+/// Fails:   never; the parser enforces the limit on the number of received fields.
+class FieldList {
+ public:
+  explicit FieldList(base::Arena* arena) : arena_(arena) {}
+
+  const Field* begin() const { return fields_; }
+  const Field* end() const { return fields_ + count_; }
+  uint32_t count() const { return count_; }
+  const Field& operator[](uint32_t index) const { return fields_[index]; }
+  void clear() { count_ = 0; }
+  void reset(base::Arena* arena);  // forgets everything, allocates from `arena` from now on
+
+  /// First field of that name, or null.
+  const Field* find(FieldId id) const;
+  const Field* find(std::string_view name) const;
+
+  /// Appends without looking. The views must outlive the list: copy them into the arena first if they do not.
+  void add(std::string_view name, std::string_view value) { add(Field{name, value, find_field_id(name)}); }
+  void add(const Field& field) {
+    if (count_ == capacity_) grow();
+    fields_[count_++] = field;
+  }
+  /// Replaces the first field of that name and removes further ones, or appends.
+  void set(std::string_view name, std::string_view value);
+  /// Removes every field of that name; how many there were.
+  uint32_t remove(std::string_view name);
+  uint32_t remove(FieldId id);
+  /// Removes the field at `index`.
+  void remove_at(uint32_t index);
+
+ private:
+  void grow();
+  template <class Matches>
+  uint32_t remove_from(uint32_t start, Matches matches);
+
+  base::Arena* arena_;
+  Field* fields_ = nullptr;
+  uint32_t count_ = 0;
+  uint32_t capacity_ = 0;
+};
+
+}  // namespace moongate::http

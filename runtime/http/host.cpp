@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What may stand in Host and in the authority of an absolute target: a DNS name, an IPv4 address or a
+// bracketed IPv6 address, and a port. Far less than RFC 3986 allows, because routes and certificates are
+// chosen by it.
+#include <arpa/inet.h>
+
+#include <cstring>
+
+#include "http/chars.h"
+#include "http/head.h"
+
+namespace moongate::http {
+namespace {
+
+constexpr size_t kNameMaxBytes = 253;
+constexpr size_t kAddressMaxBytes = INET6_ADDRSTRLEN - 1;
+
+struct HostParts {
+  std::string_view name;  // without brackets, port and trailing dot
+  uint16_t port = 0;
+  bool is_ipv6 = false;
+};
+
+bool parse_port(std::string_view text, uint16_t* port) {
+  if (text.empty() || text.size() > 5 || text[0] == '0') return false;
+  uint32_t number = 0;
+  for (const char c : text) {
+    if (!is_digit(static_cast<uint8_t>(c))) return false;
+    number = number * 10 + static_cast<uint32_t>(c - '0');
+  }
+  *port = static_cast<uint16_t>(number);
+  return number <= 65535;
+}
+
+bool parse_ipv6(std::string_view text, in6_addr* address) {
+  char terminated[INET6_ADDRSTRLEN];
+  if (text.size() > kAddressMaxBytes) return false;
+  std::memcpy(terminated, text.data(), text.size());
+  terminated[text.size()] = '\0';
+  // A NUL within the text would hide what follows it.
+  return std::strlen(terminated) == text.size() && inet_pton(AF_INET6, terminated, address) == 1;
+}
+
+// Labels of letters, digits, '-' and '_', none of them empty.
+bool is_name(std::string_view text) {
+  if (text.empty() || text.size() > kNameMaxBytes) return false;
+  char last = '.';
+  for (const char c : text) {
+    if (!has_flag(c, kHostChar) && (c != '.' || last == '.')) return false;
+    last = c;
+  }
+  return last != '.';
+}
+
+bool split_host(std::string_view text, HostParts* parts) {
+  if (text.empty()) return false;
+  const bool is_bracketed = text[0] == '[';
+  const size_t name_end = is_bracketed ? text.find(']') : text.find(':');
+  if (is_bracketed && name_end == std::string_view::npos) return false;
+  const std::string_view rest = name_end == std::string_view::npos
+                                    ? std::string_view()
+                                    : text.substr(name_end + (is_bracketed ? 1 : 0));
+  if (!rest.empty() && (rest[0] != ':' || !parse_port(rest.substr(1), &parts->port))) return false;
+  if (is_bracketed) {
+    in6_addr address;
+    parts->is_ipv6 = true;
+    parts->name = text.substr(1, name_end - 1);
+    return parse_ipv6(parts->name, &address);
+  }
+  parts->name = text.substr(0, name_end);
+  if (!parts->name.empty() && parts->name.back() == '.') parts->name.remove_suffix(1);
+  return is_name(parts->name);
+}
+
+// The shortest spelling of an address, in brackets, so that one address is one host.
+std::string_view spell_ipv6(std::string_view text, base::Arena* arena) {
+  in6_addr address;
+  char* at = arena->allocate_chars(INET6_ADDRSTRLEN + 2);
+  if (!parse_ipv6(text, &address) || inet_ntop(AF_INET6, &address, at + 1, INET6_ADDRSTRLEN) == nullptr)
+    return {};
+  const size_t size = std::strlen(at + 1);
+  at[0] = '[';
+  at[size + 1] = ']';
+  return {at, size + 2};
+}
+
+}  // namespace
+
+bool is_host(std::string_view text) {
+  HostParts parts;
+  return split_host(text, &parts);
+}
+
+bool parse_host(std::string_view text, base::Arena* arena, std::string_view* host, uint16_t* port) {
+  HostParts parts;
+  if (!split_host(text, &parts)) return false;
+  *port = parts.port;
+  if (parts.is_ipv6) {
+    *host = spell_ipv6(parts.name, arena);
+    return true;
+  }
+  char* lower = arena->allocate_chars(parts.name.size());
+  for (size_t i = 0; i < parts.name.size(); ++i) lower[i] = to_lower(parts.name[i]);
+  *host = {lower, parts.name.size()};
+  return true;
+}
+
+}  // namespace moongate::http

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes heads into memory the caller has sized. Names and values are taken as they are: whoever puts a field
+// into a list has checked it (the parsers did, the script bindings ask is_field_name and is_field_value).
+#include "http/writer.h"
+
+#include <cstring>
+
+namespace moongate::http {
+namespace {
+
+char* append(char* at, std::string_view text) {
+  if (!text.empty()) std::memcpy(at, text.data(), text.size());
+  return at + text.size();
+}
+
+}  // namespace
+
+size_t head_size_bound(const FieldList& fields, size_t start_line_size) {
+  size_t size = start_line_size + 2;
+  for (const Field& field : fields) size += field.name.size() + field.value.size() + 4;
+  return size;
+}
+
+char* write_field(char* at, std::string_view name, std::string_view value) {
+  at = append(at, name);
+  at = append(at, ": ");
+  at = append(at, value);
+  return append(at, "\r\n");
+}
+
+char* write_request_line(char* at, std::string_view method, std::string_view path, std::string_view query,
+                         bool has_query) {
+  at = append(at, method);
+  *at++ = ' ';
+  at = append(at, path);
+  if (has_query) {
+    *at++ = '?';
+    at = append(at, query);
+  }
+  return append(at, " HTTP/1.1\r\n");
+}
+
+char* write_status_line(char* at, uint16_t status, std::string_view reason) {
+  at = append(at, "HTTP/1.1 ");
+  at = write_number(at, status);
+  *at++ = ' ';
+  at = append(at, reason.empty() ? status_reason(status) : reason);
+  return append(at, "\r\n");
+}
+
+char* write_number(char* at, uint64_t number) {
+  char reversed[20];
+  size_t count = 0;
+  do {
+    reversed[count++] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  while (count > 0) *at++ = reversed[--count];
+  return at;
+}
+
+bool is_hop_by_hop(const Field& field, std::string_view connection) {
+  switch (field.id) {
+    case FieldId::kConnection:
+    case FieldId::kKeepAlive:
+    case FieldId::kProxyConnection:
+    case FieldId::kTe:
+    case FieldId::kTransferEncoding:
+    case FieldId::kUpgrade:
+      return true;
+    case FieldId::kOther:
+      return !connection.empty() && has_list_token(connection, field.name);
+    // The other names we know travel end to end. Connection cannot take them away: a client would rid itself
+    // of Host, of its length or of the address that a proxy before us noted.
+    default:
+      return false;
+  }
+}
+
+}  // namespace moongate::http

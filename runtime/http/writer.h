@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns heads into bytes. Callers size the buffer first, so that a head is written once into memory that is
+// ready to send.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "http/fields.h"
+#include "http/head.h"
+
+namespace moongate::http {
+
+/// Upper bound of what the write_* functions below produce for these fields.
+size_t head_size_bound(const FieldList& fields, size_t start_line_size);
+
+/// Appends `name: value\r\n`; the new end.
+char* write_field(char* at, std::string_view name, std::string_view value);
+/// `METHOD target HTTP/1.1\r\n`
+char* write_request_line(char* at, std::string_view method, std::string_view path, std::string_view query,
+                         bool has_query);
+/// `HTTP/1.1 200 OK\r\n`; an empty reason gives the standard one.
+char* write_status_line(char* at, uint16_t status, std::string_view reason);
+/// Appends a decimal number.
+char* write_number(char* at, uint64_t number);
+
+/// True for fields that belong to one connection and never travel on (RFC 9110 7.6.1): Connection and what it
+/// lists, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade. `connection` is the Connection
+/// field's value, or empty.
+bool is_hop_by_hop(const Field& field, std::string_view connection);
+
+}  // namespace moongate::http

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/labels.h"
+
+#include "base/utf8.h"
+
+namespace moongate::metrics {
+
+namespace {
+
+void append_control(std::string& out, unsigned char byte) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  out += "\\\\x";
+  out += kDigits[byte >> 4];
+  out += kDigits[byte & 15];
+}
+
+void append_ascii(std::string& out, char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  if (c == '\\' || c == '"') {
+    out += '\\';
+    out += c;
+  } else if (c == '\n') {
+    out += "\\n";
+  } else if (byte < 0x20 || byte == 0x7f) {
+    append_control(out, byte);
+  } else {
+    out += c;
+  }
+}
+
+}  // namespace
+
+Labels& Labels::add(std::string_view name, std::string_view value) {
+  if (!text_.empty()) text_ += ',';
+  text_ += name;
+  text_ += "=\"";
+  for (size_t at = 0; at < value.size() && at < kValueBytesMax;) {
+    const size_t length = base::utf8_length(value, at);
+    if (length > 1 && at + length > kValueBytesMax) break;
+    if (length == 1) {
+      append_ascii(text_, value[at]);
+    } else if (length == 0) {
+      text_ += "\xEF\xBF\xBD";
+    } else {
+      text_.append(value.substr(at, length));
+    }
+    at += length == 0 ? 1 : length;
+  }
+  text_ += '"';
+  return *this;
+}
+
+}  // namespace moongate::metrics

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Timeouts that cost nothing to push back. A timer that is started again before it fired only has its deadline
+// moved; it is looked at again when its old place in the wheel comes up. So a keepalive timeout that moves
+// with every request is two stores per request.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace moongate::net {
+
+class TimerWheel;
+
+/// One timeout. Place it in the object that waits.
+///
+/// Units:   nanoseconds on the steady clock; fires within a millisecond after its deadline, never before.
+/// Owner:   whoever embeds it; destroying it stops it.
+/// Runs in: the loop whose wheel it was started on.
+class Timer {
+ public:
+  using Callback = void (*)(void* argument);
+  Timer(Callback callback, void* argument) : callback_(callback), argument_(argument) {}
+  ~Timer() { stop(); }
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  /// Fires once after `delay` from now; moves the deadline if it is running.
+  void start(TimerWheel& wheel, base::Duration delay);
+  void stop();
+  bool is_running() const { return wheel_ != nullptr; }
+  base::SteadyTime deadline() const { return deadline_; }
+
+ private:
+  friend class TimerWheel;
+  TimerWheel* wheel_ = nullptr;
+  Timer* next_ = nullptr;
+  Timer** link_ = nullptr;  // what points at us
+  uint64_t tick_ = 0;       // the tick whose slot holds us
+  base::SteadyTime deadline_{};
+  Callback callback_;
+  void* argument_;
+};
+
+/// The timers of one loop, in 4096 slots of a millisecond.
+class TimerWheel {
+ public:
+  TimerWheel();
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
+
+  /// Fires what is due at Clock::steady().
+  void advance();
+  /// True when something may wait; advance() has no work before `at`.
+  bool next_wakeup(base::SteadyTime* at) const;
+
+ private:
+  friend class Timer;
+  static constexpr uint64_t kSlots = 4096;
+  static uint64_t tick_of(base::SteadyTime time);
+  void link(Timer* timer);
+  void unlink(Timer* timer);
+  void run_slot(uint64_t tick);
+  uint64_t find_earliest() const;
+
+  static constexpr uint64_t kNever = UINT64_MAX;
+  std::array<Timer*, kSlots> slots_{};
+  std::array<uint64_t, kSlots / 64> occupied_{};
+  uint64_t current_tick_;        // everything before it has fired
+  uint64_t earliest_ = kNever;   // no timer is linked before it; stopping one leaves it as it is
+};
+
+}  // namespace moongate::net

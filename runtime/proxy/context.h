@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one worker's data path works with, passed by reference; there are no globals.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "exchange/exchange.h"
+#include "net/event_loop.h"
+#include "net/resolver.h"
+#include "router/address_set.h"
+#include "snapshot/snapshot.h"
+#include "upstream/pool.h"
+
+namespace moongate::script {
+class Host;
+}
+
+namespace moongate::proxy {
+
+class AccessLog;
+class Connection;
+class Forwarder;
+struct WorkerMetrics;
+
+/// Limits and habits towards clients, from the settings, in the units the data path uses.
+struct ClientOptions {
+  std::chrono::milliseconds header_timeout{60000};
+  std::chrono::milliseconds body_timeout{60000};
+  std::chrono::milliseconds send_timeout{60000};
+  std::chrono::milliseconds keepalive_timeout{75000};
+  uint64_t keepalive_requests = 10000;
+  http::HeadLimits head;
+  uint64_t body_size_max_bytes = 0;      // 0: no limit
+  http::UriPolicy uri;
+  router::AddressSet trusted;
+  bool is_unix_trusted = false;          // peers on unix sockets
+  bool adds_via = false;
+  std::string server_name = "moongate";  // the Server field of our own answers
+};
+
+struct Context {
+  Context(net::EventLoop& event_loop, upstream::Pool& upstream_pool);
+  ~Context();
+
+  net::EventLoop& loop;
+  upstream::Pool& pool;
+  net::Resolver* resolver = nullptr;
+  script::Host* script = nullptr;
+  AccessLog* access_log = nullptr;
+  WorkerMetrics* metrics = nullptr;
+
+  snapshot::Pin snapshot;                // what the next request begins with
+  ClientOptions client;
+  exchange::ExchangePool exchanges;
+  std::vector<std::unique_ptr<Forwarder>> forwarders;   // by exchange slot
+  bool is_draining = false;              // answers end their connections
+
+  Connection* connections = nullptr;     // all that are open
+  uint32_t connection_count = 0;
+  uint64_t connections_accepted = 0;
+  std::vector<std::unique_ptr<Connection>> closed;      // freed at the end of the turn
+  net::Deferred free_closed;
+};
+
+}  // namespace moongate::proxy

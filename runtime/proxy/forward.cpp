@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/forward.h"
+
+#include "base/log.h"
+#include "exchange/variables.h"
+#include "proxy/identity.h"
+#include "proxy/request_head.h"
+#include "proxy/steps.h"
+#include "proxy/worker_metrics.h"
+
+namespace moongate::proxy {
+
+using base::Clock;
+using base::ErrorKind;
+using exchange::BodyState;
+using exchange::StepResult;
+using http::BodyKind;
+using upstream::AttemptStage;
+
+StepResult Forwarder::pick() {
+  exchange::Exchange& exchange = exchange_;
+  std::string_view hash_key;
+  if (exchange.upstream->needs_hash_key()) hash_key = exchange::find_hash_key(exchange);
+  exchange.node = exchange.upstream->pick(exchange.tried, hash_key);
+  if (!exchange.node) {
+    exchange.source = exchange::AnswerSource::kProxyError;
+    if (exchange.tries == 0) exchange.fail(503, "no node of the upstream can be used");
+    else exchange.fail(502, "no further node of the upstream is left to try");
+    return StepResult::kAnswer;
+  }
+  endpoint_ = exchange.upstream->find_endpoint(*exchange.node, *context_.resolver);
+  if (endpoint_) return StepResult::kNext;
+  if (!exchange.node->is_name) {
+    exchange.fail(503, "the upstream's node has no address");
+    return StepResult::kAnswer;
+  }
+  is_resolving_ = true;
+  uint32_t serial = serial_;
+  context_.resolver->resolve(exchange.node->host, [this, serial](const auto& result) {
+    if (serial != serial_ || !is_resolving_) return;
+    bool is_late = exchange_.is_waiting;
+    is_resolving_ = false;
+    if (result) endpoint_ = exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver);
+    if (!endpoint_) {
+      MG_LOG(kError) << "upstream " << exchange_.upstream->options().id << ": "
+                     << (result ? "the node has no address" : result.error().detail);
+      exchange_.fail(503, "the upstream's host name cannot be resolved");
+      exchange_.source = exchange::AnswerSource::kProxyError;
+    }
+    if (is_late) resume(context_, exchange_, endpoint_ ? StepResult::kNext : StepResult::kAnswer);
+  });
+  if (is_resolving_) return StepResult::kWait;
+  return endpoint_ ? StepResult::kNext : StepResult::kAnswer;
+}
+
+StepResult Forwarder::start() {
+  exchange::Exchange& exchange = exchange_;
+  bool is_upgrade = exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled;
+  BodyKind body = exchange.request.body;
+  if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {
+    body = BodyKind::kLength;
+    exchange.request.content_length = exchange.body.size();
+  }
+  head_ = write_upstream_head(context_, exchange, body, is_upgrade);
+  exchange.try_started = Clock::steady();
+  if (exchange.tries == 0) exchange.upstream_started = exchange.try_started;
+  if (exchange.tries < std::size(exchange.try_records)) {
+    exchange.try_records[exchange.tries] = {};
+    exchange.try_records[exchange.tries].address = exchange.arena.copy(endpoint_->text());
+  }
+  exchange.tries++;
+  exchange.node->active++;
+  is_node_counted_ = true;
+  upstream::AttemptRequest request;
+  request.head = head_;
+  request.method = exchange.request.method;
+  request.body = body;
+  request.wants_upgrade = is_upgrade;
+  request.arena = &exchange.arena;
+  request.response = &exchange.response;
+  attempt_.start(endpoint_, request, exchange.route->timeouts, exchange.upstream->options().pool);
+  return StepResult::kWait;
+}
+
+void Forwarder::on_attempt_ready() {
+  exchange::Exchange& exchange = exchange_;
+  if (exchange.tries <= std::size(exchange.try_records)) {
+    exchange.try_records[exchange.tries - 1].connect_time = Clock::steady() - exchange.try_started;
+  }
+  if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {
+    std::string_view bytes = exchange.body.view();
+    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    attempt_.send(&piece, bytes.empty() ? 0 : 1, true);
+    return;
+  }
+  if (exchange.body_state == BodyState::kNone) {
+    attempt_.send(nullptr, 0, true);
+    return;
+  }
+  auto* connection = static_cast<Connection*>(exchange.client);
+  connection->set_body_sink(this);
+  uint32_t serial = serial_;
+  connection->read_body();
+  // The head goes with the first of the body; when none is here yet it goes alone.
+  if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client) attempt_.send(nullptr, 0, false);
+}
+
+void Forwarder::on_request_body(const iovec* pieces, int count, bool is_last) {
+  if (!attempt_.is_ready()) return;  // the answer came first; the rest of the body has no reader
+  exchange_.has_body_left_client = true;
+  attempt_.send(pieces, count, is_last);
+}
+
+// Identity is not for the client to give, in a trailer as little as in a field.
+void Forwarder::on_request_trailers(std::string_view lines) {
+  std::string kept;
+  while (!lines.empty()) {
+    size_t end = lines.find("\r\n") + 2;
+    std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(end);
+    if (!is_identity_field(line.substr(0, line.find(':')))) kept += line;
+  }
+  attempt_.set_trailers(std::move(kept));
+}
+
+void Forwarder::on_request_body_failed(uint16_t status, std::string_view reason) {
+  attempt_.cancel();
+  release_node();
+  fail_upstream(context_, exchange_, status, reason);
+}
+
+void Forwarder::on_attempt_drained() {
+  if (exchange_.client && exchange_.body_state == BodyState::kUnread && !attempt_.has_sent_last()) {
+    static_cast<Connection*>(exchange_.client)->read_body();
+  }
+}
+
+void Forwarder::on_interim_response() {
+  uint16_t status = exchange_.response.status;
+  // 100 is between the upstream and us: the client got its own when its body was wanted.
+  if (status != 100 && exchange_.client) exchange_.client->send_interim(status, exchange_.response.fields);
+}
+
+void Forwarder::record_try() {
+  exchange::Exchange& exchange = exchange_;
+  exchange.upstream_status = exchange.response.status;
+  if (exchange.tries == 0 || exchange.tries > std::size(exchange.try_records)) return;
+  auto& record = exchange.try_records[exchange.tries - 1];
+  record.status = exchange.response.status;
+  record.header_time = Clock::steady() - exchange.try_started;
+  record.response_time = record.header_time;
+}
+
+void Forwarder::release_node() {
+  if (!is_node_counted_) return;
+  is_node_counted_ = false;
+  exchange_.node->active--;
+  if (exchange_.tries > 0 && exchange_.tries <= std::size(exchange_.try_records)) {
+    exchange_.try_records[exchange_.tries - 1].response_time = Clock::steady() - exchange_.try_started;
+  }
+}
+
+void Forwarder::on_response_head(const iovec* pieces, int count, bool is_last) {
+  record_try();
+  if (is_last) {
+    release_node();
+    if (exchange_.client && !attempt_.trailers().empty()) exchange_.client->set_trailers(attempt_.trailers());
+  }
+  exchange_.source = exchange::AnswerSource::kUpstream;
+  on_response(context_, exchange_, pieces, count, is_last);
+}
+
+void Forwarder::on_response_body(const iovec* pieces, int count, bool is_last) {
+  if (is_last) {
+    release_node();
+    if (exchange_.client && !attempt_.trailers().empty()) exchange_.client->set_trailers(attempt_.trailers());
+  }
+  pass_body(context_, exchange_, pieces, count, is_last);
+}
+
+void Forwarder::on_upgraded(std::string_view first_bytes) {
+  record_try();
+  exchange_.source = exchange::AnswerSource::kUpstream;
+  auto upstream_connection = attempt_.take_connection();
+  auto* connection = static_cast<Connection*>(exchange_.client);
+  if (!connection) return;
+  uint32_t serial = serial_;
+  http::FieldList& fields = exchange_.response.fields;
+  const http::Field* upgrade = fields.find(http::FieldId::kUpgrade);
+  std::string_view protocol = upgrade ? upgrade->value : std::string_view("websocket");
+  fields.remove(http::FieldId::kConnection);
+  fields.set("Upgrade", protocol);
+  connection->send_head(exchange_, nullptr, 0, false);
+  if (serial == serial_) connection->start_tunnel(std::move(upstream_connection), first_bytes);
+}
+
+bool Forwarder::may_retry(const base::Error& error, AttemptStage stage) const {
+  const exchange::Exchange& exchange = exchange_;
+  if (exchange.is_head_sent || exchange.has_body_left_client || !exchange.client) return false;
+  auto limit = exchange.upstream->options().retry_timeout;
+  if (limit.count() > 0 && Clock::steady() - exchange.upstream_started > limit) return false;
+  if (stage == AttemptStage::kConnecting) return true;
+  // Something was sent and may have been acted on: only what may be done twice is.
+  return stage == AttemptStage::kSent && http::is_idempotent(exchange.request.method) &&
+         (error.kind == ErrorKind::kClosed || error.kind == ErrorKind::kTimeout);
+}
+
+void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) {
+  exchange::Exchange& exchange = exchange_;
+  const std::string& id = exchange.upstream->options().id;
+  MG_LOG(kWarn) << "upstream " << id << " node " << (endpoint_ ? endpoint_->text() : exchange.node->text) << ": "
+                << error.detail;
+  release_node();
+  bool was_reused = attempt_.is_reused();
+  if (may_retry(error, stage)) {
+    if (was_reused && error.kind == ErrorKind::kClosed) {
+      // A kept connection that the node had closed says nothing about the node: try it again on another one.
+      exchange.tries--;
+      resume(context_, exchange, StepResult::kNext);
+      return;
+    }
+    if (exchange.tries <= exchange.upstream->retries_max()) {
+      count_retry(context_);
+      retry();
+      return;
+    }
+  }
+  bool is_timeout = error.kind == ErrorKind::kTimeout;
+  uint16_t status = is_timeout ? 504 : 502;
+  exchange.upstream_status = status;
+  if (exchange.tries > 0 && exchange.tries <= std::size(exchange.try_records)) {
+    exchange.try_records[exchange.tries - 1].status = status;
+  }
+  fail_upstream(context_, exchange, status, error.detail);
+}
+
+void Forwarder::retry() {
+  StepResult result = pick();
+  if (result == StepResult::kWait) return;
+  resume(context_, exchange_, result);
+}
+
+void Forwarder::on_client_drained() { attempt_.resume(); }
+
+void Forwarder::cancel() {
+  serial_++;
+  is_resolving_ = false;
+  attempt_.cancel();
+  release_node();
+  endpoint_.reset();
+}
+
+}  // namespace moongate::proxy

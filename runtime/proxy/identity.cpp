@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/identity.h"
+
+namespace moongate::proxy {
+
+using exchange::Exchange;
+using http::FieldId;
+
+namespace {
+
+char fold(char c) {
+  if (c >= 'A' && c <= 'Z') return static_cast<char>(c + ('a' - 'A'));
+  return c == '_' ? '-' : c;
+}
+
+// `name` begins with `prefix` (lower case, dashes) when case and underscores are ignored.
+bool has_prefix(std::string_view name, std::string_view prefix) {
+  if (name.size() < prefix.size()) return false;
+  for (size_t i = 0; i < prefix.size(); i++) {
+    if (fold(name[i]) != prefix[i]) return false;
+  }
+  return true;
+}
+
+std::string_view value_of(const http::FieldList& fields, FieldId id) {
+  const http::Field* field = fields.find(id);
+  return field ? field->value : std::string_view();
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Fields that Connection names end here. Nearly every request has `keep-alive`, `close` or no such field at all.
+void remove_listed(http::FieldList& fields) {
+  for (uint32_t i = 0; i < fields.count(); i++) {
+    if (fields[i].id != FieldId::kConnection) continue;
+    std::string_view listed = fields[i].value;
+    if (http::equals_ignoring_case(listed, "keep-alive") || http::equals_ignoring_case(listed, "close")) continue;
+    for (uint32_t n = 0; n < fields.count();) {
+      if (fields[n].id == FieldId::kOther && http::has_list_token(listed, fields[n].name)) {
+        fields.remove_at(n);
+        if (n < i) i--;
+      } else {
+        n++;
+      }
+    }
+  }
+}
+
+// Walks X-Forwarded-For from the right: each hop vouches for the one before it as long as it is trusted.
+void read_forwarded_for(const Context& context, Exchange& exchange) {
+  std::string_view rest;
+  for (const http::Field& field : exchange.request.fields) {
+    if (field.id == FieldId::kXForwardedFor) rest = field.value;  // the last of several was added last
+  }
+  while (!rest.empty()) {
+    size_t comma = rest.rfind(',');
+    std::string_view hop = trim(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
+    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(0, comma);
+    auto address = router::parse_address(hop);
+    if (!address) return;
+    exchange.remote_address = hop;
+    exchange.remote = *address;
+    if (!context.client.trusted.contains(*address)) return;
+  }
+}
+
+}  // namespace
+
+bool is_identity_field(std::string_view name) {
+  return has_prefix(name, "x-consumer-") || has_prefix(name, "x-credential-") ||
+         (name.size() == 10 && has_prefix(name, "x-userinfo"));
+}
+
+void settle_identity(const Context& context, Exchange& exchange) {
+  http::FieldList& fields = exchange.request.fields;
+  bool has_forwarded = false;
+  remove_listed(fields);
+  for (uint32_t i = 0; i < fields.count();) {
+    const http::Field& field = fields[i];
+    if (field.id == FieldId::kOther && (field.name[0] | 0x20) == 'x' && is_identity_field(field.name)) {
+      fields.remove_at(i);
+      continue;
+    }
+    has_forwarded |= field.id >= FieldId::kXForwardedFor && field.id <= FieldId::kXRealIp;
+    i++;
+  }
+  exchange.remote_address = exchange.peer_address;
+  if (auto address = router::parse_address(exchange.peer_address)) exchange.remote = *address;
+  if (context.client.trusted.is_empty() && !context.client.is_unix_trusted) {
+    if (has_forwarded) exchange.forwarded.forwarded_for = value_of(fields, FieldId::kXForwardedFor);
+    return;
+  }
+  exchange.is_peer_trusted = exchange.peer_address == "unix:" ? context.client.is_unix_trusted
+                                                              : context.client.trusted.contains(exchange.remote);
+  if (!has_forwarded) return;
+  exchange.forwarded = {value_of(fields, FieldId::kXForwardedFor), value_of(fields, FieldId::kXForwardedProto),
+                        value_of(fields, FieldId::kXForwardedHost), value_of(fields, FieldId::kXForwardedPort)};
+  if (exchange.is_peer_trusted) read_forwarded_for(context, exchange);
+}
+
+}  // namespace moongate::proxy

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/request_head.h"
+
+#include <cstring>
+
+#include "http/writer.h"
+
+namespace moongate::proxy {
+
+using exchange::Exchange;
+using http::BodyKind;
+using http::Field;
+using http::FieldId;
+
+namespace {
+
+// Fields the gateway writes itself or that end here.
+bool is_replaced(FieldId id) {
+  switch (id) {
+    case FieldId::kHost:
+    case FieldId::kContentLength:
+    case FieldId::kExpect:
+    case FieldId::kForwarded:
+    case FieldId::kXRealIp:
+    case FieldId::kXForwardedFor:
+    case FieldId::kXForwardedProto:
+    case FieldId::kXForwardedHost:
+    case FieldId::kXForwardedPort:
+    case FieldId::kConnection:
+    case FieldId::kKeepAlive:
+    case FieldId::kProxyConnection:
+    case FieldId::kTe:
+    case FieldId::kTransferEncoding:
+    case FieldId::kUpgrade:
+    case FieldId::kTrailer: return true;
+    default: return false;
+  }
+}
+
+char* write_port(char* at, std::string_view name, uint16_t port) {
+  char text[8];
+  char* end = http::write_number(text, port);
+  return http::write_field(at, name, {text, static_cast<size_t>(end - text)});
+}
+
+char* write_forwarded_for(char* at, const Context& context, const Exchange& exchange) {
+  // With a list of trusted peers, an untrusted peer's claim is dropped; without one it is kept as hearsay.
+  bool is_anyone_trusted = !context.client.trusted.is_empty() || context.client.is_unix_trusted;
+  bool is_claim_kept = !is_anyone_trusted || exchange.is_peer_trusted;
+  std::string_view claim = is_claim_kept ? exchange.forwarded.forwarded_for : std::string_view();
+  std::memcpy(at, "X-Forwarded-For: ", 17);
+  at += 17;
+  if (!claim.empty()) {
+    std::memcpy(at, claim.data(), claim.size());
+    at += claim.size();
+    *at++ = ',';
+    *at++ = ' ';
+  }
+  std::memcpy(at, exchange.peer_address.data(), exchange.peer_address.size());
+  at += exchange.peer_address.size();
+  *at++ = '\r';
+  *at++ = '\n';
+  return at;
+}
+
+char* write_forwarded(char* at, const Context& context, Exchange& exchange) {
+  at = http::write_field(at, "X-Real-IP", exchange.remote_address);
+  at = write_forwarded_for(at, context, exchange);
+  const auto& claimed = exchange.forwarded;
+  bool is_trusted = exchange.is_peer_trusted;
+  at = http::write_field(at, "X-Forwarded-Proto",
+                         is_trusted && !claimed.proto.empty() ? claimed.proto
+                         : exchange.is_tls                    ? std::string_view("https")
+                                                              : std::string_view("http"));
+  at = http::write_field(at, "X-Forwarded-Host",
+                         is_trusted && !claimed.host.empty() ? claimed.host : exchange.request.host);
+  if (is_trusted && !claimed.port.empty()) return http::write_field(at, "X-Forwarded-Port", claimed.port);
+  return write_port(at, "X-Forwarded-Port", exchange.client ? exchange.client->server_port() : uint16_t{0});
+}
+
+}  // namespace
+
+std::string_view choose_upstream_host(Exchange& exchange) {
+  if (!exchange.upstream_host.empty()) return exchange.upstream_host;
+  const upstream::UpstreamOptions& options = exchange.upstream->options();
+  if (options.pass_host == upstream::PassHost::kRewrite) return options.host;
+  if (options.pass_host == upstream::PassHost::kNode) {
+    const upstream::Node& node = *exchange.node;
+    uint16_t usual = options.scheme == "https" || options.scheme == "grpcs" ? 443 : 80;
+    return node.port == usual ? std::string_view(node.host) : std::string_view(node.text);
+  }
+  const Field* host = exchange.request.fields.find(FieldId::kHost);  // a plugin may have set it
+  return host ? host->value : exchange.request.host;
+}
+
+std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body, bool is_upgrade) {
+  const http::FieldList& fields = exchange.request.fields;
+  std::string_view host = choose_upstream_host(exchange);
+  size_t bound = http::head_size_bound(fields, exchange.request.method_text.size() + exchange.uri.wire_path.size() +
+                                                   exchange.uri.query.size() + 32) +
+                 host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() + 512;
+  char* start = exchange.arena.allocate_chars(bound);
+  char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path, exchange.uri.query,
+                                      exchange.uri.has_query);
+  at = http::write_field(at, "Host", host);
+  for (const Field& field : fields) {
+    if (is_replaced(field.id)) continue;
+    at = http::write_field(at, field.name, field.value);
+  }
+  at = write_forwarded(at, context, exchange);
+  if (body == BodyKind::kChunked) {
+    at = http::write_field(at, "Transfer-Encoding", "chunked");
+  } else if (body == BodyKind::kLength) {
+    char text[24];
+    char* end = http::write_number(text, exchange.request.content_length);
+    at = http::write_field(at, "Content-Length", {text, static_cast<size_t>(end - text)});
+  }
+  if (is_upgrade) {
+    at = http::write_field(at, "Connection", "upgrade");
+    if (const Field* upgrade = fields.find(FieldId::kUpgrade)) at = http::write_field(at, "Upgrade", upgrade->value);
+  }
+  if (exchange.request.has_te_trailers) {
+    at = http::write_field(at, "TE", "trailers");
+    at = http::write_field(at, "Connection", "TE");
+  }
+  if (context.client.adds_via) at = http::write_field(at, "Via", "1.1 moongate");
+  *at++ = '\r';
+  *at++ = '\n';
+  return {start, static_cast<size_t>(at - start)};
+}
+
+}  // namespace moongate::proxy

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/steps.h"
+
+#include <array>
+
+#include "base/log.h"
+#include "exchange/variables.h"
+#include "http/writer.h"
+#include "proxy/access_log.h"
+#include "proxy/connection.h"
+#include "proxy/forward.h"
+#include "proxy/identity.h"
+#include "proxy/worker_metrics.h"
+#include "script/host.h"
+
+namespace moongate::proxy {
+
+using exchange::AnswerSource;
+using exchange::Exchange;
+using exchange::Phase;
+using exchange::StepResult;
+
+namespace {
+
+using Step = StepResult (*)(Context&, Exchange&);
+
+Forwarder& forwarder_of(Context& context, Exchange& exchange) {
+  auto& forwarders = context.forwarders;
+  if (forwarders.size() <= exchange.slot) forwarders.resize(exchange.slot + 1);
+  auto& slot = forwarders[exchange.slot];
+  if (!slot) slot = std::make_unique<Forwarder>(context, exchange);
+  return *slot;
+}
+
+/// Asks a route's filter_func.
+class ScriptFilter final : public router::FilterHook {
+ public:
+  ScriptFilter(Context& context, Exchange& exchange) : context_(context), exchange_(exchange) {}
+  bool accept(const router::RouteSpec&, uint32_t target) override {
+    return context_.script->call_filter(exchange_, *exchange_.snapshot->routes[target]);
+  }
+
+ private:
+  Context& context_;
+  Exchange& exchange_;
+};
+
+StepResult step_route(Context& context, Exchange& exchange) {
+  const snapshot::Snapshot& snapshot = *exchange.snapshot;
+  exchange::ExchangeVariables variables(exchange);
+  ScriptFilter filter(context, exchange);
+  router::Request request;
+  request.path = exchange.uri.path;
+  request.host = exchange.host;
+  request.port = exchange.host_port;
+  request.method = exchange.request.method;
+  request.method_text = exchange.request.method_text;
+  request.remote = &exchange.remote;
+  request.variables = &variables;
+  request.filter = &filter;
+  bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
+  if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
+  const snapshot::Route* route = exchange.route;
+  if (route && route->fault_status != 0) {
+    exchange.fail(route->fault_status, route->fault_reason);
+    return StepResult::kAnswer;
+  }
+  bool has_plugins = !snapshot.global_plugins.plugins.empty() || (route && !route->plugins.plugins.empty());
+  if (has_plugins) return context.script->prepare(exchange);
+  return StepResult::kNext;
+}
+
+StepResult run_phase(Context& context, Exchange& exchange, Phase phase) {
+  if ((exchange.phases_present & (1U << static_cast<unsigned>(phase))) == 0) return StepResult::kNext;
+  return context.script->run_phase(exchange, phase);
+}
+
+// Rewrite and access are one entry into Lua: nothing of ours happens between them.
+StepResult step_rewrite_and_access(Context& context, Exchange& exchange) {
+  constexpr uint32_t kBoth = 1U << static_cast<unsigned>(Phase::kRewrite) | 1U << static_cast<unsigned>(Phase::kAccess);
+  if ((exchange.phases_present & kBoth) == 0) return StepResult::kNext;
+  return context.script->run_phase(exchange, Phase::kRewrite);
+}
+
+StepResult step_upstream(Context&, Exchange& exchange) {
+  if (!exchange.route) {
+    exchange.answer(404, "{\"error_msg\":\"404 Route Not Found\"}\n", "text/plain; charset=utf-8");
+    return StepResult::kAnswer;
+  }
+  if (!exchange.upstream) exchange.upstream = exchange.route->upstream;
+  if (exchange.upstream) return StepResult::kNext;
+  exchange.fail(503, "the route has no upstream");
+  return StepResult::kAnswer;
+}
+
+StepResult step_pick(Context& context, Exchange& exchange) { return forwarder_of(context, exchange).pick(); }
+StepResult step_before_proxy(Context& context, Exchange& exchange) {
+  return run_phase(context, exchange, Phase::kBeforeProxy);
+}
+StepResult step_forward(Context& context, Exchange& exchange) { return forwarder_of(context, exchange).start(); }
+
+// The walk of a request. before_proxy runs again for each try, as does what follows it.
+constexpr std::array<Step, 6> kSteps = {step_route, step_rewrite_and_access, step_upstream,
+                                        step_pick,  step_before_proxy,       step_forward};
+constexpr uint8_t kStepBeforeProxy = 4;
+
+void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
+  if (exchange.source == AnswerSource::kNone) exchange.source = AnswerSource::kGateway;
+  exchange.begin_response();
+  http::FieldList& fields = exchange.response.fields;
+  fields.set("Server", context.client.server_name);
+  if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kHeaderFilter)))) {
+    exchange.response.fields.remove(http::FieldId::kContentLength);
+    if (!context.script->run_header_filter(exchange)) exchange.fail(500, "a plugin failed");
+  }
+  if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter)))) {
+    std::string filtered;
+    bool is_last = true;
+    if (context.script->filter_body(exchange, exchange.answer_body, true, &filtered, &is_last)) {
+      exchange.answer_body = std::move(filtered);
+    } else {
+      exchange.fail(500, "a plugin failed");
+    }
+    fields.remove(http::FieldId::kContentLength);
+  }
+  if (!exchange.client) return;
+  iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
+  exchange.client->send_head(exchange, &piece, exchange.answer_body.empty() ? 0 : 1, true);
+}
+
+}  // namespace
+
+void begin_steps(Context& context, Exchange& exchange) {
+  std::string_view reason;
+  http::CanonicalUri& uri = exchange.uri;
+  bool is_canonical = http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, &reason);
+  if (is_canonical && !exchange.request.host.empty() &&
+      !http::parse_host(exchange.request.host, &exchange.arena, &exchange.host, &exchange.host_port)) {
+    is_canonical = false;
+    reason = "invalid Host";
+  }
+  if (!is_canonical) {
+    exchange.fail(400, reason);
+    answer_without_steps(context, exchange);
+    return;
+  }
+  exchange.original_uri = uri;
+  settle_identity(context, exchange);
+  exchange.step = 0;
+  run(context, exchange);
+}
+
+void run(Context& context, Exchange& exchange) {
+  while (exchange.step < kSteps.size()) {
+    StepResult result = kSteps[exchange.step](context, exchange);
+    if (result == StepResult::kWait) {
+      exchange.is_waiting = true;
+      return;
+    }
+    if (result == StepResult::kAnswer) {
+      send_answer(context, exchange, true);
+      return;
+    }
+    exchange.step++;
+  }
+}
+
+void resume(Context& context, Exchange& exchange, StepResult result) {
+  exchange.is_waiting = false;
+  if (result == StepResult::kAnswer) {
+    send_answer(context, exchange, true);
+    return;
+  }
+  // A failed try comes back from the last step: the next try begins with the plugins' last word.
+  if (exchange.step + 1U >= kSteps.size()) exchange.step = kStepBeforeProxy;
+  else exchange.step++;
+  run(context, exchange);
+}
+
+void answer_without_steps(Context& context, Exchange& exchange) {
+  if (exchange.remote_address.empty()) exchange.remote_address = exchange.peer_address;
+  send_answer(context, exchange, false);
+}
+
+namespace {
+
+// Fields of the upstream's connection, and what each of its Connection fields lists.
+void remove_hop_by_hop(http::FieldList& fields) {
+  std::string listed;
+  for (const http::Field& field : fields) {
+    if (field.id != http::FieldId::kConnection) continue;
+    if (!listed.empty()) listed += ',';
+    listed += field.value;
+  }
+  for (uint32_t i = 0; i < fields.count();) {
+    if (http::is_hop_by_hop(fields[i], listed)) fields.remove_at(i);
+    else i++;
+  }
+}
+
+}  // namespace
+
+void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  remove_hop_by_hop(exchange.response.fields);
+  exchange.begin_response();
+  if (context.client.adds_via) exchange.response.fields.add("Via", "1.1 moongate");
+  if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kHeaderFilter))) {
+    if (!context.script->run_header_filter(exchange)) {
+      forwarder_of(context, exchange).cancel();
+      exchange.fail(500, "a plugin failed");
+      iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
+      if (exchange.client) exchange.client->send_head(exchange, &piece, 1, true);
+      return;
+    }
+  }
+  if (!exchange.client) return;
+  if ((exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) == 0) {
+    exchange.client->send_head(exchange, pieces, count, is_last);
+    if (!is_last && exchange.client && exchange.client->is_blocked()) forwarder_of(context, exchange).pause_answer();
+    return;
+  }
+  exchange::ClientSide* client = exchange.client;
+  if (count == 0 && !is_last) {
+    client->send_head(exchange, nullptr, 0, false);
+    return;
+  }
+  pass_body(context, exchange, pieces, count, is_last);
+}
+
+void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  if (!exchange.client) return;
+  std::string filtered;
+  iovec piece{};
+  if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) {
+    std::string chunk;
+    for (int i = 0; i < count; i++) chunk.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+    bool is_ended = is_last;
+    if (!context.script->filter_body(exchange, chunk, is_last, &filtered, &is_ended)) {
+      forwarder_of(context, exchange).cancel();
+      exchange.client->abort_answer();
+      return;
+    }
+    if (is_ended && !is_last) {  // a plugin said that this is the end
+      forwarder_of(context, exchange).cancel();
+      is_last = true;
+    }
+    piece = {filtered.data(), filtered.size()};
+    pieces = &piece;
+    count = filtered.empty() ? 0 : 1;
+  }
+  if (!exchange.is_head_sent) exchange.client->send_head(exchange, pieces, count, is_last);
+  else if (count > 0 || is_last) exchange.client->send_body(exchange, pieces, count, is_last);
+  if (!is_last && exchange.client && exchange.client->is_blocked()) forwarder_of(context, exchange).pause_answer();
+}
+
+void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::string_view reason) {
+  if (!exchange.client) return;
+  if (exchange.is_head_sent) {
+    exchange.client->abort_answer();
+    return;
+  }
+  exchange.fail(status, reason);
+  exchange.source = AnswerSource::kProxyError;
+  exchange.is_waiting = false;
+  send_answer(context, exchange, true);
+}
+
+void on_client_drained(Context& context, Exchange& exchange) { forwarder_of(context, exchange).on_client_drained(); }
+
+void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending) {
+  exchange.ending = ending;
+  if (exchange.slot < context.forwarders.size() && context.forwarders[exchange.slot]) {
+    context.forwarders[exchange.slot]->cancel();
+  }
+  if (ending == exchange::Ending::kClientGone && !exchange.is_head_sent) exchange.response.status = 499;
+  if (exchange.has_context) {
+    context.script->cancel(exchange);
+    if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kLog))) context.script->run_log(exchange);
+  }
+  count_exchange(context, exchange);
+  if (context.access_log) context.access_log->write(exchange);
+  if (exchange.has_context) context.script->forget(exchange);
+  exchange.client = nullptr;
+  context.exchanges.give(&exchange);
+}
+
+}  // namespace moongate::proxy

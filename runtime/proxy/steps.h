@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an exchange as a table of named steps. Each step says: go on, answer now, or wait. This file and
+// steps.cpp are the place to see what happens to a request, and in which order.
+#pragma once
+
+#include "exchange/exchange.h"
+#include "proxy/context.h"
+
+namespace moongate::proxy {
+
+/// A parsed request begins its walk: its target is made canonical, the client's identity settled, then the steps run.
+void begin_steps(Context& context, exchange::Exchange& exchange);
+/// Runs steps until one waits or the answer is on its way.
+void run(Context& context, exchange::Exchange& exchange);
+/// What a waiting step started is done: the script's result, or a name that resolved.
+void resume(Context& context, exchange::Exchange& exchange, exchange::StepResult result);
+/// Sends the answer the exchange holds; no plugin sees it (the request never was one).
+void answer_without_steps(Context& context, exchange::Exchange& exchange);
+
+/// The upstream's head is in exchange.response: lets plugins see it, then sends it with these pieces of body.
+void on_response(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
+/// Passes pieces of body on, through the plugins that filter bodies.
+void pass_body(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
+/// Makes an error answer for a failed upstream, or breaks off an answer that has begun.
+void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t status, std::string_view reason);
+
+/// The client took what was queued for it.
+void on_client_drained(Context& context, exchange::Exchange& exchange);
+/// The exchange is over, however: log phase, access log, metrics; then it is recycled.
+void end_exchange(Context& context, exchange::Exchange& exchange, exchange::Ending ending);
+
+}  // namespace moongate::proxy

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a connection becomes after 101 Switching Protocols: bytes both ways, each direction no faster than its
+// reader, an end passed on as an end.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/byte_queue.h"
+#include "proxy/connection.h"
+#include "upstream/pool.h"
+
+namespace moongate::proxy {
+
+struct Connection::Tunnel {
+ public:
+  using OnEnd = std::function<void(uint64_t to_client_bytes, uint64_t to_upstream_bytes)>;
+  Tunnel(Context& context, net::Stream& client, std::unique_ptr<upstream::Connection> upstream, OnEnd on_end);
+
+  void queue_to_client(std::string_view bytes) { to_client_.waiting.append(bytes); }
+  void queue_to_upstream(std::string_view bytes) { to_upstream_.waiting.append(bytes); }
+  /// Moves what can be moved; calls on_end when both directions are over.
+  void on_ready();
+
+ private:
+  struct Direction {
+    base::ByteQueue waiting;   // read and not yet written
+    uint64_t moved_bytes = 0;
+    bool has_read_end = false;
+    bool is_over = false;      // the end was passed on
+  };
+  static constexpr size_t kWaitingMaxBytes = 64 * 1024;
+  static void on_upstream_ready(void* self) { static_cast<Tunnel*>(self)->on_ready(); }
+  static void on_idle(void* self);
+  /// False when the connection broke.
+  bool move(net::Stream& from, net::Stream& to, Direction& direction);
+  void finish();
+
+  Context& context_;
+  net::Stream& client_;
+  std::unique_ptr<upstream::Connection> upstream_;
+  Direction to_client_;
+  Direction to_upstream_;
+  OnEnd on_end_;
+  net::Timer idle_timer_;
+  bool is_finished_ = false;
+};
+
+}  // namespace moongate::proxy

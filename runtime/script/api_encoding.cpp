@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Base64, percent-encoding and CRC-32 for Lua: border functions of lua/lib/moongate/native.lua. No state, no
+// allocation; the caller has made room.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+constexpr char kStandard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr char kUrl[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr uint8_t kNone = 0xff;
+
+constexpr std::array<uint8_t, 256> reverse_of(const char* alphabet) {
+  std::array<uint8_t, 256> reverse{};
+  for (auto& value : reverse) value = kNone;
+  for (uint8_t i = 0; i < 64; ++i) reverse[static_cast<uint8_t>(alphabet[i])] = i;
+  return reverse;
+}
+constexpr auto kStandardReverse = reverse_of(kStandard);
+constexpr auto kUrlReverse = reverse_of(kUrl);
+
+constexpr std::array<uint32_t, 256> make_crc_table() {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? (crc >> 1) ^ 0xedb88320u : crc >> 1;
+    table[i] = crc;
+  }
+  return table;
+}
+constexpr auto kCrcTable = make_crc_table();
+
+constexpr bool is_listed(const char* list, char c) {
+  for (; *list != 0; ++list) {
+    if (*list == c) return true;
+  }
+  return false;
+}
+
+constexpr bool is_alphanumeric(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+// What stands as it is: in a component only the unreserved characters, in a path also what separates.
+constexpr std::array<bool, 256> make_kept(bool is_component) {
+  std::array<bool, 256> kept{};
+  for (int i = 0x21; i < 0x7f; ++i) {
+    char c = static_cast<char>(i);
+    kept[static_cast<size_t>(i)] = is_component ? is_alphanumeric(c) || is_listed("-._~!'()*", c)
+                                                : !is_listed("\"#%<>?\\^`{|}", c);
+  }
+  return kept;
+}
+constexpr auto kKeptInComponent = make_kept(true);
+constexpr auto kKeptInPath = make_kept(false);
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+extern "C" {
+
+size_t mg_base64_encode(const char* data, size_t size, int is_url, int is_padded, char* out) {
+  const char* alphabet = is_url != 0 ? kUrl : kStandard;
+  auto* in = reinterpret_cast<const uint8_t*>(data);
+  char* at = out;
+  size_t i = 0;
+  for (; i + 2 < size; i += 3) {
+    uint32_t group = uint32_t{in[i]} << 16 | uint32_t{in[i + 1]} << 8 | in[i + 2];
+    *at++ = alphabet[group >> 18];
+    *at++ = alphabet[group >> 12 & 63];
+    *at++ = alphabet[group >> 6 & 63];
+    *at++ = alphabet[group & 63];
+  }
+  size_t rest = size - i;
+  if (rest > 0) {
+    uint32_t group = uint32_t{in[i]} << 16 | (rest == 2 ? uint32_t{in[i + 1]} << 8 : 0);
+    *at++ = alphabet[group >> 18];
+    *at++ = alphabet[group >> 12 & 63];
+    if (rest == 2) *at++ = alphabet[group >> 6 & 63];
+    for (size_t pad = rest; is_padded != 0 && pad < 3; ++pad) *at++ = '=';
+  }
+  return static_cast<size_t>(at - out);
+}
+
+long mg_base64_decode(const char* data, size_t size, int is_url, char* out) {
+  const auto& reverse = is_url != 0 ? kUrlReverse : kStandardReverse;
+  size_t end = size;
+  while (end > 0 && size - end < 2 && data[end - 1] == '=') --end;
+  if (end % 4 == 1) return -1;
+  char* at = out;
+  uint32_t group = 0;
+  for (size_t i = 0; i < end; ++i) {
+    uint8_t value = reverse[static_cast<uint8_t>(data[i])];
+    if (value == kNone) return -1;
+    group = group << 6 | value;
+    if (i % 4 == 3) {
+      *at++ = static_cast<char>(group >> 16 & 0xff);
+      *at++ = static_cast<char>(group >> 8 & 0xff);
+      *at++ = static_cast<char>(group & 0xff);
+      group = 0;
+    }
+  }
+  if (end % 4 == 2) *at++ = static_cast<char>(group >> 4 & 0xff);
+  if (end % 4 == 3) {
+    *at++ = static_cast<char>(group >> 10 & 0xff);
+    *at++ = static_cast<char>(group >> 2 & 0xff);
+  }
+  return at - out;
+}
+
+size_t mg_escape_uri(const char* data, size_t size, int kind, char* out) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  const auto& kept = kind == 0 ? kKeptInPath : kKeptInComponent;
+  char* at = out;
+  for (size_t i = 0; i < size; ++i) {
+    auto c = static_cast<uint8_t>(data[i]);
+    if (kept[c]) {
+      *at++ = static_cast<char>(c);
+      continue;
+    }
+    *at++ = '%';
+    *at++ = kHex[c >> 4];
+    *at++ = kHex[c & 15];
+  }
+  return static_cast<size_t>(at - out);
+}
+
+size_t mg_unescape_uri(const char* data, size_t size, char* out) {
+  char* at = out;
+  for (size_t i = 0; i < size; ++i) {
+    if (data[i] == '+') {
+      *at++ = ' ';
+      continue;
+    }
+    if (data[i] == '%' && i + 2 < size) {
+      int high = hex_value(data[i + 1]);
+      int low = hex_value(data[i + 2]);
+      if (high >= 0 && low >= 0) {
+        *at++ = static_cast<char>(high * 16 + low);
+        i += 2;
+        continue;
+      }
+    }
+    *at++ = data[i];
+  }
+  return static_cast<size_t>(at - out);
+}
+
+uint32_t mg_crc32(const char* data, size_t size) {
+  uint32_t crc = 0xffffffffu;
+  for (size_t i = 0; i < size; ++i) crc = kCrcTable[(crc ^ static_cast<uint8_t>(data[i])) & 0xff] ^ (crc >> 8);
+  return crc ^ 0xffffffffu;
+}
+
+}  // extern "C"

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of native.lua that read and change an exchange. They are called from compiled traces: no Lua state, no
+// waiting, no callbacks. Every text given by Lua is copied into the exchange's arena.
+#include <cstring>
+
+#include "exchange/variables.h"
+#include "http/writer.h"
+#include "script/host.h"
+
+using moongate::exchange::AnswerSource;
+using moongate::exchange::BodyState;
+using moongate::exchange::Exchange;
+using moongate::http::Field;
+using moongate::http::FieldList;
+using moongate::script::Host;
+using std::string_view;
+
+namespace {
+
+struct mg_text {
+  const char* data;
+  size_t size;
+};
+
+void put(mg_text* out, string_view text) {
+  static const char kEmpty[] = "";
+  out->data = text.data() ? text.data() : kEmpty;
+  out->size = text.size();
+}
+
+void put_nothing(mg_text* out) {
+  out->data = nullptr;
+  out->size = 0;
+}
+
+Exchange& of(void* exchange) { return *static_cast<Exchange*>(exchange); }
+
+int set_field(Exchange& exchange, FieldList& fields, string_view name, string_view value, bool is_added) {
+  if (!moongate::http::is_field_name(name) || !moongate::http::is_field_value(value)) return 0;
+  string_view kept_name = exchange.arena.copy(name);
+  string_view kept_value = exchange.arena.copy(value);
+  if (is_added) fields.add(kept_name, kept_value);
+  else fields.set(kept_name, kept_value);
+  return 1;
+}
+
+int get_field(const FieldList& fields, string_view name, mg_text* out) {
+  const Field* field = fields.find(name);
+  if (!field) {
+    put_nothing(out);
+    return 0;
+  }
+  put(out, field->value);
+  return 1;
+}
+
+void field_at(const FieldList& fields, uint32_t index, mg_text* name, mg_text* value) {
+  if (index >= fields.count()) {
+    put_nothing(name);
+    put_nothing(value);
+    return;
+  }
+  put(name, fields[index].name);
+  put(value, fields[index].value);
+}
+
+}  // namespace
+
+extern "C" {
+
+int mg_var_get(void* ex, const char* name, size_t name_size, mg_text* out) {
+  string_view value;
+  if (!moongate::exchange::find_variable(of(ex), {name, name_size}, &value)) {
+    put_nothing(out);
+    return 0;
+  }
+  put(out, value);
+  return 1;
+}
+
+int mg_var_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
+  return moongate::exchange::set_variable(of(ex), {name, name_size}, {value, size});
+}
+
+void mg_request_method_get(void* ex, mg_text* out) { put(out, of(ex).request.method_text); }
+
+int mg_request_method_set(void* ex, const char* method, size_t size) {
+  if (!moongate::http::is_field_name({method, size})) return 0;
+  Exchange& exchange = of(ex);
+  exchange.request.method_text = exchange.arena.copy({method, size});
+  exchange.request.method = moongate::http::find_method(exchange.request.method_text);
+  return 1;
+}
+
+int mg_request_version_minor(void* ex) { return of(ex).request.version_minor; }
+
+double mg_request_started_at(void* ex) {
+  return std::chrono::duration<double>(of(ex).started_wall.time_since_epoch()).count();
+}
+
+int mg_request_field_get(void* ex, const char* name, size_t size, mg_text* out) {
+  return get_field(of(ex).request.fields, {name, size}, out);
+}
+uint32_t mg_request_field_count(void* ex) { return of(ex).request.fields.count(); }
+void mg_request_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value) {
+  field_at(of(ex).request.fields, index, name, value);
+}
+int mg_request_field_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).request.fields, {name, name_size}, {value, size}, false);
+}
+int mg_request_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).request.fields, {name, name_size}, {value, size}, true);
+}
+void mg_request_field_remove(void* ex, const char* name, size_t size) { of(ex).request.fields.remove({name, size}); }
+
+void mg_request_path_get(void* ex, mg_text* decoded) { put(decoded, of(ex).uri.path); }
+
+void mg_request_query_get(void* ex, mg_text* out) {
+  if (of(ex).uri.has_query) put(out, of(ex).uri.query);
+  else put_nothing(out);
+}
+
+int mg_request_uri_set(void* ex, const char* path, size_t path_size, const char* query, size_t query_size, mg_text* reason) {
+  Exchange& exchange = of(ex);
+  moongate::http::CanonicalUri uri;
+  string_view why;
+  string_view kept_path = exchange.arena.copy({path, path_size});
+  string_view kept_query = query ? exchange.arena.copy({query, query_size}) : string_view();
+  const auto& policy = exchange.snapshot->settings->uri;
+  if (!moongate::http::canonicalize_path(kept_path, kept_query, query != nullptr, policy, &exchange.arena, &uri, &why)) {
+    put(reason, why);
+    return 0;
+  }
+  exchange.uri = uri;
+  return 1;
+}
+
+int mg_request_query_set(void* ex, const char* query, size_t size) {
+  for (size_t i = 0; i < size; i++) {
+    auto byte = static_cast<unsigned char>(query[i]);
+    if (byte <= 0x20 || byte == 0x7f || byte == '#') return 0;
+  }
+  Exchange& exchange = of(ex);
+  exchange.uri.query = exchange.arena.copy({query, size});
+  exchange.uri.has_query = size > 0;
+  return 1;
+}
+
+int mg_request_body_get(void* ex, mg_text* out) {
+  Exchange& exchange = of(ex);
+  put_nothing(out);
+  switch (exchange.body_state) {
+    case BodyState::kNone: return 0;
+    case BodyState::kUnread:
+    case BodyState::kReading: return 1;
+    case BodyState::kInMemory:
+    case BodyState::kReplaced: put(out, exchange.body.view()); return 2;
+  }
+  return 0;
+}
+
+int mg_request_body_set(void* ex, const char* data, size_t size) {
+  Exchange& exchange = of(ex);
+  // A body that is still with the client would arrive after its replacement.
+  if (exchange.has_body_left_client || exchange.body_state == BodyState::kUnread) return 0;
+  std::string copy(data, size);  // `data` may be a view of the old body
+  exchange.body.clear();
+  exchange.body.append(copy);
+  exchange.body_state = BodyState::kReplaced;
+  return 1;
+}
+
+int mg_response_status_get(void* ex) { return of(ex).response.status; }
+void mg_response_status_set(void* ex, int status) {
+  if (status < 100 || status > 999) return;
+  of(ex).response.status = static_cast<uint16_t>(status);
+  of(ex).response.reason = {};
+}
+int mg_response_is_sent(void* ex) { return of(ex).is_head_sent; }
+int mg_response_source(void* ex) { return static_cast<int>(of(ex).source); }
+int mg_response_field_get(void* ex, const char* name, size_t size, mg_text* out) {
+  return get_field(of(ex).response_fields(), {name, size}, out);
+}
+uint32_t mg_response_field_count(void* ex) { return of(ex).response_fields().count(); }
+void mg_response_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value) {
+  field_at(of(ex).response_fields(), index, name, value);
+}
+int mg_response_field_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, false);
+}
+int mg_response_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, true);
+}
+void mg_response_field_remove(void* ex, const char* name, size_t size) { of(ex).response_fields().remove({name, size}); }
+
+void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
+void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }
+void mg_answer_append(void* ex, const char* data, size_t size) { of(ex).answer_body.append(data, size); }
+
+void mg_answer(void* ex, int status) {
+  Exchange& exchange = of(ex);
+  auto code = static_cast<uint16_t>(status < 100 || status > 999 ? 500 : status);
+  if (exchange.answer_body.empty() && code >= 400) {
+    exchange.fail(code, moongate::http::status_reason(code));
+    return;
+  }
+  std::string body = std::move(exchange.answer_body);
+  exchange.answer(code, body, body.empty() ? string_view() : string_view("text/plain; charset=utf-8"));
+}
+
+int mg_upstream_set(void* ex, const char* data, size_t size, int is_id, mg_text* reason) {
+  Exchange& exchange = of(ex);
+  if (!is_id) {
+    put(reason, "only upstreams that are resources of their own can be chosen by id");
+    return 0;
+  }
+  auto found = exchange.snapshot->upstreams.find(std::string(data, size));
+  if (found == exchange.snapshot->upstreams.end()) {
+    put(reason, "there is no such upstream");
+    return 0;
+  }
+  exchange.upstream = found->second;
+  return 1;
+}
+
+}  // extern "C"

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// A function that waits marks the running task and yields; whatever it waits for wakes the task later. Inside a
+// coroutine of the plugin's own, the yield is passed outwards by lua/lib/moongate/runtime/coroutines.lua; results
+// come back the same way, so they are always pushed on the task's own thread.
+#include "script/api_wait.h"
+
+#include <luajit-2.1/lua.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "script/host.h"
+#include "script/task.h"
+
+namespace moongate::script {
+namespace {
+
+constexpr size_t kTimersPendingMax = 16384;
+constexpr int kTimersRunningMax = 4096;
+
+Task& waiting_task(lua_State* state) {
+  Task* task = Host::current().running();
+  if (!task) luaL_error(state, "this cannot wait here: API disabled in init, header_filter, body_filter and log; start a timer");
+  return *task;
+}
+
+base::Duration to_duration(double seconds) {
+  return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e9)));
+}
+
+int sleep(lua_State* state) {
+  double seconds = luaL_checknumber(state, 1);
+  Task& task = waiting_task(state);
+  task.begin_wait(nullptr);
+  task.timer.start(task.host.loop().timers(), to_duration(seconds));
+  return lua_yield(state, 0);
+}
+
+int is_waiting(lua_State* state) {
+  Task* task = Host::current().running();
+  lua_pushboolean(state, task && task->is_waiting);
+  return 1;
+}
+
+// --- the request's body ----------------------------------------------------------------------------------------
+
+// Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange ends.
+class BodyCollector final : public exchange::BodySink {
+ public:
+  BodyCollector(Task& task, uint64_t size_max) : task_(task), exchange_(*task.exchange), size_max_(size_max) {}
+
+  void on_request_body(const iovec* pieces, int count, bool is_last) override {
+    if (is_over_) return;
+    for (int i = 0; i < count; i++) {
+      exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len});
+    }
+    if (size_max_ != 0 && exchange_.body.size() > size_max_) return finish(413, "too large");
+    if (is_last) finish(0, {});
+  }
+  void on_request_body_failed(uint16_t status, std::string_view reason) override { finish(status, reason); }
+  bool wants_body() const override { return !is_over_; }
+
+  void finish(uint16_t status, std::string_view reason) {
+    if (is_over_) return;
+    is_over_ = true;
+    if (exchange_.client) exchange_.client->set_body_sink(nullptr);
+    status_ = status;
+    reason_ = reason;
+    exchange_.body_state = status == 0 ? exchange::BodyState::kInMemory : exchange::BodyState::kNone;
+    if (task_.is_waiting) task_.wake([this](lua_State* thread) { return push(thread); });
+  }
+  int push(lua_State* thread) {
+    if (status_ == 0) {
+      std::string_view body = exchange_.body.view();
+      lua_pushlstring(thread, body.data(), body.size());
+      return 1;
+    }
+    lua_pushnil(thread);
+    if (status_ == 413) {
+      lua_pushfstring(thread, "request size %f is greater than the maximum size %f allowed",
+                      static_cast<double>(exchange_.body.size()), static_cast<double>(size_max_));
+    } else {
+      lua_pushlstring(thread, reason_.data(), reason_.size());
+    }
+    return 2;
+  }
+  bool is_over() const { return is_over_; }
+
+ private:
+  Task& task_;
+  exchange::Exchange& exchange_;
+  uint64_t size_max_;
+  bool is_over_ = false;
+  uint16_t status_ = 0;
+  std::string reason_;
+};
+
+int push_size_error(lua_State* state, double size, double size_max) {
+  lua_pushnil(state);
+  lua_pushfstring(state, "request size %f is greater than the maximum size %f allowed", size, size_max);
+  return 2;
+}
+
+int read_body(lua_State* state) {
+  constexpr uint64_t kBodyMaxBytes = 64u << 20;  // when the plugin names no limit
+  auto size_max = static_cast<uint64_t>(luaL_optnumber(state, 1, 0));
+  if (size_max == 0) size_max = kBodyMaxBytes;
+  Task& task = waiting_task(state);
+  exchange::Exchange* exchange = task.exchange;
+  if (!exchange || !exchange->client) return luaL_error(state, "there is no request to read a body from");
+  using exchange::BodyState;
+  if (exchange->body_state == BodyState::kInMemory || exchange->body_state == BodyState::kReplaced) {
+    std::string_view body = exchange->body.view();
+    if (body.size() > size_max) return push_size_error(state, static_cast<double>(body.size()), static_cast<double>(size_max));
+    lua_pushlstring(state, body.data(), body.size());
+    return 1;
+  }
+  if (exchange->body_state != BodyState::kUnread) {
+    lua_pushnil(state);
+    return 1;
+  }
+  if (exchange->request.body == http::BodyKind::kLength && exchange->request.content_length > size_max) {
+    return push_size_error(state, static_cast<double>(exchange->request.content_length), static_cast<double>(size_max));
+  }
+  exchange->body_state = BodyState::kReading;
+  auto collector = std::make_shared<BodyCollector>(task, size_max);
+  exchange->client->set_body_sink(collector.get());
+  exchange->client->read_body();  // what is here already comes at once, without waiting
+  if (collector->is_over()) {
+    return collector->push(state);
+  }
+  task.begin_wait([collector, exchange] {
+    if (exchange->client) exchange->client->set_body_sink(nullptr);
+  });
+  return lua_yield(state, 0);
+}
+
+// --- timers ------------------------------------------------------------------------------------------------------
+
+struct ScriptTimer {
+  explicit ScriptTimer(Host& owner) : host(owner), timer(on_due, this) {}
+  static void on_due(void* self);
+  Host& host;
+  net::Timer timer;
+  int function_ref = 0;      // a table {fn, args...}
+  int count = 0;             // function and arguments
+  base::Duration interval{0};
+  bool is_repeated = false;
+};
+
+std::vector<std::unique_ptr<ScriptTimer>>& timers() {
+  static std::vector<std::unique_ptr<ScriptTimer>> list;
+  return list;
+}
+
+std::unique_ptr<ScriptTimer> take_timer(ScriptTimer* timer) {
+  auto& list = timers();
+  auto found = std::find_if(list.begin(), list.end(), [timer](const auto& owned) { return owned.get() == timer; });
+  if (found == list.end()) return nullptr;
+  std::unique_ptr<ScriptTimer> taken = std::move(*found);
+  *found = std::move(list.back());
+  list.pop_back();
+  return taken;
+}
+
+// Pushes the function, whether it is premature, and the arguments.
+void push_call(ScriptTimer& timer, lua_State* state, bool is_premature) {
+  lua_rawgeti(state, LUA_REGISTRYINDEX, timer.function_ref);
+  int table = lua_gettop(state);
+  lua_rawgeti(state, table, 1);
+  lua_pushboolean(state, is_premature);
+  for (int i = 2; i <= timer.count; i++) lua_rawgeti(state, table, i);
+  lua_remove(state, table);
+}
+
+void ScriptTimer::on_due(void* self) {
+  auto* timer = static_cast<ScriptTimer*>(self);
+  Host& host = timer->host;
+  lua_State* state = host.vm().state();
+  if (host.running_count() >= kTimersRunningMax) {
+    MG_LOG(kError) << kTimersRunningMax << " timers run already: one more was put off by a second";
+    timer->timer.start(host.loop().timers(), std::chrono::seconds(1));
+    return;
+  }
+  push_call(*timer, state, false);
+  int arguments = timer->count;
+  if (timer->is_repeated) {
+    timer->timer.start(host.loop().timers(), timer->interval);
+  } else {
+    luaL_unref(state, LUA_REGISTRYINDEX, timer->function_ref);
+    take_timer(timer);
+  }
+  host.start_detached(arguments);
+}
+
+int start_timer(lua_State* state) {
+  double delay = luaL_checknumber(state, 1);
+  bool is_repeated = lua_toboolean(state, 2);
+  luaL_checktype(state, 3, LUA_TFUNCTION);
+  Host& host = Host::current();
+  if (host.is_exiting() || timers().size() >= kTimersPendingMax) {
+    lua_pushnil(state);
+    lua_pushstring(state, host.is_exiting() ? "process exiting" : "too many pending timers");
+    return 2;
+  }
+  int count = lua_gettop(state) - 2;
+  lua_createtable(state, count, 0);
+  for (int i = 1; i <= count; i++) {
+    lua_pushvalue(state, i + 2);
+    lua_rawseti(state, -2, i);
+  }
+  auto timer = std::make_unique<ScriptTimer>(host);
+  timer->function_ref = luaL_ref(state, LUA_REGISTRYINDEX);
+  timer->count = count;
+  timer->is_repeated = is_repeated;
+  timer->interval = std::max<base::Duration>(to_duration(delay), std::chrono::milliseconds(1));
+  timer->timer.start(host.loop().timers(), to_duration(delay));
+  timers().push_back(std::move(timer));
+  lua_pushinteger(state, 1);
+  return 1;
+}
+
+int timer_counts(lua_State* state) {
+  lua_pushinteger(state, static_cast<lua_Integer>(timers().size()));
+  lua_pushinteger(state, Host::current().running_count());
+  return 2;
+}
+
+}  // namespace
+
+void register_wait_functions(lua_State* state) {
+  timers().clear();
+  const luaL_Reg functions[] = {{"sleep", sleep},         {"is_waiting", is_waiting},     {"read_body", read_body},
+                                {"timer", start_timer}, {"timer_counts", timer_counts}, {nullptr, nullptr}};
+  lua_getglobal(state, "package");
+  lua_getfield(state, -1, "loaded");
+  lua_newtable(state);
+  luaL_register(state, nullptr, functions);
+  lua_setfield(state, -2, "moongate.native_wait");
+  lua_pop(state, 2);
+}
+
+void run_timers_early(Host& host) {
+  lua_State* state = host.vm().state();
+  auto due = std::move(timers());
+  timers().clear();
+  for (auto& timer : due) {
+    timer->timer.stop();
+    host.push_function("run_timers_early");
+    lua_rawgeti(state, LUA_REGISTRYINDEX, timer->function_ref);
+    int table = lua_gettop(state);
+    for (int i = 1; i <= timer->count; i++) lua_rawgeti(state, table, i);
+    lua_remove(state, table);
+    if (host.vm().call(timer->count, 0) != 0) MG_LOG(kError) << host.pop_error();
+  }
+}
+
+}  // namespace moongate::script

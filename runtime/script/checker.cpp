@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/checker.h"
+
+#include <luajit-2.1/lua.hpp>
+
+#include <cmath>
+
+#include "base/json.h"
+#include "base/utf8.h"
+
+namespace moongate::script {
+
+using base::Result;
+using base::Value;
+
+namespace {
+
+constexpr int kDepthMax = 64;
+constexpr size_t kValuesMax = 5'000'000;
+
+void push_text(lua_State* state, std::string_view text) { lua_pushlstring(state, text.data(), text.size()); }
+
+void push_sources(lua_State* state, const std::vector<CheckedSource>& sources) {
+  lua_createtable(state, static_cast<int>(sources.size()), 0);
+  int index = 0;
+  for (const CheckedSource& source : sources) {
+    lua_createtable(state, 0, 3);
+    push_text(state, source.name);
+    lua_setfield(state, -2, "name");
+    push_text(state, source.path);
+    lua_setfield(state, -2, "path");
+    push_text(state, source.text);
+    lua_setfield(state, -2, "text");
+    lua_rawseti(state, -2, ++index);
+  }
+}
+
+std::string get_text(lua_State* state, int table, const char* key) {
+  lua_getfield(state, table, key);
+  size_t size = 0;
+  const char* text = lua_tolstring(state, -1, &size);
+  std::string copy = text ? std::string(text, size) : std::string();
+  lua_pop(state, 1);
+  return copy;
+}
+
+// Turns what a configuration file returned into a Value; says where something does not belong.
+class TableReader {
+ public:
+  TableReader(lua_State* state, uint16_t file_index) : state_(state), file_(file_index) {}
+
+  Result<Value> read(int index, const std::string& where, int depth) {
+    if (depth > kDepthMax) return base::invalid(where + ": tables are nested deeper than 64, or contain themselves");
+    if (++count_ > kValuesMax) return base::invalid("more than 5,000,000 values");
+    Value value;
+    switch (lua_type(state_, index)) {
+      case LUA_TBOOLEAN: value = Value::boolean(lua_toboolean(state_, index)); break;
+      case LUA_TNUMBER: {
+        double number = lua_tonumber(state_, index);
+        if (!std::isfinite(number)) return base::invalid(where + ": a number must be finite");
+        value = Value::number(number);
+        break;
+      }
+      case LUA_TSTRING: {
+        size_t size = 0;
+        const char* text = lua_tolstring(state_, index, &size);
+        value = Value::string(std::string(text, size));
+        break;
+      }
+      case LUA_TTABLE: return read_table(index, where, depth);
+      default:
+        return base::invalid(where + ": a " + lua_typename(state_, lua_type(state_, index)) +
+                             " cannot stand in a configuration; use tables, strings, numbers and booleans");
+    }
+    value.set_place(file_, 0);
+    return value;
+  }
+
+ private:
+  Result<Value> read_table(int index, const std::string& where, int depth) {
+    if (!lua_checkstack(state_, 8)) return base::invalid(where + ": tables are nested too deep");
+    size_t length = lua_objlen(state_, index);
+    Value value = length > 0 ? Value::array() : Value::object();
+    value.set_place(file_, 0);
+    for (size_t i = 1; i <= length; i++) {
+      lua_rawgeti(state_, index, static_cast<int>(i));
+      auto item = read(lua_gettop(state_), where + "[" + std::to_string(i) + "]", depth + 1);
+      lua_pop(state_, 1);
+      if (!item) return item;
+      value.items().push_back(item.take());
+    }
+    lua_pushnil(state_);
+    while (lua_next(state_, index)) {
+      int at = lua_gettop(state_);
+      bool is_item = lua_type(state_, at - 1) == LUA_TNUMBER;
+      if (is_item && length > 0) {
+        lua_pop(state_, 1);
+        continue;
+      }
+      if (lua_type(state_, at - 1) != LUA_TSTRING || length > 0) {
+        lua_pop(state_, 2);
+        return base::invalid(where + ": a table must be a list or have text keys, not both");
+      }
+      std::string key = lua_tostring(state_, at - 1);
+      auto member = read(at, where.empty() ? key : where + "." + key, depth + 1);
+      lua_pop(state_, 1);
+      if (!member) {
+        lua_pop(state_, 1);
+        return member;
+      }
+      value.set(std::move(key), member.take());
+    }
+    return value;
+  }
+
+  lua_State* state_;
+  uint16_t file_;
+  size_t count_ = 0;
+};
+
+std::vector<std::string> read_path(lua_State* state, int table) {
+  std::vector<std::string> path;
+  lua_getfield(state, table, "path");
+  if (lua_istable(state, -1)) {
+    size_t length = lua_objlen(state, -1);
+    for (size_t i = 1; i <= length; i++) {
+      lua_rawgeti(state, -1, static_cast<int>(i));
+      // Lua counts from 1; places in a document from 0.
+      if (lua_type(state, -1) == LUA_TNUMBER) path.push_back(std::to_string(static_cast<long>(lua_tonumber(state, -1)) - 1));
+      else if (const char* text = lua_tostring(state, -1)) path.emplace_back(text);
+      lua_pop(state, 1);
+    }
+  }
+  lua_pop(state, 1);
+  return path;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checker>> Checker::make(CheckerOptions options) {
+  std::unique_ptr<Checker> checker(new Checker());
+  auto loop = net::EventLoop::make();
+  if (!loop) return loop.error();
+  checker->loop_ = loop.take();
+  HostOptions host_options;
+  host_options.vm.lua_root = options.lua_root;
+  host_options.vm.cpu_budget_ms = options.cpu_budget_ms;
+  host_options.vm.memory_max_bytes = options.memory_max_bytes;
+  host_options.worker_index = -1;
+  auto host = Host::make(*checker->loop_, nullptr, checker->exchanges_, std::move(host_options),
+                         [](exchange::Exchange&, exchange::StepResult) {});
+  if (!host) return host.error();
+  checker->host_ = host.take();
+  return checker;
+}
+
+Checker::~Checker() = default;
+
+Result<Value> Checker::evaluate(const std::string& path, std::string_view text, uint16_t file_index) {
+  lua_State* state = host_->vm().state();
+  std::string name = "@" + path;
+  if (!text.empty() && text[0] == '\x1b') return base::invalid(path + ": bytecode is not read; write Lua source");
+  if (luaL_loadbuffer(state, text.data(), text.size(), name.c_str()) != 0 || host_->vm().call(0, 1) != 0) {
+    std::string reason = host_->pop_error();
+    return base::invalid(reason.substr(0, reason.find("\nstack traceback:")));
+  }
+  if (!lua_istable(state, -1)) {
+    lua_pop(state, 1);
+    return base::invalid(path + ": the file must return a table, as in `return { routes = { ... } }`");
+  }
+  TableReader reader(state, file_index);
+  auto value = reader.read(lua_gettop(state), "", 0);
+  lua_pop(state, 1);
+  if (!value) return base::invalid(path + ": " + value.error().detail);
+  return value;
+}
+
+Result<std::vector<Complaint>> Checker::check(const config::Document& document, const std::vector<CheckedSource>& plugins,
+                                              const std::vector<CheckedSource>& libraries) {
+  lua_State* state = host_->vm().state();
+  const Value* attributes = document.root.find("plugin_attr");
+  host_->push_function("check");
+  lua_createtable(state, static_cast<int>(document.resources.size()), 0);
+  int index = 0;
+  for (const config::Resource& resource : document.resources) {
+    lua_createtable(state, 0, 3);
+    push_text(state, config::kind_name(resource.kind));
+    lua_setfield(state, -2, "kind");
+    push_text(state, resource.id);
+    lua_setfield(state, -2, "id");
+    push_text(state, base::to_json(resource.body));
+    lua_setfield(state, -2, "json");
+    lua_rawseti(state, -2, ++index);
+  }
+  push_sources(state, plugins);
+  push_sources(state, libraries);
+  push_text(state, attributes && attributes->is_object() ? base::to_json(*attributes) : std::string("{}"));
+  if (host_->vm().call(4, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
+  std::vector<Complaint> complaints;
+  size_t count = lua_objlen(state, -1);
+  for (size_t i = 1; i <= count; i++) {
+    lua_rawgeti(state, -1, static_cast<int>(i));
+    int table = lua_gettop(state);
+    complaints.push_back({get_text(state, table, "kind"), get_text(state, table, "id"), read_path(state, table),
+                          get_text(state, table, "text")});
+    lua_pop(state, 1);
+  }
+  lua_pop(state, 1);
+  return complaints;
+}
+
+}  // namespace moongate::script

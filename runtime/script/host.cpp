@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "script/host.h"
+
+#include <luajit-2.1/lua.hpp>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "script/api_wait.h"
+#include "script/task.h"
+
+namespace moongate::script {
+
+using exchange::Exchange;
+using exchange::Phase;
+using exchange::StepResult;
+
+namespace {
+
+Host* current_host = nullptr;
+
+constexpr const char* kPhaseNames[] = {"init", "rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"};
+constexpr uint64_t kStrikesMax = 20;   // over budget so often: quarantine
+constexpr size_t kSpareTasksMax = 1024;
+
+const char* phase_name(Phase phase) { return kPhaseNames[static_cast<size_t>(phase)]; }
+
+}  // namespace
+
+Host& Host::current() {
+  MG_ASSERT(current_host != nullptr);
+  return *current_host;
+}
+
+Host::Host(net::EventLoop& loop, net::Resolver* resolver, exchange::ExchangePool& exchanges, HostOptions options,
+           ResumeCallback on_resume)
+    : loop_(loop),
+      resolver_(resolver),
+      exchanges_(exchanges),
+      options_(std::move(options)),
+      on_resume_(std::move(on_resume)),
+      accounts_(1) {
+  running_plugin_ = options_.running_plugin ? options_.running_plugin : &own_running_plugin_;
+}
+
+Host::~Host() {
+  tasks_.clear();
+  vm_.reset();
+  if (current_host == this) current_host = former_;
+}
+
+base::Result<std::unique_ptr<Host>> Host::make(net::EventLoop& loop, net::Resolver* resolver,
+                                               exchange::ExchangePool& exchanges, HostOptions options,
+                                               ResumeCallback on_resume) {
+  std::unique_ptr<Host> host(new Host(loop, resolver, exchanges, std::move(options), std::move(on_resume)));
+  if (auto opened = host->open(); !opened) return opened.error();
+  return host;
+}
+
+base::Result<void> Host::open() {
+  auto vm = Vm::make(options_.vm);
+  if (!vm) return vm.error();
+  vm_ = vm.take();
+  former_ = current_host;
+  current_host = this;
+  lua_State* state = vm_->state();
+  register_wait_functions(state);
+  lua_getglobal(state, "require");
+  lua_pushstring(state, "moongate.runtime");
+  if (vm_->call(1, 1) != 0) return base::invalid("the Lua runtime does not load: " + pop_error());
+  lua_getfield(state, -1, "current");
+  current_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
+  runtime_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
+  vm_->start_sampling(running_plugin_, samples_, kPluginsMax);
+  return {};
+}
+
+bool Host::push_function(const char* name) {
+  lua_State* state = vm_->state();
+  lua_rawgeti(state, LUA_REGISTRYINDEX, runtime_ref_);
+  lua_getfield(state, -1, name);
+  lua_remove(state, -2);
+  return true;
+}
+
+std::string Host::pop_error() {
+  lua_State* state = vm_->state();
+  size_t size = 0;
+  const char* text = lua_tolstring(state, -1, &size);
+  std::string message = text ? std::string(text, size) : std::string("an error that is no text");
+  lua_pop(state, 1);
+  return message;
+}
+
+// --- snapshots ---------------------------------------------------------------------------------------------
+
+namespace {
+
+void push_sources(lua_State* state, const std::vector<std::shared_ptr<const snapshot::ScriptSource>>& sources) {
+  lua_createtable(state, static_cast<int>(sources.size()), 0);
+  int index = 0;
+  for (const auto& source : sources) {
+    lua_createtable(state, 0, 5);
+    lua_pushlstring(state, source->name.data(), source->name.size());
+    lua_setfield(state, -2, "name");
+    lua_pushlstring(state, source->path.data(), source->path.size());
+    lua_setfield(state, -2, "path");
+    lua_pushlstring(state, source->text.data(), source->text.size());
+    lua_setfield(state, -2, "text");
+    std::string hash = std::to_string(source->hash);
+    lua_pushlstring(state, hash.data(), hash.size());
+    lua_setfield(state, -2, "hash");
+    lua_pushboolean(state, !source->is_shipped);
+    lua_setfield(state, -2, "uses_libraries");
+    lua_rawseti(state, -2, ++index);
+  }
+}
+
+// Pushes the value of JSON text; an empty table when it does not parse.
+void push_json(Vm& vm, std::string_view text) {
+  lua_State* state = vm.state();
+  lua_getglobal(state, "require");
+  lua_pushstring(state, "cjson");
+  if (vm.call(1, 1) == 0) {
+    lua_getfield(state, -1, "decode");
+    lua_remove(state, -2);
+    lua_pushlstring(state, text.data(), text.size());
+    if (vm.call(1, 1) == 0 && lua_istable(state, -1)) return;
+  }
+  lua_pop(state, 1);
+  lua_newtable(state);
+}
+
+}  // namespace
+
+base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next) {
+  lua_State* state = vm_->state();
+  push_function("load_set");
+  push_sources(state, next.plugin_sources);
+  push_sources(state, next.library_sources);
+  uint64_t libraries_hash = 0;
+  for (const auto& source : next.library_sources) libraries_hash = libraries_hash * 1099511628211ULL ^ source->hash;
+  std::string hash_text = std::to_string(libraries_hash);
+  lua_pushlstring(state, hash_text.data(), hash_text.size());
+  push_json(*vm_, next.plugin_attributes_json);
+  lua_pushboolean(state, 1);
+  if (vm_->call(5, 2) != 0) return base::invalid(pop_error());
+  if (lua_isnil(state, -2)) {
+    std::string reason = lua_tostring(state, -1);
+    lua_pop(state, 2);
+    return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
+  }
+  next.script_handle = static_cast<int>(lua_tointeger(state, -2));
+  lua_pop(state, 2);
+  return {};
+}
+
+void Host::adopt_snapshot(const snapshot::Snapshot& now) {
+  snapshot_ = &now;
+  lua_State* state = vm_->state();
+  push_function("adopt_set");
+  lua_pushinteger(state, now.script_handle);
+  lua_newtable(state);
+  for (const auto& [name, json] : now.plugin_metadata) {
+    push_json(*vm_, json);
+    lua_setfield(state, -2, name.c_str());
+  }
+  if (vm_->call(2, 0) != 0) MG_LOG(kError) << "adopting plugins: " << pop_error();
+  for (PluginAccount& account : accounts_) account.over_budget = 0;  // new code or conf: quarantine ends
+}
+
+void Host::release_snapshot(int script_handle) {
+  if (snapshot_ && snapshot_->script_handle == script_handle) snapshot_ = nullptr;
+  push_function("release_set");
+  lua_pushinteger(vm_->state(), script_handle);
+  if (vm_->call(1, 0) != 0) MG_LOG(kError) << "releasing plugins: " << pop_error();
+}
+
+// --- chains --------------------------------------------------------------------------------------------------
+
+int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, uint32_t* phases, std::string* reason) {
+  lua_State* state = vm_->state();
+  const snapshot::Route* route = &set == &exchange.snapshot->global_plugins ? nullptr : exchange.route;
+  push_function("build_chain");
+  lua_createtable(state, 0, 10);
+  auto set_text = [state](const char* key, const std::string& text) {
+    if (text.empty()) return;
+    lua_pushlstring(state, text.data(), text.size());
+    lua_setfield(state, -2, key);
+  };
+  lua_pushinteger(state, exchange.snapshot->script_handle);
+  lua_setfield(state, -2, "set");
+  set_text("conf_type", set.conf_type);
+  set_text("conf_id", set.conf_id);
+  set_text("conf_version", set.conf_version);
+  if (route) {
+    set_text("route_id", route->id);
+    set_text("route_name", route->name);
+    set_text("service_id", route->service_id);
+    set_text("service_name", route->service_name);
+    lua_createtable(state, 0, 3);
+    set_text("key", "/apisix/routes/" + route->id);
+    set_text("modifiedIndex", set.conf_version);
+    push_json(*vm_, route->body_json);
+    lua_setfield(state, -2, "value");
+    lua_setfield(state, -2, "matched_route");
+  }
+  lua_createtable(state, static_cast<int>(set.plugins.size()), 0);
+  int index = 0;
+  for (const auto& plugin : set.plugins) {
+    lua_createtable(state, 0, 4);
+    set_text("name", plugin.name);
+    set_text("conf_json", *plugin.conf_json);
+    set_text("resource_key", plugin.resource_key);
+    set_text("resource_version", plugin.resource_version);
+    lua_rawseti(state, -2, ++index);
+  }
+  lua_setfield(state, -2, "plugins");
+  if (vm_->call(1, 2) != 0) {
+    *reason = pop_error();
+    return 0;
+  }
+  int handle = 0;
+  if (lua_isnil(state, -2)) *reason = lua_tostring(state, -1);
+  else handle = static_cast<int>(lua_tointeger(state, -2)), *phases = static_cast<uint32_t>(lua_tointeger(state, -1));
+  lua_pop(state, 2);
+  return handle;
+}
+
+// The chain's handle lives as long as the set that it was built for.
+bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* chain) {
+  if (set.plugins.empty()) return true;
+  if (!set.chain) {
+    auto built = std::make_shared<snapshot::ChainHandle>();
+    built->handle = build_chain(set, exchange, &built->phases, &built->reason);
+    if (built->handle == 0) MG_LOG(kError) << set.conf_type << " " << set.conf_id << " cannot serve: " << built->reason;
+    set.chain = std::shared_ptr<snapshot::ChainHandle>(built.get(), [this, built](snapshot::ChainHandle* handle) {
+      if (!current_host || handle->handle == 0) return;
+      push_function("release_chain");
+      lua_pushinteger(vm_->state(), handle->handle);
+      if (vm_->call(1, 0) != 0) pop_error();
+    });
+  }
+  *chain = set.chain->handle;
+  exchange.phases_present |= set.chain->phases;
+  return *chain != 0 && !is_quarantined(set);
+}
+
+bool Host::is_quarantined(const snapshot::PluginSet& set) const {
+  if (!has_quarantine_) return false;
+  for (const auto& plugin : set.plugins) {
+    for (const PluginAccount& account : accounts_) {
+      if (account.over_budget >= kStrikesMax && account.name == plugin.name) return true;
+    }
+  }
+  return false;
+}
+
+StepResult Host::prepare(Exchange& exchange) {
+  exchange.has_context = true;
+  bool is_fine = find_chain(exchange.snapshot->global_plugins, exchange, &exchange.global_chain);
+  if (is_fine && exchange.route) is_fine = find_chain(exchange.route->plugins, exchange, &exchange.chain);
+  if (is_fine) return StepResult::kNext;
+  // A plugin that cannot run is never passed over: it may be the one that keeps strangers out.
+  exchange.phases_present = 0;
+  exchange.fail(503, "a plugin of this route cannot run");
+  return StepResult::kAnswer;
+}
+
+// --- runs ----------------------------------------------------------------------------------------------------
+
+Task* Host::take_task() {
+  if (!free_tasks_.empty()) {
+    Task* task = free_tasks_.back();
+    free_tasks_.pop_back();
+    return task;
+  }
+  tasks_.push_back(std::make_unique<Task>(*this));
+  Task* task = tasks_.back().get();
+  lua_State* state = vm_->state();
+  task->thread = lua_newthread(state);
+  task->reference = luaL_ref(state, LUA_REGISTRYINDEX);
+  return task;
+}
+
+void Host::give_task(Task* task) {
+  task->exchange = nullptr;
+  task->is_detached = false;
+  if (free_tasks_.size() >= kSpareTasksMax) drop_task(task);
+  else free_tasks_.push_back(task);
+}
+
+// A coroutine that ended in an error cannot be used again.
+void Host::drop_task(Task* task) {
+  luaL_unref(vm_->state(), LUA_REGISTRYINDEX, task->reference);
+  auto found = std::find_if(tasks_.begin(), tasks_.end(), [task](const auto& owned) { return owned.get() == task; });
+  if (found == tasks_.end()) return;
+  std::swap(*found, tasks_.back());
+  tasks_.pop_back();
+}
+
+StepResult Host::run_phase(Exchange& exchange, Phase phase) {
+  Task* task = take_task();
+  task->exchange = &exchange;
+  task->phase = phase;
+  exchange.task = task;
+  lua_State* thread = task->thread;
+  if (lua_status(thread) != LUA_YIELD) {
+    push_function("serve");
+    lua_xmove(vm_->state(), thread, 1);
+  }
+  lua_pushinteger(thread, exchange.slot);
+  lua_pushinteger(thread, static_cast<int>(phase));
+  lua_pushinteger(thread, exchange.chain);
+  lua_pushinteger(thread, exchange.global_chain);
+  Task* outer = running_;
+  running_ = task;
+  task->is_entered = true;
+  int status = vm_->resume(thread, 4);
+  task->is_entered = false;
+  running_ = outer;
+  return after_resume(*task, status);
+}
+
+StepResult Host::after_resume(Task& task, int status) {
+  if (status != LUA_YIELD && status != 0) return on_error(task);
+  if (task.is_waiting) return StepResult::kWait;
+  Exchange* exchange = task.exchange;
+  lua_State* thread = task.thread;
+  if (task.is_detached) {
+    detached_running_--;
+    drop_task(&task);
+    return StepResult::kNext;
+  }
+  auto verdict = lua_tointeger(thread, -1);
+  lua_pop(thread, 1);
+  exchange->task = nullptr;
+  give_task(&task);
+  return verdict == 0 ? StepResult::kNext : StepResult::kAnswer;
+}
+
+StepResult Host::on_error(Task& task) {
+  lua_State* state = vm_->state();
+  lua_State* thread = task.thread;
+  Exchange* exchange = task.exchange;
+  bool is_over_budget = vm_->was_over_budget();
+  push_function("is_exit");
+  lua_pushvalue(thread, -1);
+  lua_xmove(thread, state, 1);
+  bool is_exit = !is_over_budget && vm_->call(1, 1) == 0 && lua_toboolean(state, -1);
+  if (!is_over_budget) lua_pop(state, 1);
+  else lua_pop(state, 2);
+  StepResult result = StepResult::kAnswer;
+  if (is_exit && exchange) {
+    push_function("take_exit");
+    lua_pushinteger(state, exchange->slot);
+    if (vm_->call(1, 1) == 0) {
+      if (lua_tointeger(state, -1) == 0) result = StepResult::kNext;
+      lua_pop(state, 1);
+    } else {
+      MG_LOG(kError) << pop_error();
+      exchange->fail(500, "a plugin failed");
+    }
+  } else {
+    const char* text = lua_tostring(thread, -1);
+    luaL_traceback(state, thread, text ? text : "an error that is no text", 0);
+    note_failure(is_over_budget, pop_error());
+    if (exchange) exchange->fail(500, is_over_budget ? "a plugin used too much time" : "a plugin failed");
+  }
+  *running_plugin_ = 0;
+  if (task.is_detached) detached_running_--;
+  if (exchange) exchange->task = nullptr;
+  drop_task(&task);
+  return result;
+}
+
+void Host::note_failure(bool is_over_budget, const std::string& message) {
+  int32_t number = *running_plugin_;
+  std::string who = "a script";
+  if (number > 0 && static_cast<size_t>(number) < accounts_.size()) {
+    PluginAccount& account = accounts_[static_cast<size_t>(number)];
+    account.errors++;
+    who = "plugin " + account.name;
+    if (is_over_budget && ++account.over_budget == kStrikesMax) {
+      has_quarantine_ = true;
+      MG_LOG(kAlert) << who << " was over its CPU budget " << kStrikesMax
+                     << " times and is in quarantine: its routes answer 503 until its code or configuration changes";
+    }
+  }
+  MG_LOG(kError) << who << ": " << message;
+  *running_plugin_ = 0;
+}
+
+int32_t Host::plugin_number(std::string_view name) {
+  size_t number = 0;
+  if (options_.number_plugin) {
+    number = options_.number_plugin(name);
+  } else {
+    for (number = 1; number < accounts_.size() && accounts_[number].name != name;) number++;
+  }
+  if (number >= kPluginsMax) number = 0;  // more plugins than the accounts hold: shared by the rest
+  if (accounts_.size() <= number) accounts_.resize(number + 1);
+  if (number > 0) accounts_[number].name = name;
+  return static_cast<int32_t>(number);
+}
+
+void Host::resume_task(Task& task, int arguments) {
+  task.is_waiting = false;
+  task.timer.stop();
+  task.on_cancel = nullptr;
+  task.on_timeout = nullptr;
+  lua_State* state = vm_->state();
+  push_function("restore");
+  if (task.exchange) lua_pushinteger(state, task.exchange->slot);
+  else lua_pushnil(state);
+  lua_pushstring(state, task.exchange ? phase_name(task.phase) : "timer");
+  if (vm_->call(2, 0) != 0) MG_LOG(kError) << pop_error();
+  Task* outer = running_;
+  running_ = &task;
+  Exchange* exchange = task.exchange;
+  int status = vm_->resume(task.thread, arguments);
+  running_ = outer;
+  StepResult result = after_resume(task, status);  // may free the task
+  if (result != StepResult::kWait && exchange) on_resume_(*exchange, result);
+}
+
+void Host::start_detached(int arguments) {
+  // The stack holds function and arguments; the coroutine calls run_detached with them.
+  lua_State* state = vm_->state();
+  tasks_.push_back(std::make_unique<Task>(*this));
+  Task* task = tasks_.back().get();
+  task->is_detached = true;
+  task->thread = lua_newthread(state);
+  task->reference = luaL_ref(state, LUA_REGISTRYINDEX);
+  push_function("run_detached");
+  lua_insert(state, -(arguments + 2));
+  lua_xmove(state, task->thread, arguments + 2);
+  detached_running_++;
+  Task* outer = running_;
+  running_ = task;
+  int status = vm_->resume(task->thread, arguments + 1);
+  running_ = outer;
+  after_resume(*task, status);
+}
+
+bool Host::run_filter(Exchange& exchange, Phase phase, const char* function) {
+  lua_State* state = vm_->state();
+  push_function(function);
+  lua_pushinteger(state, exchange.slot);
+  lua_pushinteger(state, exchange.chain);
+  lua_pushinteger(state, exchange.global_chain);
+  exchange.phase = phase;
+  int status = vm_->call(3, 0);
+  if (status == 0) return true;
+  note_failure(vm_->was_over_budget(), pop_error());
+  return false;
+}
+
+bool Host::run_header_filter(Exchange& exchange) { return run_filter(exchange, Phase::kHeaderFilter, "header_filter"); }
+
+void Host::run_log(Exchange& exchange) { run_filter(exchange, Phase::kLog, "log"); }
+
+bool Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last, std::string* out, bool* is_ended) {
+  lua_State* state = vm_->state();
+  push_function("body_filter");
+  lua_pushinteger(state, exchange.slot);
+  lua_pushlstring(state, chunk.data(), chunk.size());
+  lua_pushboolean(state, is_last);
+  lua_pushinteger(state, exchange.chain);
+  lua_pushinteger(state, exchange.global_chain);
+  exchange.phase = Phase::kBodyFilter;
+  if (vm_->call(5, 2) != 0) {
+    note_failure(vm_->was_over_budget(), pop_error());
+    return false;
+  }
+  size_t size = 0;
+  const char* text = lua_tolstring(state, -2, &size);
+  if (text) out->assign(text, size);
+  *is_ended = is_last || lua_toboolean(state, -1);
+  lua_pop(state, 2);
+  return true;
+}
+
+bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
+  lua_State* state = vm_->state();
+  if (route.filter_handle == 0) {
+    push_function("compile_filter");
+    lua_pushlstring(state, route.filter_function.data(), route.filter_function.size());
+    lua_pushlstring(state, route.id.data(), route.id.size());
+    if (vm_->call(2, 1) != 0) pop_error(), lua_pushnil(state);
+    route.filter_handle = lua_isfunction(state, -1) ? luaL_ref(state, LUA_REGISTRYINDEX) : -1;
+    if (route.filter_handle == -1) lua_pop(state, 1);
+  }
+  if (route.filter_handle < 0) return false;
+  push_function("call_filter");
+  lua_rawgeti(state, LUA_REGISTRYINDEX, route.filter_handle);
+  lua_pushinteger(state, exchange.slot);
+  if (vm_->call(2, 1) != 0) {
+    MG_LOG(kError) << "filter_func of route " << route.id << ": " << pop_error();
+    return false;
+  }
+  bool is_accepted = lua_toboolean(state, -1);
+  lua_pop(state, 1);
+  return is_accepted;
+}
+
+void Host::cancel(Exchange& exchange) {
+  auto* task = static_cast<Task*>(exchange.task);
+  if (!task || task->is_entered) return;
+  exchange.task = nullptr;
+  task->timer.stop();
+  if (task->on_cancel) {
+    auto end = std::move(task->on_cancel);
+    end();
+  }
+  drop_task(task);
+}
+
+void Host::forget(Exchange& exchange) {
+  push_function("forget");
+  lua_pushinteger(vm_->state(), exchange.slot);
+  if (vm_->call(1, 0) != 0) MG_LOG(kError) << pop_error();
+}
+
+void Host::shut_down() {
+  is_exiting_ = true;
+  run_timers_early(*this);
+  push_function("destroy_all");
+  if (vm_->call(0, 0) != 0) MG_LOG(kError) << pop_error();
+}
+
+}  // namespace moongate::script

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// One LuaJIT state with its limits: memory through the allocator, CPU time per call through the profiler's
+// signal. What runs in it is host.h's business.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+struct lua_State;
+
+namespace moongate::script {
+
+struct VmOptions {
+  std::string lua_root;            // the folder with lib/ and plugins/
+  size_t memory_max_bytes = 256u << 20;
+  uint32_t cpu_budget_ms = 50;     // per entry into Lua; 0: none
+};
+
+/// A Lua state under budgets.
+///
+/// Units:   CPU time is counted in ticks of 10 ms of this process; a call over budget ends within two ticks.
+/// Owner:   one per process; the CPU budget uses SIGPROF and so belongs to the main thread.
+/// Fails:   over memory: Lua's "not enough memory"; over CPU: an error that no pcall of the plugin can keep.
+class Vm {
+ public:
+  static base::Result<std::unique_ptr<Vm>> make(const VmOptions& options);
+  ~Vm();
+  Vm(const Vm&) = delete;
+  Vm& operator=(const Vm&) = delete;
+
+  lua_State* state() { return state_; }
+
+  /// Resumes `thread` with `arguments` values on its stack, under the CPU budget. Lua's status.
+  int resume(lua_State* thread, int arguments);
+  /// Calls the function on the main state's stack under the CPU budget; Lua's status, the error with a traceback.
+  int call(int arguments, int results);
+  /// True when the last resume or call was ended by the CPU budget.
+  bool was_over_budget() const { return was_over_budget_; }
+
+  /// Starts the sampling that the CPU budget and the accounts rely on. `on_sample` runs in signal context, with the plugin number
+  /// that `running_plugin` holds.
+  void start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count);
+
+  size_t memory_bytes() const { return memory_.used; }
+  const VmOptions& options() const { return options_; }
+
+ private:
+  struct Memory {
+    size_t used = 0;
+    size_t max = 0;
+    void* (*allocate)(void*, void*, size_t, size_t) = nullptr;
+    void* context = nullptr;
+  };
+  explicit Vm(VmOptions options) : options_(std::move(options)) {}
+  static void* allocate(void* self, void* block, size_t old_size, size_t new_size);
+  base::Result<void> open();
+  void begin_call(lua_State* thread);
+  void end_call();
+
+  VmOptions options_;
+  Memory memory_;
+  lua_State* state_ = nullptr;
+  int depth_ = 0;
+  bool was_over_budget_ = false;
+};
+
+}  // namespace moongate::script

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snapshot/blob.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+namespace moongate::snapshot {
+
+using base::Result;
+
+namespace {
+
+constexpr std::string_view kMagic = "MGSNAP1\n";
+constexpr size_t kHeaderSize = 64;
+constexpr size_t kRecordHeaderSize = 32;
+constexpr size_t kChecksumAt = 56;
+
+constexpr std::array<config::Kind, config::kKindCount> kResourceKinds = {
+    config::Kind::kRoute,         config::Kind::kService,      config::Kind::kUpstream,   config::Kind::kConsumer,
+    config::Kind::kCredential,    config::Kind::kConsumerGroup, config::Kind::kPluginConfig, config::Kind::kGlobalRule,
+    config::Kind::kPluginMetadata, config::Kind::kSsl,         config::Kind::kProto,      config::Kind::kSecret,
+    config::Kind::kStreamRoute};
+
+void put(std::string& out, uint64_t number, size_t size) {
+  for (size_t i = 0; i < size; i++) out.push_back(static_cast<char>((number >> (8 * i)) & 0xff));
+}
+
+uint64_t get(std::string_view bytes, size_t at, size_t size) {
+  uint64_t number = 0;
+  for (size_t i = 0; i < size; i++) number |= uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  return number;
+}
+
+size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
+
+/// Covers every byte but the checksum itself.
+uint64_t checksum(std::string_view bytes) {
+  return hash64(bytes.substr(kHeaderSize), hash64(bytes.substr(0, kChecksumAt)));
+}
+
+void add_content(Hasher& hasher, const Record& record) {
+  if (record.kind == RecordKind::kReason) return;
+  hasher.add(uint64_t{static_cast<uint16_t>(record.kind)} << 16 | record.flags);
+  hasher.add(record.order);
+  hasher.add(record.id);
+  hasher.add(record.body);
+}
+
+template <class R>
+auto sort_key(const R& record) {
+  return std::tuple(record.kind, record.order, std::string_view(record.id));
+}
+
+template <class R>
+auto identity(const R& record) {
+  return std::tuple(record.kind, std::string_view(record.id));
+}
+
+base::Error damaged(std::string what) { return base::invalid("damaged snapshot: " + std::move(what)); }
+
+base::Error duplicate(RecordKind kind, std::string_view id) {
+  return base::invalid("two records of kind " + std::to_string(static_cast<int>(kind)) + " have the id `" + std::string(id) + "`");
+}
+
+/// Two records of one kind and id, or null. Orders differ, so neighbours in the blob are not enough.
+template <class R>
+const R* find_duplicate(const std::vector<R>& records) {
+  std::vector<const R*> sorted;
+  sorted.reserve(records.size());
+  for (const R& record : records) sorted.push_back(&record);
+  std::sort(sorted.begin(), sorted.end(), [](const R* a, const R* b) { return identity(*a) < identity(*b); });
+  for (size_t i = 1; i < sorted.size(); i++) {
+    if (identity(*sorted[i - 1]) == identity(*sorted[i])) return sorted[i];
+  }
+  return nullptr;
+}
+
+void put_record(std::string& out, const Record& record) {
+  put(out, static_cast<uint16_t>(record.kind), 2);
+  put(out, record.flags, 2);
+  put(out, record.order, 4);
+  put(out, 0, 4);
+  put(out, record.id.size(), 4);
+  put(out, record.place.size(), 4);
+  put(out, record.body.size(), 4);
+  put(out, record.hash, 8);
+  out.append(record.id).append(record.place).append(record.body);
+  out.resize(padded(out.size()), '\0');
+}
+
+}  // namespace
+
+RecordKind record_kind(config::Kind kind) {
+  return static_cast<RecordKind>(static_cast<uint16_t>(RecordKind::kRoute) + static_cast<uint16_t>(kind));
+}
+
+const config::Kind* resource_kind(RecordKind kind) {
+  if (kind < RecordKind::kRoute || kind > RecordKind::kStreamRoute) return nullptr;
+  return &kResourceKinds[static_cast<size_t>(kind) - static_cast<size_t>(RecordKind::kRoute)];
+}
+
+void BlobWriter::add(const Record& record) {
+  records_.push_back(Owned{record.kind, record.flags, record.order, std::string(record.id), std::string(record.place),
+                           std::string(record.body)});
+}
+
+void BlobWriter::add_all(const BlobView& view) {
+  for (const Record& record : view.records()) {
+    if (record.kind != RecordKind::kReason) add(record);
+  }
+}
+
+Result<std::string> BlobWriter::finish(const About& about) {
+  add(Record{RecordKind::kReason, 0, 0, "", "", about.reason, 0});
+  std::vector<Owned> records = std::move(records_);
+  records_.clear();
+  size_t size = kHeaderSize;
+  for (const Owned& record : records) size += kRecordHeaderSize + padded(record.id.size() + record.place.size() + record.body.size());
+  if (size > kBlobSizeMaxBytes || records.size() > kBlobRecordsMax) {
+    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false, "a snapshot larger than 1 GB or 4,000,000 records"};
+  }
+  if (const Owned* twin = find_duplicate(records)) return duplicate(twin->kind, twin->id);
+  std::sort(records.begin(), records.end(), [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); });
+
+  std::string body;
+  body.reserve(size - kHeaderSize);
+  Hasher hasher;
+  for (const Owned& owned : records) {
+    const Record record{owned.kind, owned.flags, owned.order, owned.id, owned.place, owned.body, hash64(owned.body)};
+    add_content(hasher, record);
+    put_record(body, record);
+  }
+  const Hash128 hash = hasher.finish();
+  std::string out(kMagic);
+  out.reserve(size);
+  put(out, about.number, 8);
+  put(out, hash.high, 8);
+  put(out, hash.low, 8);
+  put(out, about.made_at_ms, 8);
+  put(out, size, 8);
+  put(out, records.size(), 4);
+  put(out, 0, 4);
+  put(out, hash64(body, hash64(out)), 8);
+  out += body;
+  return out;
+}
+
+Result<BlobView> BlobView::open(std::string_view bytes) {
+  BlobView view;
+  view.bytes_ = bytes;
+  if (auto read = view.read_header(); !read) return read.error();
+  if (auto read = view.read_records(); !read) return read.error();
+  return view;
+}
+
+Result<void> BlobView::read_header() {
+  if (bytes_.size() < kHeaderSize) return damaged("shorter than its header");
+  if (bytes_.substr(0, kMagic.size()) != kMagic) return damaged("it does not begin with MGSNAP1; made by another version?");
+  number_ = get(bytes_, 8, 8);
+  hash_ = {get(bytes_, 16, 8), get(bytes_, 24, 8)};
+  made_at_ms_ = get(bytes_, 32, 8);
+  const uint64_t size = get(bytes_, 40, 8);
+  if (size > kBlobSizeMaxBytes) return damaged("it claims more than 1 GB");
+  if (size != bytes_.size()) {
+    return damaged(std::to_string(bytes_.size()) + " bytes in place of " + std::to_string(size));
+  }
+  record_count_ = static_cast<uint32_t>(get(bytes_, 48, 4));
+  if (record_count_ > kBlobRecordsMax || record_count_ > (size - kHeaderSize) / kRecordHeaderSize) {
+    return damaged("it claims " + std::to_string(record_count_) + " records");
+  }
+  if (get(bytes_, 52, 4) != 0) return damaged("its header");
+  if (checksum(bytes_) != get(bytes_, kChecksumAt, 8)) return damaged("the hash of its bytes is wrong");
+  return {};
+}
+
+Result<Record> BlobView::read_record(size_t* at) const {
+  if (bytes_.size() - *at < kRecordHeaderSize) return damaged("a record is cut short");
+  const std::string_view head = bytes_.substr(*at, kRecordHeaderSize);
+  const uint64_t kind = get(head, 0, 2);
+  if (kind >= kRecordKindCount || get(head, 8, 4) != 0) return damaged("a record of an unknown kind");
+  const size_t id_size = get(head, 12, 4);
+  const size_t place_size = get(head, 16, 4);
+  const size_t body_size = get(head, 20, 4);
+  const size_t size = kRecordHeaderSize + padded(id_size + place_size + body_size);  // three 32-bit sizes cannot overflow
+  if (size > bytes_.size() - *at) return damaged("a record is cut short");
+  const std::string_view texts = bytes_.substr(*at + kRecordHeaderSize, id_size + place_size + body_size);
+  Record record;
+  record.kind = static_cast<RecordKind>(kind);
+  record.flags = static_cast<uint16_t>(get(head, 2, 2));
+  record.order = static_cast<uint32_t>(get(head, 4, 4));
+  record.id = texts.substr(0, id_size);
+  record.place = texts.substr(id_size, place_size);
+  record.body = texts.substr(id_size + place_size);
+  record.hash = get(head, 24, 8);
+  if (record.hash != hash64(record.body)) return damaged("the hash of record `" + std::string(record.id) + "` is wrong");
+  *at += size;
+  return record;
+}
+
+Result<void> BlobView::read_records() {
+  size_t at = kHeaderSize;
+  Hasher hasher;
+  records_.reserve(record_count_);
+  for (uint32_t i = 0; i < record_count_; i++) {
+    Result<Record> record = read_record(&at);
+    if (!record) return record.error();
+    if (!records_.empty() && !(sort_key(records_.back()) < sort_key(*record))) return damaged("its records are out of order");
+    add_content(hasher, *record);
+    records_.push_back(*record);
+  }
+  if (at != bytes_.size()) return damaged("bytes after its last record");
+  if (find_duplicate(records_) != nullptr) return damaged("two records with one id");
+  if (hasher.finish() != hash_) return damaged("the hash of its content is wrong");
+  return {};
+}
+
+std::string_view BlobView::reason() const { return body_of(RecordKind::kReason); }
+
+std::span<const Record> BlobView::records_of(RecordKind kind) const {
+  const auto begins_before = [](const Record& record, RecordKind k) { return record.kind < k; };
+  const auto ends_before = [](RecordKind k, const Record& record) { return k < record.kind; };
+  const auto first = std::lower_bound(records_.begin(), records_.end(), kind, begins_before);
+  const auto last = std::upper_bound(first, records_.end(), kind, ends_before);
+  return {first, last};
+}
+
+const Record* BlobView::find(RecordKind kind, std::string_view id) const {
+  for (const Record& record : records_of(kind)) {
+    if (record.id == id) return &record;
+  }
+  return nullptr;
+}
+
+std::string_view BlobView::body_of(RecordKind kind, std::string_view fallback) const {
+  const std::span<const Record> found = records_of(kind);
+  return found.empty() ? fallback : found.front().body;
+}
+
+}  // namespace moongate::snapshot

@@ -1,0 +1,529 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snapshot/compiler.h"
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "config/resources.h"
+
+namespace moongate::snapshot {
+
+using base::Clock;
+using base::Result;
+using base::Value;
+
+namespace {
+
+constexpr size_t kRoutesPerStep = 32;
+
+// Mixes what an object depends on into one number; equal numbers mean that it can be taken over.
+uint64_t mix(uint64_t hash, uint64_t value) {
+  hash ^= value + 0x9e3779b97f4a7c15ULL + (hash << 6) + (hash >> 2);
+  hash ^= hash >> 29;
+  return hash * 0xbf58476d1ce4e5b9ULL;
+}
+
+uint64_t hash_text(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+std::string version_text(uint64_t hash) { return std::to_string(hash % 1000000000000ULL); }
+
+std::vector<PluginConf> to_plugins(const std::vector<config::PluginConf>& confs, const std::string& resource_key,
+                                   const std::string& version) {
+  std::vector<PluginConf> plugins;
+  plugins.reserve(confs.size());
+  for (const auto& conf : confs) {
+    plugins.push_back({conf.name, std::make_shared<const std::string>(conf.conf_json), resource_key, version});
+  }
+  return plugins;
+}
+
+// Puts `over` on top of `base`: a whole conf replaces the one of the same name.
+void merge_plugins(std::vector<PluginConf>& base, const std::vector<PluginConf>& over) {
+  for (const PluginConf& plugin : over) {
+    auto same = std::find_if(base.begin(), base.end(), [&](const PluginConf& had) { return had.name == plugin.name; });
+    if (same == base.end()) base.push_back(plugin);
+    else *same = plugin;
+  }
+}
+
+void fill_missing_plugins(std::vector<PluginConf>& base, const std::vector<PluginConf>& more) {
+  for (const PluginConf& plugin : more) {
+    auto same = std::find_if(base.begin(), base.end(), [&](const PluginConf& had) { return had.name == plugin.name; });
+    if (same == base.end()) base.push_back(plugin);
+  }
+}
+
+upstream::Timeouts to_timeouts(const config::Timeouts& conf) { return {conf.connect, conf.send, conf.read}; }
+
+const char* hash_on_name(config::HashOn hash_on) {
+  switch (hash_on) {
+    case config::HashOn::kHeader: return "header";
+    case config::HashOn::kCookie: return "cookie";
+    case config::HashOn::kConsumer: return "consumer";
+    case config::HashOn::kVarsCombinations: return "vars_combinations";
+    case config::HashOn::kVars: break;
+  }
+  return "vars";
+}
+
+}  // namespace
+
+struct Compiler::ServiceEntry {
+  config::Service conf;
+  std::vector<PluginConf> plugins;
+  std::shared_ptr<upstream::Upstream> upstream;
+  std::string fault;
+  uint64_t hash = 0;
+};
+
+struct Compiler::GroupEntry {
+  std::string id;
+  std::vector<PluginConf> plugins;
+  uint64_t hash = 0;
+};
+
+struct Compiler::RouteInput {
+  const Record& record;
+  config::Route conf;
+  const ServiceEntry* service = nullptr;
+  const GroupEntry* plugin_config = nullptr;
+  std::string fault;
+  uint16_t fault_status = 0;
+};
+
+Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool)
+    : blob_(std::move(blob)), present_(std::move(present)), pool_(pool), next_(std::make_shared<Snapshot>()) {
+  next_->number = blob_.number();
+  next_->hash = blob_.hash().text();
+}
+
+Compiler::~Compiler() = default;
+
+void Compiler::complain(const Record& record, const std::string& what) {
+  complaints_.push_back(std::string(record.place) + ": " + std::string(record.id) + ": " + what);
+}
+
+bool Compiler::step(base::Duration budget) {
+  auto until = Clock::steady_now() + budget;
+  while (stage_ != Stage::kDone) {
+    do_some();
+    if (Clock::steady_now() >= until) break;
+  }
+  return stage_ == Stage::kDone;
+}
+
+// A handful of records of the present stage, or the step to the next.
+void Compiler::do_some() {
+  auto each = [this](RecordKind kind, void (Compiler::*add)(const Record&), Stage next) {
+    auto records = blob_.records_of(kind);
+    for (size_t n = 0; n < kRoutesPerStep && position_ < records.size(); n++) (this->*add)(records[position_++]);
+    if (position_ < records.size()) return;
+    position_ = 0;
+    stage_ = next;
+  };
+  auto all = [this](RecordKind kind, void (Compiler::*add)(const Record&)) {
+    for (const Record& record : blob_.records_of(kind)) (this->*add)(record);
+  };
+  switch (stage_) {
+    case Stage::kSettings:
+      read_settings();
+      stage_ = fault_.ok() ? Stage::kSources : Stage::kDone;
+      return;
+    case Stage::kSources:
+      read_sources();
+      stage_ = Stage::kUpstreams;
+      return;
+    case Stage::kUpstreams: return each(RecordKind::kUpstream, &Compiler::add_upstream, Stage::kServices);
+    case Stage::kServices: return each(RecordKind::kService, &Compiler::add_service, Stage::kGroups);
+    case Stage::kGroups:
+      all(RecordKind::kPluginConfig, &Compiler::add_group);
+      all(RecordKind::kConsumerGroup, &Compiler::add_group);
+      all(RecordKind::kGlobalRule, &Compiler::add_global_rule);
+      finish_globals();
+      stage_ = Stage::kConsumers;
+      return;
+    case Stage::kConsumers:
+      each(RecordKind::kConsumer, &Compiler::add_consumer, Stage::kRoutes);
+      if (stage_ == Stage::kRoutes) all(RecordKind::kCredential, &Compiler::add_credential);
+      return;
+    case Stage::kRoutes: return each(RecordKind::kRoute, &Compiler::add_route, Stage::kRouter);
+    case Stage::kRouter:
+      if (!router_->step(64)) return;
+      next_->router = router_->finish();
+      stage_ = Stage::kDone;
+      return;
+    case Stage::kDone: return;
+  }
+}
+
+Result<std::shared_ptr<Snapshot>> Compiler::finish() {
+  MG_ASSERT(stage_ == Stage::kDone);
+  if (!fault_.ok()) return fault_.error();
+  return std::move(next_);
+}
+
+void Compiler::read_settings() {
+  auto settings = config::settings_from_json(blob_.body_of(RecordKind::kSettings, "{}"));
+  if (!settings) {
+    fault_ = settings.error();
+    return;
+  }
+  using Mode = router::Router::Mode;
+  Mode mode = settings->router == config::RouterKind::kUri                ? Mode::kUri
+              : settings->router == config::RouterKind::kUriWithParameter ? Mode::kUriWithParameter
+                                                                          : Mode::kHostUri;
+  router_ = std::make_unique<router::Router::Builder>(mode);
+  next_->settings = std::make_shared<const config::Settings>(settings.take());
+  next_->plugin_attributes_json = blob_.body_of(RecordKind::kPluginAttr, "{}");
+}
+
+void Compiler::read_sources() {
+  uint64_t libraries = 0;
+  for (const Record& record : blob_.records_of(RecordKind::kLibrarySource)) {
+    libraries = mix(libraries, mix(hash_text(record.id), record.hash));
+    next_->library_sources.push_back(std::make_shared<const ScriptSource>(
+        ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash, false}));
+  }
+  for (const Record& record : blob_.records_of(RecordKind::kPluginSource)) {
+    bool is_shipped = (record.flags & kFlagShipped) != 0;
+    next_->plugin_sources.push_back(std::make_shared<const ScriptSource>(
+        ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash, is_shipped}));
+    source_hashes_[std::string(record.id)] = is_shipped ? record.hash : mix(record.hash, libraries);
+  }
+  for (const Record& record : blob_.records_of(RecordKind::kPluginMetadata)) {
+    next_->plugin_metadata[std::string(record.id)] = std::string(record.body);
+  }
+}
+
+// Which code the plugins of a resource run: when it changes, the resource's chain and confs are made anew.
+uint64_t Compiler::plugins_fingerprint(const std::vector<PluginConf>& plugins) const {
+  uint64_t hash = 1;
+  for (const PluginConf& plugin : plugins) {
+    auto source = source_hashes_.find(plugin.name);
+    hash = mix(hash, mix(hash_text(plugin.name), source == source_hashes_.end() ? 0 : source->second));
+  }
+  return hash;
+}
+
+std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstream& conf, const std::string& id,
+                                                            std::string* fault) {
+  upstream::UpstreamOptions options;
+  options.id = id;
+  options.type = conf.type;
+  options.hash_on = hash_on_name(conf.hash_on);
+  options.key = conf.key;
+  options.scheme = config::scheme_name(conf.scheme);
+  options.pass_host = static_cast<upstream::PassHost>(conf.pass_host);
+  options.host = conf.upstream_host;
+  options.retries = conf.retries;
+  options.retry_timeout = conf.retry_timeout;
+  if (conf.timeout) options.timeouts = to_timeouts(*conf.timeout);
+  const config::UpstreamSettings& pool = next_->settings->upstream;
+  options.pool = {pool.keepalive_size, pool.keepalive_timeout, pool.keepalive_requests};
+  if (conf.keepalive_pool) {
+    options.pool = {conf.keepalive_pool->size, conf.keepalive_pool->idle_timeout, conf.keepalive_pool->requests};
+  }
+  if (!conf.discovery_type.empty()) {
+    *fault = "service discovery by \"" + conf.discovery_type + "\" is not in this version";
+    return nullptr;
+  }
+  if (conf.scheme != config::Scheme::kHttp) {
+    *fault = "upstreams with scheme " + options.scheme + " are not in this version";
+    return nullptr;
+  }
+  std::vector<upstream::Node> nodes;
+  for (const config::Node& node : conf.nodes) {
+    upstream::Node out;
+    out.host = node.host;
+    out.port = node.port;
+    out.weight = node.weight;
+    out.priority = node.priority;
+    nodes.push_back(std::move(out));
+  }
+  auto made = upstream::Upstream::make(std::move(options), std::move(nodes), pool_);
+  if (made) return made.take();
+  *fault = made.error().detail;
+  return nullptr;
+}
+
+namespace {
+
+template <class T>
+Result<T> parse_body(const Record& record, Result<T> (*parse)(const Value&)) {
+  auto value = base::parse_json(record.body);
+  if (!value) return value.error();
+  return parse(*value);
+}
+
+}  // namespace
+
+void Compiler::add_upstream(const Record& record) {
+  std::string id(record.id);
+  if (present_ && present_->settings->upstream == next_->settings->upstream) {
+    auto had = present_->upstreams.find(id);
+    auto hash = present_->upstream_hashes.find(id);
+    if (had != present_->upstreams.end() && hash->second == record.hash) {
+      next_->upstreams[id] = had->second;
+      next_->upstream_hashes[id] = record.hash;
+      return;
+    }
+  }
+  auto conf = parse_body(record, config::parse_upstream);
+  std::string fault = conf ? std::string() : conf.error().detail;
+  auto made = conf ? make_upstream(*conf, id, &fault) : nullptr;
+  if (!made) return complain(record, fault);
+  next_->upstreams[id] = made;
+  next_->upstream_hashes[id] = record.hash;
+}
+
+void Compiler::add_service(const Record& record) {
+  auto conf = parse_body(record, config::parse_service);
+  if (!conf) return complain(record, conf.error().detail);
+  auto entry = std::make_unique<ServiceEntry>();
+  entry->conf = conf.take();
+  entry->hash = record.hash;
+  entry->plugins = to_plugins(entry->conf.plugins, "/apisix/services/" + entry->conf.id, version_text(record.hash));
+  if (entry->conf.upstream) {
+    entry->upstream = make_upstream(*entry->conf.upstream, "service#" + entry->conf.id, &entry->fault);
+    if (!entry->upstream) complain(record, entry->fault);
+  } else if (!entry->conf.upstream_id.empty()) {
+    auto found = next_->upstreams.find(entry->conf.upstream_id);
+    if (found != next_->upstreams.end()) entry->upstream = found->second;
+    else entry->fault = "there is no upstream " + entry->conf.upstream_id;
+    entry->hash = mix(entry->hash, reinterpret_cast<uintptr_t>(entry->upstream.get()));
+  }
+  services_[std::string(record.id)] = std::move(entry);
+}
+
+void Compiler::add_group(const Record& record) {
+  auto conf = parse_body(record, config::parse_plugin_group);
+  if (!conf) return complain(record, conf.error().detail);
+  bool is_consumer_group = record.kind == RecordKind::kConsumerGroup;
+  auto entry = std::make_unique<GroupEntry>();
+  entry->id = conf->id;
+  entry->hash = record.hash;
+  entry->plugins = to_plugins(conf->plugins, (is_consumer_group ? "/apisix/consumer_groups/" : "/apisix/plugin_configs/") + conf->id,
+                              version_text(record.hash));
+  (is_consumer_group ? consumer_groups_ : plugin_configs_)[std::string(record.id)] = std::move(entry);
+}
+
+void Compiler::add_global_rule(const Record& record) {
+  auto conf = parse_body(record, config::parse_plugin_group);
+  if (!conf) return complain(record, conf.error().detail);
+  auto entry = std::make_unique<GroupEntry>();
+  entry->id = conf->id;
+  entry->hash = record.hash;
+  entry->plugins = to_plugins(conf->plugins, "/apisix/global_rules/" + conf->id, version_text(record.hash));
+  global_rules_.push_back(std::move(entry));
+}
+
+void Compiler::finish_globals() {
+  PluginSet& set = next_->global_plugins;
+  uint64_t hash = 7;
+  for (const auto& rule : global_rules_) {
+    hash = mix(hash, rule->hash);
+    set.conf_id += (set.conf_id.empty() ? "" : "&") + rule->id;
+    for (const PluginConf& plugin : rule->plugins) set.plugins.push_back(plugin);
+  }
+  set.conf_type = "global_rule";
+  set.dependencies = mix(hash, plugins_fingerprint(set.plugins));
+  set.conf_version = version_text(hash);
+  if (present_ && present_->global_plugins.dependencies == set.dependencies) set.chain = present_->global_plugins.chain;
+}
+
+void Compiler::add_consumer(const Record& record) {
+  auto conf = parse_body(record, config::parse_consumer);
+  if (!conf) return complain(record, conf.error().detail);
+  auto consumer = std::make_shared<Consumer>();
+  consumer->username = conf->username;
+  consumer->group_id = conf->group_id;
+  consumer->body_json = record.body;
+  uint64_t hash = record.hash;
+  if (auto group = consumer_groups_.find(conf->group_id); group != consumer_groups_.end()) {
+    consumer->plugins = group->second->plugins;
+    hash = mix(hash, group->second->hash);
+  }
+  consumer->version = version_text(hash);
+  auto own = to_plugins(conf->plugins, "/apisix/consumers/" + conf->username, consumer->version);
+  merge_plugins(consumer->plugins, own);
+  auto index = static_cast<uint32_t>(next_->consumers.size());
+  next_->consumer_by_name[consumer->username] = index;
+  for (const PluginConf& plugin : own) add_credential_of(index, {}, plugin);
+  next_->consumers.push_back(std::move(consumer));
+}
+
+void Compiler::add_credential(const Record& record) {
+  auto value = base::parse_json(record.body);
+  if (!value) return complain(record, value.error().detail);
+  auto conf = config::parse_credential(*value, record.id);
+  if (!conf) return complain(record, conf.error().detail);
+  auto owner = next_->consumer_by_name.find(conf->consumer);
+  if (owner == next_->consumer_by_name.end()) return complain(record, "there is no consumer " + conf->consumer);
+  for (const PluginConf& plugin : to_plugins(conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
+    add_credential_of(owner->second, conf->id, plugin);
+  }
+}
+
+// Every text attribute of the conf is a way to find it: plugins differ in which one they look up.
+void Compiler::add_credential_of(uint32_t consumer, const std::string& credential_id, const PluginConf& plugin) {
+  auto conf = base::parse_json(*plugin.conf_json);
+  if (!conf || !conf->is_object()) return;
+  auto number = static_cast<uint32_t>(next_->credentials.size());
+  next_->credentials.push_back({consumer, credential_id, plugin.conf_json});
+  next_->credentials_by_plugin[plugin.name].push_back(number);
+  for (const auto& [attribute, value] : conf->members()) {
+    if (value.is_string()) next_->consumer_index.add(plugin.name, attribute, value.as_string(), number);
+  }
+}
+
+void Compiler::add_route(const Record& record) {
+  auto conf = parse_body(record, config::parse_route);
+  if (!conf) return complain(record, conf.error().detail);
+  if (!conf->is_enabled) return;
+  RouteInput input{record, conf.take(), nullptr, nullptr, {}, 0};
+  if (!input.conf.service_id.empty()) {
+    auto found = services_.find(input.conf.service_id);
+    if (found == services_.end()) {
+      input.fault_status = 404;
+      input.fault = "the route's service " + input.conf.service_id + " is not there";
+    } else {
+      input.service = found->second.get();
+    }
+  }
+  if (!input.conf.plugin_config_id.empty()) {
+    auto found = plugin_configs_.find(input.conf.plugin_config_id);
+    if (found == plugin_configs_.end()) {
+      input.fault_status = 503;
+      input.fault = "the route's plugin_config " + input.conf.plugin_config_id + " is not there";
+    } else {
+      input.plugin_config = found->second.get();
+    }
+  }
+  if (input.conf.id.empty()) input.conf.id = record.id;
+  auto route = make_route(input);
+  if (!route->fault_reason.empty()) complain(record, route->fault_reason);
+  auto target = static_cast<uint32_t>(next_->routes.size());
+  if (add_to_router(input, target)) next_->routes.push_back(std::move(route));
+}
+
+bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
+  router::RouteSpec spec;
+  spec.id = input.conf.id;
+  spec.uris = input.conf.uris;
+  spec.hosts = input.conf.hosts.empty() && input.service ? input.service->conf.hosts : input.conf.hosts;
+  for (const std::string& name : input.conf.methods) {
+    http::Method method = http::find_method(name);
+    if (method == http::Method::kOther) spec.other_methods.push_back(name);
+    else spec.methods |= router::method_bit(method);
+  }
+  auto addresses = router::AddressSet::parse(input.conf.remote_addrs);
+  if (!addresses) {
+    complain(input.record, addresses.error().detail);
+    return false;
+  }
+  spec.remote_addrs = addresses.take();
+  if (!input.conf.vars.is_null()) {
+    auto vars = router::Expression::compile(input.conf.vars);
+    if (!vars) {
+      complain(input.record, "vars: " + vars.error().detail);
+      return false;
+    }
+    spec.vars = vars.take();
+  }
+  spec.priority = input.conf.priority;
+  spec.order = input.record.order;
+  spec.has_filter = !input.conf.filter_func.empty();
+  spec.target = target;
+  auto added = router_->add(std::make_shared<const router::RouteSpec>(std::move(spec)), target, input.record.order);
+  if (!added) complain(input.record, added.error().detail);
+  return added.ok();
+}
+
+std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
+  const config::Route& conf = input.conf;
+  const ServiceEntry* service = input.service;
+  std::vector<PluginConf> plugins;
+  if (service) plugins = service->plugins;
+  std::vector<PluginConf> own = to_plugins(conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
+  if (input.plugin_config) fill_missing_plugins(own, input.plugin_config->plugins);
+  merge_plugins(plugins, own);
+  uint64_t dependencies = mix(input.record.hash, plugins_fingerprint(plugins));
+  if (service) dependencies = mix(dependencies, service->hash);
+  if (input.plugin_config) dependencies = mix(dependencies, input.plugin_config->hash);
+
+  auto route = std::make_shared<Route>();
+  route->id = conf.id;
+  route->name = conf.name;
+  route->service_id = conf.service_id;
+  if (service) route->service_name = service->conf.name;
+  route->body_json = input.record.body;
+  route->filter_function = conf.filter_func;
+  route->fault_status = input.fault_status;
+  route->fault_reason = input.fault;
+  route->is_websocket_enabled =
+      conf.enable_websocket.value_or(service ? service->conf.enable_websocket.value_or(false) : false);
+  route->plugins.plugins = std::move(plugins);
+  route->plugins.conf_type = service ? "route&service" : "route";
+  route->plugins.conf_id = service ? conf.id + "&" + conf.service_id : conf.id;
+  route->plugins.conf_version = version_text(dependencies);
+  route->plugins.dependencies = dependencies;
+
+  std::string fault;
+  if (conf.upstream) {
+    auto had = present_ ? present_->route_by_id.find(conf.id) : decltype(present_->route_by_id.end()){};
+    bool is_same = present_ && had != present_->route_by_id.end() &&
+                   present_->routes[had->second]->plugins.dependencies == dependencies &&
+                   present_->settings->upstream == next_->settings->upstream;
+    route->upstream = is_same ? present_->routes[had->second]->upstream : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
+  } else if (!conf.upstream_id.empty()) {
+    auto found = next_->upstreams.find(conf.upstream_id);
+    if (found != next_->upstreams.end()) route->upstream = found->second;
+    else fault = "the route's upstream " + conf.upstream_id + " is not there";
+  } else if (service) {
+    route->upstream = service->upstream;
+    fault = service->fault;
+  }
+  if (!fault.empty() && route->fault_status == 0) {
+    route->fault_status = conf.upstream_id.empty() ? 503 : 502;
+    route->fault_reason = fault;
+  }
+  if (route->upstream) route->timeouts = route->upstream->options().timeouts;
+  if (conf.timeout) route->timeouts = to_timeouts(*conf.timeout);
+  take_over(conf.id, *route);
+  next_->route_by_id[conf.id] = static_cast<uint32_t>(next_->routes.size());
+  return route;
+}
+
+// What other parts left on the present snapshot's route stays with it when nothing it depends on has changed.
+void Compiler::take_over(const std::string& id, Route& route) const {
+  if (!present_) return;
+  auto had = present_->route_by_id.find(id);
+  if (had == present_->route_by_id.end()) return;
+  const Route& present = *present_->routes[had->second];
+  if (present.plugins.dependencies != route.plugins.dependencies) return;
+  route.plugins.chain = present.plugins.chain;
+  route.metrics = present.metrics;
+}
+
+void ConsumerIndex::add(std::string_view plugin, std::string_view attribute, std::string_view value, uint32_t credential) {
+  credentials_.emplace(key_of(plugin, attribute, value), credential);
+}
+
+int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute, std::string_view value) const {
+  static thread_local std::string key;
+  key.assign(plugin).append(1, '\0').append(attribute).append(1, '\0').append(value);
+  auto found = credentials_.find(key);
+  return found == credentials_.end() ? -1 : static_cast<int64_t>(found->second);
+}
+
+std::string ConsumerIndex::key_of(std::string_view plugin, std::string_view attribute, std::string_view value) {
+  std::string key(plugin);
+  key.append(1, '\0').append(attribute).append(1, '\0').append(value);
+  return key;
+}
+
+}  // namespace moongate::snapshot

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes a Snapshot from a blob, in slices, so that a worker builds the next while it serves the present one. Objects
+// whose sources did not change are taken over from the present snapshot, with what others left on them.
+#pragma once
+
+#include <memory>
+
+#include "config/resources.h"
+#include "router/router_builder.h"
+#include "snapshot/blob.h"
+#include "snapshot/snapshot.h"
+#include "upstream/pool.h"
+
+namespace moongate::snapshot {
+
+/// Compiles one blob.
+///
+/// Shape:   phases over the records of one kind each; step() does a bounded amount of work.
+/// Owner:   the worker's reload; the blob's bytes must outlive it, the Snapshot does not need them.
+/// Fails:   finish() gives an error only for settings that cannot be used; a resource that cannot serve makes its
+///          routes answer 503 and is named in `complaints`.
+class Compiler {
+ public:
+  Compiler(BlobView blob, Pin present, upstream::Pool& pool);
+  ~Compiler();
+
+  /// Works for about `budget`; true when everything is compiled.
+  bool step(base::Duration budget);
+  base::Result<std::shared_ptr<Snapshot>> finish();
+  const std::vector<std::string>& complaints() const { return complaints_; }
+
+ private:
+  enum class Stage : uint8_t { kSettings, kSources, kUpstreams, kServices, kGroups, kConsumers, kRoutes, kRouter, kDone };
+  struct ServiceEntry;
+  struct GroupEntry;
+  void do_some();
+  void read_settings();
+  void read_sources();
+  void add_upstream(const Record& record);
+  void add_service(const Record& record);
+  void add_group(const Record& record);
+  void add_consumer(const Record& record);
+  void add_credential(const Record& record);
+  void add_credential_of(uint32_t consumer, const std::string& credential_id, const PluginConf& plugin);
+  void add_route(const Record& record);
+  void add_global_rule(const Record& record);
+  void finish_globals();
+  struct RouteInput;
+  std::shared_ptr<Route> make_route(const RouteInput& input);
+  void take_over(const std::string& id, Route& route) const;
+  bool add_to_router(const RouteInput& input, uint32_t target);
+  std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id, std::string* fault);
+  uint64_t plugins_fingerprint(const std::vector<PluginConf>& plugins) const;
+  void complain(const Record& record, const std::string& what);
+
+  BlobView blob_;
+  Pin present_;
+  upstream::Pool& pool_;
+  std::shared_ptr<Snapshot> next_;
+  base::Result<void> fault_;
+  Stage stage_ = Stage::kSettings;
+  size_t position_ = 0;            // within the stage
+  std::unique_ptr<router::Router::Builder> router_;
+  std::unordered_map<std::string, std::unique_ptr<ServiceEntry>> services_;
+  std::unordered_map<std::string, std::unique_ptr<GroupEntry>> plugin_configs_;
+  std::unordered_map<std::string, std::unique_ptr<GroupEntry>> consumer_groups_;
+  std::unordered_map<std::string, uint64_t> source_hashes_;
+  std::vector<std::unique_ptr<GroupEntry>> global_rules_;
+  std::vector<std::string> complaints_;
+};
+
+}  // namespace moongate::snapshot

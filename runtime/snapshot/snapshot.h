@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot: everything that decides what happens to a request, immutable and numbered. A request pins the
+// one it began with and runs to its end on it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/settings.h"
+#include "snapshot/compiled.h"
+
+namespace moongate::snapshot {
+
+/// Lua source that travels with the snapshot.
+struct ScriptSource {
+  std::string name;        // module name: "key-auth" for plugins, "my.lib" for libraries
+  std::string path;        // where it was read, for error messages
+  std::string text;
+  uint64_t hash = 0;
+  bool is_shipped = false; // comes with the gateway: sees no library of the user's
+};
+
+struct Snapshot {
+  uint64_t number = 0;
+  std::string hash;
+  std::shared_ptr<const config::Settings> settings;
+  std::string plugin_attributes_json = "{}";
+
+  std::unique_ptr<const router::Router> router;
+  std::vector<std::shared_ptr<const Route>> routes;          // a match's target is an index here
+  std::unordered_map<std::string, uint32_t> route_by_id;
+  PluginSet global_plugins;
+  std::unordered_map<std::string, std::shared_ptr<upstream::Upstream>> upstreams;
+  std::unordered_map<std::string, uint64_t> upstream_hashes;
+
+  std::vector<std::shared_ptr<const Consumer>> consumers;
+  std::vector<CredentialRef> credentials;
+  ConsumerIndex consumer_index;
+  std::unordered_map<std::string, uint32_t> consumer_by_name;
+  std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
+
+  std::unordered_map<std::string, std::string> plugin_metadata;   // plugin name to JSON
+  std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;
+  std::vector<std::shared_ptr<const ScriptSource>> library_sources;
+  int script_handle = 0;   // Lua's handle for the plugins of this snapshot
+};
+
+using Pin = std::shared_ptr<const Snapshot>;
+
+}  // namespace moongate::snapshot

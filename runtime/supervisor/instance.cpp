@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an instance holds before any process is forked.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisor/supervisor.h"
+
+namespace moongate::supervisor {
+
+using base::Result;
+
+namespace {
+
+constexpr std::string_view kUnixMark = "unix:";
+
+std::string command_path(const control::ControlStart& control) { return control.directory + "/control.sock"; }
+
+}  // namespace
+
+Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count, control::ControlStart* control) {
+  Result<Listeners> listeners = Listeners::open(settings.listen, worker_count);
+  if (!listeners) return listeners.error();
+  control->addresses = listeners->addresses();
+  Result<SharedMemory> memory = make_shared_memory(settings);
+  if (!memory) return memory.error();
+  // Whoever may connect may stop the gateway, so the socket must never exist with other rights than its owner's.
+  std::string address = std::string(kUnixMark) + command_path(*control);
+  const mode_t former = ::umask(0177);
+  Result<snapshot::Descriptor> command = open_page_socket(&address);
+  ::umask(former);
+  if (!command) return command.error();
+  snapshot::Descriptor metrics;
+  control->metrics_address = settings.metrics.listen;
+  if (!settings.metrics.listen.empty()) {
+    Result<snapshot::Descriptor> opened = open_page_socket(&control->metrics_address);
+    if (!opened) return opened.error();
+    metrics = opened.take();
+  }
+  control->segment = nullptr;
+  control->processes = memory->processes;
+  return Instance{listeners.take(), memory.take(), command.take(), std::move(metrics)};
+}
+
+void remove_socket_files(const Instance& instance, const control::ControlStart& control) {
+  instance.listeners.remove_files();
+  ::unlink(command_path(control).c_str());
+  if (control.metrics_address.rfind(kUnixMark, 0) == 0) ::unlink(control.metrics_address.c_str() + kUnixMark.size());
+}
+
+}  // namespace moongate::supervisor

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "upstream/pool.h"
+
+namespace moongate::upstream {
+
+Connection::Connection(Endpoint& endpoint) : endpoint_(endpoint), idle_timer_(on_idle_timeout, this) {}
+
+// An idle connection has nothing to say: whatever comes, an end or bytes nobody asked for, it is not reused.
+void Connection::on_idle_ready(void* self) {
+  auto* connection = static_cast<Connection*>(self);
+  if (!connection->stream.may_read()) return;
+  char byte;
+  if (connection->stream.read(&byte, 1).status == net::IoStatus::kBlocked) return;
+  connection->endpoint_.unlink(connection);
+  delete connection;
+}
+
+void Connection::on_idle_timeout(void* self) {
+  auto* connection = static_cast<Connection*>(self);
+  connection->endpoint_.unlink(connection);
+  delete connection;
+}
+
+Endpoint::~Endpoint() { retire_idle(); }
+
+std::unique_ptr<Connection> Endpoint::try_checkout() {
+  Connection* connection = newest_;
+  if (!connection) return nullptr;
+  unlink(connection);
+  connection->idle_timer_.stop();
+  return std::unique_ptr<Connection>(connection);
+}
+
+void Endpoint::checkin(std::unique_ptr<Connection> owned, const PoolLimits& limits) {
+  if (owned->requests >= limits.requests_max || limits.idle_max == 0 || owned->stream.may_read()) return;
+  if (idle_count_ >= limits.idle_max) {
+    Connection* dropped = oldest_;
+    unlink(dropped);
+    delete dropped;
+  }
+  Connection* connection = owned.release();
+  connection->stream.redirect(Connection::on_idle_ready, connection);
+  connection->idle_timer_.start(loop_.timers(), limits.idle_timeout);
+  connection->older_ = newest_;
+  connection->newer_ = nullptr;
+  if (newest_) newest_->newer_ = connection;
+  newest_ = connection;
+  if (!oldest_) oldest_ = connection;
+  idle_count_++;
+}
+
+void Endpoint::unlink(Connection* connection) {
+  (connection->newer_ ? connection->newer_->older_ : newest_) = connection->older_;
+  (connection->older_ ? connection->older_->newer_ : oldest_) = connection->newer_;
+  connection->newer_ = connection->older_ = nullptr;
+  idle_count_--;
+}
+
+void Endpoint::retire_idle() {
+  while (newest_) {
+    Connection* connection = newest_;
+    unlink(connection);
+    delete connection;
+  }
+}
+
+std::shared_ptr<Endpoint> Pool::get(const net::SocketAddress& address) {
+  std::weak_ptr<Endpoint>& slot = endpoints_[address.text()];
+  if (auto endpoint = slot.lock()) return endpoint;
+  if (endpoints_.size() % 64 == 0) {
+    std::erase_if(endpoints_, [&slot](const auto& item) { return &item.second != &slot && item.second.expired(); });
+  }
+  auto endpoint = std::make_shared<Endpoint>(loop_, address);
+  slot = endpoint;
+  return endpoint;
+}
+
+}  // namespace moongate::upstream

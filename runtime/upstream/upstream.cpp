@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "upstream/upstream.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+
+namespace moongate::upstream {
+namespace {
+
+net::SocketAddress with_port(net::SocketAddress address, uint16_t port) {
+  if (address.family() == AF_INET) reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port = htons(port);
+  if (address.family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(&address.storage)->sin6_port = htons(port);
+  return address;
+}
+
+}  // namespace
+
+bool Tried::contains(uint32_t index) const { return std::find(nodes.begin(), nodes.end(), index) != nodes.end(); }
+
+base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, std::vector<Node> nodes, Pool& pool) {
+  for (Node& node : nodes) {
+    bool is_unix = node.host.starts_with("unix:");
+    node.text = is_unix || node.port == 0 ? node.host : node.host + ":" + std::to_string(node.port);
+    if (is_unix) {
+      auto address = net::make_unix_address(std::string_view(node.host).substr(5));
+      if (!address) return address.error();
+      node.endpoints.push_back(pool.get(*address));
+      continue;
+    }
+    auto literal = net::make_ip_address(node.host, node.port);
+    node.is_name = !literal.ok();
+    if (literal) node.endpoints.push_back(pool.get(*literal));
+  }
+  auto balancer = make_balancer(options.type, nodes);
+  if (!balancer) return balancer.error();
+  std::shared_ptr<Upstream> upstream(new Upstream(std::move(options), std::move(nodes), pool));
+  upstream->balancer_ = balancer.take();
+  return upstream;
+}
+
+uint32_t Upstream::retries_max() const {
+  if (options_.retries) return *options_.retries;
+  return nodes_.empty() ? 0 : static_cast<uint32_t>(nodes_.size() - 1);
+}
+
+Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
+  if (nodes_.size() == 1) {  // a single node is used whatever its weight, and again for a retry the user asked for
+    return &nodes_[0];
+  }
+  candidates_.clear();
+  int best = INT32_MIN;
+  for (uint32_t i = 0; i < nodes_.size(); i++) {
+    const Node& node = nodes_[i];
+    if (node.weight == 0 || node.priority < best || tried.contains(i)) continue;
+    if (node.priority > best) {
+      best = node.priority;
+      candidates_.clear();
+    }
+    candidates_.push_back(i);
+  }
+  if (candidates_.empty()) return nullptr;
+  uint32_t index = candidates_.size() == 1 ? candidates_[0] : balancer_->pick(nodes_, candidates_, hash_key);
+  tried.nodes.push_back(index);
+  return &nodes_[index];
+}
+
+std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver) {
+  if (node.is_name) {
+    auto addresses = resolver.find(node.host);
+    if (!addresses) return nullptr;
+    if (addresses != node.addresses) use_addresses(node, std::move(addresses));
+  }
+  if (node.endpoints.empty()) return nullptr;
+  return node.endpoints[node.next_endpoint++ % node.endpoints.size()];
+}
+
+// The name's addresses changed: connections kept to those that are gone may by now lead to somebody else.
+void Upstream::use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses) {
+  std::vector<std::shared_ptr<Endpoint>> now;
+  now.reserve(addresses->size());
+  for (const auto& address : *addresses) now.push_back(pool_.get(with_port(address, node.port)));
+  for (const auto& before : node.endpoints) {
+    if (std::find(now.begin(), now.end(), before) == now.end()) before->retire_idle();
+  }
+  node.endpoints = std::move(now);
+  node.addresses = std::move(addresses);
+}
+
+}  // namespace moongate::upstream

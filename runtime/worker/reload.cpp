@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/reload.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "worker/worker.h"
+
+namespace moongate::worker {
+
+using snapshot::Message;
+using snapshot::MessageType;
+
+namespace {
+constexpr auto kSlice = std::chrono::microseconds(500);
+}
+
+Reload::Reload(Worker& worker, net::EventLoop& loop, int channel_fd, int index)
+    : worker_(worker), loop_(loop), channel_fd_(channel_fd), index_(index), slice_(on_slice, this) {
+  watch_.start(loop, channel_fd, net::FdWatch::Interest::kRead, on_message, this);
+  send_hello();
+}
+
+Reload::~Reload() = default;
+
+void Reload::send(MessageType type, uint64_t number, std::string text) {
+  Message message;
+  message.type = type;
+  message.worker = static_cast<uint32_t>(index_);
+  message.pid = ::getpid();
+  message.number = number;
+  message.text = std::move(text);
+  if (auto sent = snapshot::send_message(channel_fd_, message); !sent) MG_LOG(kError) << sent.error().detail;
+}
+
+void Reload::send_hello() { send(MessageType::kHello, worker_.present() ? worker_.present()->number : 0); }
+
+void Reload::on_message(void* self, net::Readiness) {
+  auto* reload = static_cast<Reload*>(self);
+  for (;;) {
+    auto message = snapshot::receive_message(reload->channel_fd_);
+    if (!message) {
+      // Control is gone for good (a new one gets the same socket): what serves goes on serving.
+      MG_LOG(kError) << "control channel: " << message.error().detail;
+      reload->watch_.stop();
+      return;
+    }
+    if (!message->has_value()) return;
+    reload->handle(std::move(**message));
+  }
+}
+
+void Reload::handle(Message message) {
+  switch (message.type) {
+    case MessageType::kPrepare: return prepare(message.number, std::move(message.descriptor));
+    case MessageType::kSwitch: return switch_to(message.number);
+    case MessageType::kAbandon:
+      if (message.number == number_) abandon();
+      return;
+    case MessageType::kAskHello:
+      abandon();
+      send_hello();
+      return;
+    default: MG_LOG(kWarn) << "control channel: message " << static_cast<int>(message.type) << " is not for a worker";
+  }
+}
+
+void Reload::prepare(uint64_t number, snapshot::Descriptor descriptor) {
+  abandon();
+  auto mapped = snapshot::map_memfd(descriptor.get());
+  if (!mapped) return send(MessageType::kRefused, number, mapped.error().detail);
+  auto view = snapshot::BlobView::open(mapped->bytes());
+  if (!view) return send(MessageType::kRefused, number, view.error().detail);
+  number_ = number;
+  bytes_.emplace(mapped.take());
+  compiler_ = std::make_unique<snapshot::Compiler>(view.take(), worker_.present(), worker_.pool());
+  slice_.schedule(loop_);
+}
+
+void Reload::on_slice(void* self) {
+  auto* reload = static_cast<Reload*>(self);
+  if (!reload->compiler_) return;
+  if (reload->compiler_->step(kSlice)) reload->finish_preparation();
+  else reload->slice_.schedule(reload->loop_);
+}
+
+void Reload::finish_preparation() {
+  auto compiled = compiler_->finish();
+  for (const std::string& complaint : compiler_->complaints()) MG_LOG(kWarn) << complaint;
+  compiler_.reset();
+  bytes_.reset();
+  base::Result<void> is_ready;
+  if (!compiled) is_ready = compiled.error();
+  if (is_ready) is_ready = worker_.set_up(*(*compiled)->settings);
+  if (is_ready) is_ready = worker_.host()->prepare_snapshot(**compiled);
+  if (!is_ready) {
+    uint64_t refused = number_;
+    number_ = 0;
+    return send(MessageType::kRefused, refused, is_ready.error().detail);
+  }
+  ready_ = compiled.take();
+  send(MessageType::kReady, number_);
+}
+
+void Reload::switch_to(uint64_t number) {
+  if (!ready_ || number != number_) return;
+  number_ = 0;
+  worker_.serve(std::move(ready_));
+  ready_.reset();
+  send(MessageType::kSwitched, number);
+}
+
+void Reload::abandon() {
+  slice_.cancel();
+  compiler_.reset();
+  bytes_.reset();
+  if (ready_) worker_.host()->release_snapshot(ready_->script_handle);
+  ready_.reset();
+  number_ = 0;
+}
+
+}  // namespace moongate::worker

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be seen from outside: access log, metrics page, status, and the commands that explain."""
+
+import json
+import os
+import re
+import signal
+import unittest
+
+from harness import HOST, Load, TestCase, expect, free_port, get, ok, request_bytes, route, sanitized, wait_for
+
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*",?)*\})? '
+                    r'([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|Inf|NaN))(?: -?\d+)?$')
+HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
+
+
+def parse_metrics(text):
+    """{name: [(labels, value)]}; raises on anything that is not the text format."""
+    types, out = {}, {}
+    for line in text.split("\n"):
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            if name in types:
+                raise ValueError(f"two TYPE lines for {name}")
+            types[name] = kind
+        elif line and not line.startswith("#"):
+            m = SAMPLE.match(line)
+            if not m:
+                raise ValueError(f"not a sample: {line!r}")
+            name, labels, value = m.groups()
+            family = next((name[:-len(p)] for p in HISTOGRAM_PARTS if name.endswith(p) and name[:-len(p)] in types), name)
+            if family not in types:
+                raise ValueError(f"no TYPE before {name}")
+            pairs = dict(re.findall(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"', labels or ""))
+            if any(pairs == p for p, _ in out.get(name, ())):
+                raise ValueError(f"the same sample twice: {line!r}")
+            out.setdefault(name, []).append((pairs, float(value)))
+    return out
+
+
+@sanitized
+class AccessLog(TestCase):
+    def gateway(self, log, **more):
+        up = self.upstream(ok("hello", headers=[("X-Up", "1")]))
+        gw = self.serve({"routes": [{**route("/*", up), "id": "r1"}]}, moongate={"access_log": log}, **more)
+        return gw, up
+
+    def lines(self, gw, count, name="access.log"):
+        def there():
+            path = os.path.join(gw.run_dir, name)
+            if not os.path.exists(path):
+                return None
+            with open(path, encoding="utf-8", errors="replace") as f:
+                found = f.read().splitlines()
+            return found if len(found) >= count else None
+        return wait_for(there, 10, f"{count} lines in {name}")
+
+    def test_json_has_one_object_for_each_request(self):
+        gw, _ = self.gateway({"path": "access.log", "format": "json"})
+        gw.get("/a?b=c", {"User-Agent": 'quo"te\\ \x01'.replace("\x01", "")})
+        gw.request("POST", "/p", body=b"x" * 10)
+        records = [json.loads(line) for line in self.lines(gw, 2)]
+        text = json.dumps(records)
+        for expected in ("/a?b=c", "POST", "200", HOST, 'quo'):
+            self.assertIn(expected, text)
+        self.assertEqual(len(records), 2)
+
+    def test_a_format_with_variables(self):
+        gw, _ = self.gateway({"path": "access.log", "format": '$remote_addr "$request" $status $body_bytes_sent $http_x_mark'})
+        gw.get("/a?b=c", {"X-Mark": "seen"})
+        self.assertEqual(self.lines(gw, 1)[0], f'{HOST} "GET /a?b=c HTTP/1.1" 200 5 seen')
+
+    def test_values_cannot_forge_lines(self):
+        gw, _ = self.gateway({"path": "access.log", "format": "$request $http_x_mark $arg_a"})
+        gw.get("/?a=1%0a2%0d3", {"X-Mark": 'a" \\ \x80\xff'})
+        gw.get("/second")
+        lines = self.lines(gw, 2)
+        self.assertEqual(len(lines), 2)
+        self.assertNotRegex(lines[0], r"[\x00-\x1f\x7f]")
+
+    def test_refused_and_failed_requests_are_logged_too(self):
+        gw = self.serve({"routes": [route("/dead", {f"{HOST}:{free_port()}": 1})]}, moongate={"access_log": {"path": "access.log", "format": "$status"}})
+        gw.get("/dead")
+        gw.get("/nothing")
+        gw.raw(b"BROKEN\r\n\r\n")
+        self.assertEqual(self.lines(gw, 3), ["502", "404", "400"])
+
+    def test_no_line_is_lost_under_load(self):
+        gw, _ = self.gateway({"path": "access.log", "format": "$request_uri"}, workers=2)
+        load = Load(gw.port, lambda i: (request_bytes("GET", f"/{i}"), expect(200, b"hello")), connections=16, pace_s=0.005).run_for(2)
+        self.assertEqual(load.failures(), 0, load.summary())
+        lines = self.lines(gw, load.answered)
+        self.assertEqual(sorted(lines), sorted(f"/{i}" for i in range(load.sent)))
+
+    def test_reopens_its_file_on_usr1(self):
+        gw, _ = self.gateway({"path": "access.log", "format": "$request_uri"})
+        gw.get("/old")
+        self.lines(gw, 1)
+        path = os.path.join(gw.run_dir, "access.log")
+        os.rename(path, path + ".1")
+        gw.send_signal(signal.SIGUSR1)
+        wait_for(lambda: os.path.exists(path), 10, "the new file")
+        gw.get("/new")
+        self.assertEqual(self.lines(gw, 1), ["/new"])
+        self.assertEqual(self.lines(gw, 1, "access.log.1"), ["/old"])
+
+    def test_off_writes_nothing(self):
+        gw, _ = self.gateway("off")
+        gw.get("/")
+        self.assertFalse(os.path.exists(os.path.join(gw.run_dir, "access.log")))
+
+
+@sanitized
+class Metrics(TestCase):
+    def gateway(self, **more):
+        up = self.upstream(ok("hello"))
+        routes = [{**route("/a", up), "id": "ra", "name": "name-a", "plugins": {"prometheus": {}}},
+                  {**route("/dead", {f"{HOST}:{free_port()}": 1}), "id": "rd", "plugins": {"prometheus": {}}}]
+        return self.serve({"routes": routes}, **more)
+
+    def counts(self, gw):
+        parsed = parse_metrics(gw.metrics().body.decode())
+        return {(p.get("route"), p.get("code")): v for p, v in parsed.get("apisix_http_status", ())}
+
+    def test_the_page_is_valid_and_counts_by_route_and_status(self):
+        gw = self.gateway()
+        for _ in range(5):
+            gw.get("/a")
+        gw.get("/dead")
+        wait_for(lambda: self.counts(gw).get(("ra", "200")) == 5 and self.counts(gw).get(("rd", "502")) == 1, 10, "the counts")
+        page = gw.metrics()
+        self.assertIn("text/plain", page.get("Content-Type"))
+        parsed = parse_metrics(page.body.decode())
+        self.assertIn("apisix_http_latency_bucket", parsed)
+
+    def test_histograms_add_up(self):
+        gw = self.gateway()
+        for _ in range(7):
+            gw.get("/a")
+        wait_for(lambda: self.counts(gw).get(("ra", "200")) == 7, 10)
+        parsed = parse_metrics(gw.metrics().body.decode())
+        for name in [n[:-len("_bucket")] for n in parsed if n.endswith("_bucket")]:
+            series = {}
+            for labels, value in parsed[name + "_bucket"]:
+                key = tuple(sorted((k, v) for k, v in labels.items() if k != "le"))
+                series.setdefault(key, []).append((float(labels["le"].replace("+Inf", "inf")), value))
+            for key, buckets in series.items():
+                values = [v for _, v in sorted(buckets)]
+                self.assertEqual(values, sorted(values), name)
+                total = [v for p, v in parsed[name + "_count"] if tuple(sorted(p.items())) == key]
+                self.assertEqual(total, [values[-1]], name)
+
+    def test_counts_survive_a_worker_and_add_up_over_workers(self):
+        gw = self.gateway(workers=3)
+        for _ in range(30):
+            gw.get("/a")
+        wait_for(lambda: self.counts(gw).get(("ra", "200")) == 30, 10)
+        for pid in gw.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(gw.worker_pids()) == 3, 10)
+        gw.get("/a")
+        wait_for(lambda: self.counts(gw).get(("ra", "200")) == 31, 10, "31 requests counted")
+
+    def test_hostile_label_values_keep_the_page_valid_and_bounded(self):
+        gw = self.gateway()
+        with gw.client() as c:
+            for i in range(500):
+                c.get(f"/{i}%22%0a%7b", host=f"host{i}.example")
+        text = gw.metrics().body.decode()
+        parse_metrics(text)
+        self.assertLess(len(text), 300_000)
+
+    def test_the_page_is_not_on_the_proxy_port(self):
+        gw = self.gateway()
+        self.assertEqual(gw.get("/apisix/prometheus/metrics").status, 404)
+        self.assertEqual(get(gw.metrics_port, "/other").status, 404)
+
+
+@sanitized
+class Status(TestCase):
+    def test_tells_processes_and_snapshot(self):
+        gw = self.serve({"routes": [{"id": "a", "uri": "/*", "plugins": {"mocking": {"response_example": "x"}}}]}, workers=3)
+        status = gw.status()
+        self.assertEqual(status["pid"], gw.pid)
+        self.assertEqual(len({w["pid"] for w in status["workers"]}), 3)
+        self.assertTrue(status["snapshot"])
+        text = gw.run("status")
+        self.assertEqual(text.returncode, 0)
+        self.assertIn(str(gw.pid), text.stdout)
+
+    def test_routes_lists_and_explain_tells_which_route_takes_a_request(self):
+        up = self.upstream()
+        gw = self.serve({"routes": [{**route("/api/*", up), "id": "api", "plugins": {"key-auth": {}}}, {**route("/*", up), "id": "rest"}]})
+        listed = gw.run("routes")
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertIn("/api/*", listed.stdout)
+        told = gw.run("explain", "GET", "http://localhost/api/x")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("api", told.stdout)
+        self.assertIn("key-auth", told.stdout)
+        self.assertNotIn("key-auth", gw.run("explain", "GET", "http://localhost/other").stdout)
+        self.assertEqual(up.request_count, 0)
+
+
+@sanitized
+class Admin(TestCase):
+    def test_refuses_without_its_generated_key_and_keeps_the_key_to_its_user(self):
+        gw = self.serve({"routes": []})
+        self.assertEqual(get(gw.admin_port, "/apisix/admin/routes").status, 401)
+        self.assertEqual(get(gw.admin_port, "/apisix/admin/routes", {"X-API-KEY": "edd1c9f034335f136f87ad84b625c8f1"}).status, 401)
+        self.assertEqual(gw.admin("GET", "/routes").status, 200)
+        self.assertEqual(os.stat(os.path.join(gw.run_dir, "admin.key")).st_mode & 0o077, 0)
+
+    def test_a_route_made_over_it_serves_at_once_on_every_worker_and_survives_a_restart(self):
+        gw = self.serve({"routes": []}, workers=3)
+        body = {"uri": "/made", "plugins": {"mocking": {"response_example": "made", "content_type": "text/plain"}}}
+        self.assertEqual(gw.admin("PUT", "/routes/1", body).status, 201)
+        self.assertEqual({gw.get("/made").body for _ in range(9)}, {b"made"})
+        gw.stop()
+        gw.start()
+        self.assertEqual(gw.get("/made").body, b"made")
+        self.assertEqual(gw.admin("DELETE", "/routes/1").status, 200)
+        self.assertEqual({gw.get("/made").status for _ in range(9)}, {404})
+
+    def test_refuses_a_browser_of_another_site_and_a_foreign_host(self):
+        gw = self.serve({"routes": []})
+        key = {"X-API-KEY": gw.admin_key()}
+        for extra in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+            self.assertIn(get(gw.admin_port, "/apisix/admin/routes", {**key, **extra}).status, (400, 401, 403, 421), extra)
+
+    def test_is_not_reachable_through_the_proxy(self):
+        gw = self.serve({"routes": []})
+        self.assertEqual(gw.get("/apisix/admin/routes", {"X-API-KEY": gw.admin_key()}).status, 404)
+
+
+if __name__ == "__main__":
+    unittest.main()

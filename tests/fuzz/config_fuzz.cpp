@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// folder: config
+// Any bytes, as a configuration file: read, given ids, sorted into a document, made into resources. Whatever
+// is refused is refused with a sentence; settings that are accepted survive their way through a snapshot.
+#include <cstdint>
+#include <cstdlib>
+
+#include "config/document.h"
+#include "config/merge.h"
+#include "config/resources.h"
+#include "config/yaml_reader.h"
+
+using namespace moongate;
+
+namespace {
+
+template <class T>
+void check(const base::Result<T>& result) {
+  if (!result && result.error().detail.empty()) std::abort();
+}
+
+void parse(const config::Resource& resource) {
+  // Every parser sees every body: none may count on having been given its own kind.
+  check(config::parse_route(resource.body));
+  check(config::parse_service(resource.body));
+  check(config::parse_upstream(resource.body));
+  check(config::parse_consumer(resource.body));
+  check(config::parse_credential(resource.body, resource.id));
+  check(config::parse_plugin_group(resource.body));
+  check(config::parse_plugin_metadata(resource.body));
+  check(config::parse_ssl(resource.body));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  auto root = config::read_yaml(text, 0);
+  if (!root) return 0;
+  config::Places places;
+  if (!places.add("fuzz.yaml")) std::abort();
+  if (root->is_object()) {
+    base::Value both = *root;
+    check(config::assign_ids(both, "x.", places));
+    config::merge_files(both, *root);
+  }
+  const auto document = config::make_document(root.take(), places);
+  check(document);
+  if (!document) return 0;
+  for (const config::Resource& resource : document->resources) parse(resource);
+  const std::string json = config::settings_to_json(document->settings);
+  const auto settings = config::settings_from_json(json);
+  if (!settings || config::settings_to_json(*settings) != json) std::abort();
+  return 0;
+}

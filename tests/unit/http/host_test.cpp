@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Host and port.
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "http/head.h"
+
+using namespace moongate;
+
+TEST_CASE("a host is split into a lower-case name and a port") {
+  struct Row {
+    const char* text;
+    const char* host;
+    uint16_t port;
+  };
+  const Row rows[] = {{"example.com", "example.com", 0},
+                      {"EXAMPLE.Com:8080", "example.com", 8080},
+                      {"example.com.", "example.com", 0},
+                      {"example.com.:1", "example.com", 1},
+                      {"my_service-1", "my_service-1", 0},
+                      {"127.0.0.1:65535", "127.0.0.1", 65535},
+                      {"[::1]", "[::1]", 0},
+                      {"[0:0:0:0:0:0:0:1]:80", "[::1]", 80},
+                      {"[2001:DB8::A]", "[2001:db8::a]", 0}};
+  for (const Row& row : rows) {
+    base::Arena arena;
+    std::string_view host;
+    uint16_t port = 1;
+    INFO(row.text);
+    REQUIRE(http::parse_host(row.text, &arena, &host, &port));
+    CHECK(http::is_host(row.text));
+    CHECK(host == row.host);
+    CHECK(port == row.port);
+  }
+}
+
+TEST_CASE("anything that is not exactly a host is refused") {
+  const std::string long_name = std::string(254, 'a');
+  const std::string_view texts[] = {"",
+                                    ".",
+                                    "..",
+                                    "a..b",
+                                    ".a",
+                                    "a:",
+                                    "a:0",
+                                    "a:080",
+                                    "a:65536",
+                                    "a:123456",
+                                    "a:+1",
+                                    "a:1 ",
+                                    " a",
+                                    "a b",
+                                    "a/b",
+                                    "u@a",
+                                    "a,b",
+                                    "a%41",
+                                    "a\\b",
+                                    "a;b",
+                                    "a?b",
+                                    "a#b",
+                                    "\xc3\xa9",
+                                    "a:1:2",
+                                    "::1",
+                                    "[::1",
+                                    "[::1]x",
+                                    "[::1]:",
+                                    "[]",
+                                    "[::1%25eth0]",
+                                    "[1.2.3.4]",
+                                    "[:::]",
+                                    "[v1.x]",
+                                    "[::1]]",
+                                    "a]",
+                                    std::string_view("a\0b", 3),
+                                    std::string_view("[::1\0]", 6),
+                                    long_name};
+  for (const std::string_view text : texts) {
+    base::Arena arena;
+    std::string_view host;
+    uint16_t port = 0;
+    INFO(text);
+    CHECK_FALSE(http::parse_host(text, &arena, &host, &port));
+    CHECK_FALSE(http::is_host(text));
+  }
+}
+
+TEST_CASE("only an absolute target has an authority") {
+  CHECK(http::absolute_authority("http://a.example/b") == "a.example");
+  CHECK(http::absolute_authority("HTTPS://a.example:1?b/c") == "a.example:1");
+  CHECK(http::absolute_authority("http://a.example") == "a.example");
+  for (const char* target :
+       {"/a", "*", "http://", "http:///a", "https://", "https:///", "http:/a", "ftp://a/", "a.example:443"}) {
+    CHECK(http::absolute_authority(target).empty());
+  }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The router's hash table and its hash.
+#include "router/hash_index.h"
+
+#include <catch2/catch.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace moongate::router;
+
+TEST_CASE("an index that was never allocated is empty") {
+  HashIndex index;
+  CHECK(index.is_empty());
+  CHECK(index.find(1, [](uint32_t) { return true; }) == kNone);
+}
+
+TEST_CASE("finds all that was added, also when every hash is the same") {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 500; i++) texts.push_back("text " + std::to_string(i));
+  for (bool is_degenerate : {false, true}) {
+    auto hash = [&](const std::string& text) { return is_degenerate ? 0 : hash_text(text); };
+    HashIndex index;
+    index.allocate(texts.size());
+    for (uint32_t i = 0; i < texts.size(); i++) {
+      auto is_same = [&](uint32_t value) { return texts[value] == texts[i]; };
+      CHECK(index.value_at(index.find_or_add(hash(texts[i]), i, is_same)) == i);
+      CHECK(index.value_at(index.find_or_add(hash(texts[i]), 9999, is_same)) == i);
+    }
+    for (uint32_t i = 0; i < texts.size(); i++) {
+      CHECK(index.find(hash(texts[i]), [&](uint32_t value) { return texts[value] == texts[i]; }) == i);
+    }
+    CHECK(index.find(hash("other"), [&](uint32_t value) { return texts[value] == "other"; }) == kNone);
+  }
+}
+
+TEST_CASE("the hash tells texts of every size apart, each byte counting") {
+  std::set<uint64_t> seen;
+  size_t count = 0;
+  for (size_t size = 0; size <= 70; size++) {
+    std::string text(size, 'a');
+    seen.insert(hash_text(text));
+    count++;
+    for (size_t i = 0; i < size; i++) {
+      text[i] = 'b';
+      seen.insert(hash_text(text));
+      count++;
+      text[i] = 'a';
+    }
+  }
+  CHECK(seen.size() == count);
+  CHECK(hash_in(hash_text("a"), 1) != hash_in(hash_text("a"), 2));
+}
