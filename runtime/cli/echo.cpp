@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/echo.h"
-
+// `moongate echo`: a server to stand behind a gateway while one tries things out, and in tests. One line of output, then requests
+// until SIGTERM or SIGINT.
 #include <unistd.h>
 
 #include <csignal>
@@ -8,48 +8,16 @@
 #include <memory>
 #include <unordered_map>
 
+#include "cli/command.h"
 #include "cli/echo_connection.h"
 #include "net/listener.h"
 
 namespace moongate::cli {
 namespace {
 
-constexpr const char* kUsage =
-    "usage: moongate echo --listen ADDR:PORT [--name X]\n"
-    "\n"
-    "A test upstream: answers every request with the request as JSON. Port 0 takes a free one; the first line of output names\n"
-    "it. GET /health answers `ok`. What the query may ask for:\n"
-    "  status=503          another status            delay_ms=50      an answer that late, at most 60000\n"
-    "  size=1000           a body of that many bytes  header=Name:Value  a field more; may be repeated\n"
-    "  chunked=1           a chunked body            close=1          the end of the connection\n"
-    "  name=X              \"name\": X in the JSON     (--name X is in every answer as \"upstream\")\n";
+constexpr OptionSpec kOptions[] = {{"--listen", "", "ADDR:PORT", false, true}, {"--name", "", "NAME"}};
 constexpr size_t kConnectionsMax = 4096;
 constexpr int kBacklog = 1024;
-
-struct Options {
-  net::SocketAddress address;
-  std::string name;
-};
-
-base::Result<Options> read_options(const std::vector<std::string>& arguments) {
-  Options options;
-  bool has_address = false;
-  for (size_t i = 0; i < arguments.size(); i += 2) {
-    const std::string& option = arguments[i];
-    if (option != "--listen" && option != "--name") return base::invalid("unknown argument `" + option + "`");
-    if (i + 1 == arguments.size()) return base::invalid(option + " wants a value");
-    if (option == "--name") {
-      options.name = arguments[i + 1];
-      continue;
-    }
-    auto address = net::parse_listen_address(arguments[i + 1]);
-    if (!address) return base::invalid("--listen: " + address.error().detail);
-    options.address = *address;
-    has_address = true;
-  }
-  if (!has_address) return base::invalid("--listen ADDR:PORT is missing");
-  return options;
-}
 
 /// Accepts connections and keeps them until they end.
 class EchoServer {
@@ -85,14 +53,14 @@ base::Result<net::SocketAddress> bound_address(int fd) {
   return address;
 }
 
-base::Result<void> serve(const Options& options) {
+base::Result<void> serve(const net::SocketAddress& address, const std::string& name) {
   auto loop = net::EventLoop::make();
   if (!loop) return loop.error();
-  auto fd = net::open_listening_socket(options.address, kBacklog);
+  auto fd = net::open_listening_socket(address, kBacklog);
   if (!fd) return fd.error();
   auto bound = bound_address(*fd);
   if (!bound) return bound.error();
-  EchoServer server(**loop, EchoIdentity{options.name, bound->port()});
+  EchoServer server(**loop, EchoIdentity{name, bound->port()});
   net::SignalWatch terminate;
   net::SignalWatch interrupt;
   terminate.start(**loop, SIGTERM, on_stop_signal, loop->get());
@@ -105,23 +73,24 @@ base::Result<void> serve(const Options& options) {
   return {};
 }
 
+int run_echo(const Invocation& invocation) {
+  const auto address = net::parse_listen_address(invocation.arguments.value("--listen"));
+  if (!address) {
+    print_error("--listen: " + address.error().detail);
+    return kWrongUsage;
+  }
+  if (const auto served = serve(*address, invocation.arguments.value("--name")); !served) {
+    print_error(served.error().detail);
+    return kFailed;
+  }
+  return kDone;
+}
+
 }  // namespace
 
-int run_echo(const std::vector<std::string>& arguments) {
-  if (!arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h")) {
-    std::fputs(kUsage, stdout);
-    return 0;
-  }
-  const auto options = read_options(arguments);
-  if (!options) {
-    std::fprintf(stderr, "moongate echo: %s\n%s", options.error().detail.c_str(), kUsage);
-    return 2;
-  }
-  if (auto served = serve(*options); !served) {
-    std::fprintf(stderr, "moongate echo: %s\n", served.error().detail.c_str());
-    return 1;
-  }
-  return 0;
-}
+const Command kEchoCommand{"echo", "", 0,
+                           "A test upstream: answers with the request as JSON and prints `listening on ADDR:PORT`. The query asks for more: "
+                           "status=503 delay_ms=50 size=1000 header=Name:Value chunked=1 close=1 name=X",
+                           kOptions, run_echo};
 
 }  // namespace moongate::cli

@@ -49,7 +49,8 @@ Result<void> Control::open() {
   if (!store) return store.error();
   store_.emplace(store.take());
   if (auto taken = take_first_snapshot(); !taken) return taken;
-  if (!start_.start_error.empty()) {
+  if (!start_.start_error.empty() && !start_.is_restart) {
+    is_last_good_ = true;
     last_error_ = {{start_.start_error}, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(Clock::wall().time_since_epoch()).count())};
   }
   files_.set(start_.config_paths, first_settings_.plugin_paths);
@@ -75,7 +76,7 @@ Result<void> Control::open() {
   }
   // The sources may have changed while nobody watched: between the load at the start and now, or while control was dead. A rollback stays one.
   const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
-  if (!is_rollback && start_.start_error.empty()) add_job({std::nullopt, "file change", false, {}});
+  if (!is_rollback && !is_last_good_) add_job({std::nullopt, "file change", false, {}});
   return {};
 }
 

@@ -103,6 +103,7 @@ class Control {
   uint64_t next_number_ = 1;
   LastError last_error_;
   bool is_serving_ = false;                // every worker has served once
+  bool is_last_good_ = false;              // the sources could not be used at the start, nor since
 
   WorkerLinks links_;
   std::deque<Job> jobs_;                   // the first is under way when round_ is there

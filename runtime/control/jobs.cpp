@@ -4,6 +4,8 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "metrics/labels.h"
+#include "metrics/registry.h"
 #include "snapshot/sealed_file.h"
 
 namespace moongate::control {
@@ -19,6 +21,12 @@ constexpr int kPrepareSeconds = 10;
 constexpr size_t kJobsMax = 64;
 
 uint64_t wall_ms() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count()); }
+
+void count_change(const metrics::Registry& registry, std::string_view result) {
+  metrics::Labels labels;
+  labels.add("result", result);
+  registry.counter(metrics::Family::kConfigReloads, labels.text())->add();
+}
 
 void add_texts(Value& answer, std::string key, const std::vector<std::string>& texts) {
   Value& list = answer.set(std::move(key), Value::array());
@@ -67,6 +75,8 @@ void Control::run_reload(Job& job) {
   for (const std::string& warning : loaded.warnings) MG_LOG(kWarn) << warning;
   if (is_same) {
     last_error_ = {};
+    is_last_good_ = false;
+    if (job.is_forced) MG_LOG(kNotice) << job.reason << ": nothing changed, snapshot " << current_.about.number << " serves on";
     Value answer = Value::object();
     answer.set("ok", Value::boolean(true));
     answer.set("changed", Value::boolean(false));
@@ -161,6 +171,9 @@ void Control::commit_round() {
   if (auto saved = store_->save(current_.blob); !saved) MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
   current_.is_stored = true;
   last_error_ = {};
+  is_last_good_ = false;
+  count_change(*start_.metrics, "applied");
+  start_.metrics->gauge(metrics::Family::kConfigReloadTime)->set(static_cast<int64_t>(current_.about.made_at_ms));
   const snapshot::StoredSnapshot& about = current_.about;
   MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text() << ")";
   Value answer = Value::object();
@@ -202,6 +215,7 @@ void Control::finish_job(const Value& answer) {
 void Control::refuse_job(std::vector<std::string> errors) {
   const std::string& reason = jobs_.front().reason;
   for (const std::string& error : errors) MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;
+  count_change(*start_.metrics, "refused");
   last_error_ = {errors, wall_ms()};
   finish_job(refusal(errors));
 }

@@ -198,8 +198,13 @@ class Loader {
     return {};
   }
 
-  /// What is wrong with a plugin and not with a resource; its text names the line itself where Lua knows it.
+  /// What is wrong with a plugin and not with a resource; its text names the line itself where Lua knows it. Without a name it
+  /// is about all of them.
   void report_source(const Complaint& complaint, const Sources& sources) {
+    if (complaint.id.empty()) {
+      out_.errors.push_back(complaint.text);
+      return;
+    }
     const auto found = std::find_if(sources.plugins.begin(), sources.plugins.end(), [&](const auto& plugin) { return plugin.name == complaint.id; });
     const bool is_named = found == sources.plugins.end() || complaint.text.find(found->path) != std::string::npos;
     out_.errors.push_back((is_named ? "" : found->path + ": ") + complaint.resource_kind + " `" + complaint.id + "`: " + complaint.text);

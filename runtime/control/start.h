@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "control/validator.h"
+#include "metrics/registry.h"
 #include "net/event_loop.h"
 #include "shm/process_table.h"
-#include "shm/segment.h"
 
 namespace moongate::control {
 
@@ -34,8 +34,9 @@ struct ControlStart {
   int metrics_fd = -1;                      // listening
   int supervisor_fd = -1;                   // snapshot/channel.h; -1: a single process
   int worker_fd = -1;                       // in a single process: the channel to its only worker
+  int ready_fd = -1;                        // in a single process: gets one byte when the worker serves
 
-  shm::Segment* segment = nullptr;
+  const metrics::Registry* metrics = nullptr;
   shm::ProcessTable* processes = nullptr;
 };
 

@@ -2,9 +2,11 @@
 // What control answers: commands on its socket, pages on the metrics address.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "control/control.h"
+#include "control/metrics_page.h"
 
 namespace moongate::control {
 
@@ -81,7 +83,7 @@ Value Control::status() const {
   Value& workers = value.set("workers", Value::array());
   for (uint32_t i = 0; i < std::max<uint32_t>(start_.worker_count, 1); i++) workers.items().push_back(describe_worker(i));
   value.set("snapshot", describe(current_.about));
-  value.set("is_last_good", Value::boolean(!start_.start_error.empty() && source_hash_ == current_.about.hash && !last_error_.texts.empty()));
+  value.set("is_last_good", Value::boolean(is_last_good_));
   if (last_error_.texts.empty()) {
     value.set("last_error", Value::null());
   } else {
@@ -121,6 +123,13 @@ Value Control::list_snapshots() const {
 }
 
 void Control::add_pages() {
+  const auto make_metrics = [this] {
+    const uint32_t workers = std::max<uint32_t>(start_.worker_count, 1);
+    std::vector<metrics::Sample> samples = sample_processes(*start_.processes, workers, start_.version);
+    return Page{200, std::string(metrics::kContentType), metrics::export_text(*start_.metrics, samples)};
+  };
+  pages_.add("/metrics", make_metrics);
+  pages_.add("/apisix/prometheus/metrics", make_metrics);
   pages_.add("/healthz", [this] {
     if (is_serving_) return Page{200, "text/plain; charset=utf-8", "ok\n"};
     return Page{503, "text/plain; charset=utf-8", "starting\n"};

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who serves what: each worker that comes up is brought to the current snapshot, whatever happens to the others.
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 
@@ -83,6 +85,7 @@ void Control::fall_back(const std::string& reason) {
     MG_LOG(kCrit) << "snapshot " << current_.about.number << " cannot be served, the last good one (" << at->number << ") is: " << reason;
     last_error_ = {{reason}, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count())};
     if (auto set = set_current(stored.take()); !set) continue;
+    is_last_good_ = true;
     for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
     return;
   }
@@ -137,6 +140,10 @@ void Control::on_supervisor_message(Message message) {
 /// In a single process there is no supervisor, and its part falls to signals that the worker on the same loop handles.
 void Control::tell_supervisor(MessageType type, uint64_t number, std::string text) {
   if (!supervisor_.is_open()) {
+    if (type == MessageType::kServing && start_.ready_fd >= 0) {
+      if (::write(start_.ready_fd, "+", 1) != 1) MG_LOG(kWarn) << "nobody waits any more for the start to be done";
+      ::close(start_.ready_fd);
+    }
     if (type == MessageType::kStop) ::raise(number != 0 ? SIGTERM : SIGQUIT);
     if (type == MessageType::kReopenAllLogs) ::raise(SIGUSR1);
     if (type == MessageType::kStartFailed) {

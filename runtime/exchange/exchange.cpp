@@ -68,7 +68,7 @@ void Exchange::end() {
   chain = global_chain = 0;
   phases_present = 0;
   task = nullptr;
-  has_context = false;
+  has_context = is_known_to_lua = false;
   consumer_name = limiting_info = {};
   variables.clear();
   request_id_ = {};

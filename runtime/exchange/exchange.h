@@ -141,7 +141,8 @@ class Exchange {
   int global_chain = 0;
   uint32_t phases_present = 0;           // bit per Phase: some plugin has a function for it
   void* task = nullptr;
-  bool has_context = false;
+  bool has_context = false;              // plugins apply to it
+  bool is_known_to_lua = false;          // a hook ran, or filter_func
   std::string_view consumer_name;
   std::string_view limiting_info;
   struct Variable {

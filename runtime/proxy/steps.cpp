@@ -279,7 +279,6 @@ void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending)
   }
   count_exchange(context, exchange);
   if (context.access_log) context.access_log->write(exchange);
-  if (exchange.has_context) context.script->forget(exchange);
   exchange.client = nullptr;
   context.exchanges.give(&exchange);
 }

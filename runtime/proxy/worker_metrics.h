@@ -7,9 +7,9 @@
 
 #include "base/result.h"
 #include "exchange/exchange.h"
+#include "metrics/registry.h"
 #include "proxy/context.h"
 #include "shm/process_table.h"
-#include "shm/segment.h"
 
 namespace moongate::proxy {
 
@@ -20,8 +20,7 @@ struct WorkerMetricsDeleter {
 };
 using WorkerMetricsOwner = std::unique_ptr<WorkerMetrics, WorkerMetricsDeleter>;
 
-/// Attaches to the registry in `segment`.
-base::Result<WorkerMetricsOwner> make_worker_metrics(shm::Segment& segment, shm::ProcessSlot& slot);
+base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry, shm::ProcessSlot& slot);
 
 /// Counts a finished exchange. Costs a few relaxed atomic adds.
 void count_exchange(Context& context, exchange::Exchange& exchange);

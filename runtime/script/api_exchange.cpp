@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of native.lua that read and change an exchange. They are called from compiled traces: no Lua state, no
 // waiting, no callbacks. Every text given by Lua is copied into the exchange's arena.
+#include <cmath>
+#include <cstdio>
 #include <cstring>
 
 #include "exchange/variables.h"
@@ -187,6 +189,23 @@ void mg_response_field_at(void* ex, uint32_t index, mg_text* name, mg_text* valu
 }
 int mg_response_field_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
   return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, false);
+}
+int mg_response_number_set(void* ex, const char* name, size_t name_size, double number) {
+  char text[40];
+  size_t size = 0;
+  if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
+    size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
+  } else if (double hundreds = number * 100; hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
+    auto all = static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
+    char* at = moongate::http::write_number(text, all / 100);
+    *at++ = '.';
+    *at++ = static_cast<char>('0' + all / 10 % 10);
+    if (all % 10 != 0) *at++ = static_cast<char>('0' + all % 10);
+    size = static_cast<size_t>(at - text);
+  } else {
+    size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
+  }
+  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {text, size}, false);
 }
 int mg_response_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
   return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, true);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shared dictionaries for Lua: the functions that lua/lib/moongate/native.lua declares under "shared dictionaries".
-// Results are shm::DictStatus's numbers; 6, wrong type, is a list where a plain value was wanted or the reverse.
+// Results are shm::DictStatus's numbers, with two that depend on the call: 6 from mg_dict_get is "the value is a list",
+// 4 from the list functions is "the value is not a list".
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -44,6 +45,11 @@ struct Value {
   size_t size;
   uint32_t flags;
 };
+
+/// For the functions on lists, where a value of another kind has the number of "not a number" elsewhere.
+int list_result(DictStatus status) {
+  return static_cast<int>(status == DictStatus::kWrongType ? DictStatus::kNotNumber : status);
+}
 
 SharedDict& dict_of(void* handle) { return *static_cast<SharedDict*>(handle); }
 
@@ -129,18 +135,18 @@ MG_API int mg_dict_ttl(void* dict, const char* key, size_t key_size, double* out
 
 MG_API int mg_dict_push(void* dict, const char* key, size_t key_size, int is_left, const Value* value,
                         uint32_t* length) {
-  return static_cast<int>(dict_of(dict).push({key, key_size}, is_left != 0, from_lua(*value), *length));
+  return list_result(dict_of(dict).push({key, key_size}, is_left != 0, from_lua(*value), *length));
 }
 
 MG_API int mg_dict_pop(void* dict, const char* key, size_t key_size, int is_left, Value* out) {
   DictValue value;
   DictStatus status = dict_of(dict).pop({key, key_size}, is_left != 0, buffer(), value);
   to_lua(value, out);
-  return static_cast<int>(status);
+  return list_result(status);
 }
 
 MG_API int mg_dict_length(void* dict, const char* key, size_t key_size, uint32_t* length) {
-  return static_cast<int>(dict_of(dict).get_length({key, key_size}, *length));
+  return list_result(dict_of(dict).get_length({key, key_size}, *length));
 }
 
 MG_API void mg_dict_flush_all(void* dict) { dict_of(dict).flush_all(); }

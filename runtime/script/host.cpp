@@ -71,8 +71,17 @@ base::Result<void> Host::open() {
   lua_getfield(state, -1, "current");
   current_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   runtime_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
+  constexpr const char* kNames[] = {"serve", "header_filter", "body_filter", "log"};
+  for (size_t i = 0; i < std::size(kNames); i++) {
+    push_function(kNames[i]);
+    function_refs_[i] = luaL_ref(state, LUA_REGISTRYINDEX);
+  }
   vm_->start_sampling(running_plugin_, samples_, kPluginsMax);
   return {};
+}
+
+void Host::push_function(Function function) {
+  lua_rawgeti(vm_->state(), LUA_REGISTRYINDEX, function_refs_[static_cast<size_t>(function)]);
 }
 
 bool Host::push_function(const char* name) {
@@ -306,17 +315,16 @@ StepResult Host::run_phase(Exchange& exchange, Phase phase) {
   exchange.task = task;
   lua_State* thread = task->thread;
   if (lua_status(thread) != LUA_YIELD) {
-    push_function("serve");
+    push_function(Function::kServe);
     lua_xmove(vm_->state(), thread, 1);
   }
   lua_pushinteger(thread, exchange.slot);
   lua_pushinteger(thread, static_cast<int>(phase));
-  lua_pushinteger(thread, exchange.chain);
-  lua_pushinteger(thread, exchange.global_chain);
+  push_request(thread, exchange);
   Task* outer = running_;
   running_ = task;
   task->is_entered = true;
-  int status = vm_->resume(thread, 4);
+  int status = vm_->resume(thread, 5);
   task->is_entered = false;
   running_ = outer;
   return after_resume(*task, status);
@@ -443,33 +451,41 @@ void Host::start_detached(int arguments) {
   after_resume(*task, status);
 }
 
-bool Host::run_filter(Exchange& exchange, Phase phase, const char* function) {
+// Whether this is the request's first entry into Lua, and the chains it has.
+void Host::push_request(lua_State* state, Exchange& exchange) {
+  lua_pushboolean(state, !exchange.is_known_to_lua);
+  lua_pushinteger(state, exchange.chain);
+  lua_pushinteger(state, exchange.global_chain);
+  exchange.is_known_to_lua = true;
+}
+
+bool Host::run_filter(Exchange& exchange, Phase phase, Function function) {
   lua_State* state = vm_->state();
   push_function(function);
   lua_pushinteger(state, exchange.slot);
-  lua_pushinteger(state, exchange.chain);
-  lua_pushinteger(state, exchange.global_chain);
+  push_request(state, exchange);
   exchange.phase = phase;
-  int status = vm_->call(3, 0);
+  int status = vm_->call(4, 0);
   if (status == 0) return true;
   note_failure(vm_->was_over_budget(), pop_error());
   return false;
 }
 
-bool Host::run_header_filter(Exchange& exchange) { return run_filter(exchange, Phase::kHeaderFilter, "header_filter"); }
+bool Host::run_header_filter(Exchange& exchange) {
+  return run_filter(exchange, Phase::kHeaderFilter, Function::kHeaderFilter);
+}
 
-void Host::run_log(Exchange& exchange) { run_filter(exchange, Phase::kLog, "log"); }
+void Host::run_log(Exchange& exchange) { run_filter(exchange, Phase::kLog, Function::kLog); }
 
 bool Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last, std::string* out, bool* is_ended) {
   lua_State* state = vm_->state();
-  push_function("body_filter");
+  push_function(Function::kBodyFilter);
   lua_pushinteger(state, exchange.slot);
+  push_request(state, exchange);
   lua_pushlstring(state, chunk.data(), chunk.size());
   lua_pushboolean(state, is_last);
-  lua_pushinteger(state, exchange.chain);
-  lua_pushinteger(state, exchange.global_chain);
   exchange.phase = Phase::kBodyFilter;
-  if (vm_->call(5, 2) != 0) {
+  if (vm_->call(6, 2) != 0) {
     note_failure(vm_->was_over_budget(), pop_error());
     return false;
   }
@@ -514,12 +530,6 @@ void Host::cancel(Exchange& exchange) {
     end();
   }
   drop_task(task);
-}
-
-void Host::forget(Exchange& exchange) {
-  push_function("forget");
-  lua_pushinteger(vm_->state(), exchange.slot);
-  if (vm_->call(1, 0) != 0) MG_LOG(kError) << pop_error();
 }
 
 void Host::shut_down() {

@@ -65,8 +65,6 @@ class Host {
   bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
   /// Ends what the exchange waits for; its coroutine is dropped.
   void cancel(exchange::Exchange& exchange);
-  /// The exchange is over: its context goes back.
-  void forget(exchange::Exchange& exchange);
 
   /// Timers run once more with premature = true; then destroy() of every plugin.
   void shut_down();
@@ -108,7 +106,11 @@ class Host {
   int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases, std::string* reason);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   bool is_quarantined(const snapshot::PluginSet& set) const;
-  bool run_filter(exchange::Exchange& exchange, exchange::Phase phase, const char* function);
+  /// Entered for every request, and so kept at hand.
+  enum class Function : uint8_t { kServe, kHeaderFilter, kBodyFilter, kLog };
+  void push_function(Function function);
+  void push_request(lua_State* state, exchange::Exchange& exchange);
+  bool run_filter(exchange::Exchange& exchange, exchange::Phase phase, Function function);
   void note_failure(bool is_over_budget, const std::string& message);
 
   net::EventLoop& loop_;
@@ -118,6 +120,7 @@ class Host {
   ResumeCallback on_resume_;
   std::unique_ptr<Vm> vm_;
   int runtime_ref_ = 0;                  // the table that moongate.runtime returns
+  int function_refs_[4] = {};
   int current_ref_ = 0;                  // the table of moongate.current
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_tasks_;

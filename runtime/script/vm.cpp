@@ -86,7 +86,7 @@ base::Result<void> Vm::open() {
   lua_setfield(state_, -2, "path");
   lua_pop(state_, 1);
   // More room for machine code than the default: a gateway runs many small chains.
-  constexpr const char* kTune = "require('jit.opt').start('maxtrace=8000', 'maxrecord=16000', 'maxmcode=16384', 'sizemcode=128', 'minstitch=0')";
+  constexpr const char* kTune = "require('jit.opt').start('maxtrace=8000', 'maxrecord=20000', 'maxirconst=10000', 'maxsnap=4000', 'loopunroll=60', 'maxmcode=16384', 'sizemcode=128', 'minstitch=0')";
   if (luaL_dostring(state_, kTune) != 0) {
     std::string reason = lua_tostring(state_, -1);
     return base::invalid("tuning LuaJIT: " + reason);

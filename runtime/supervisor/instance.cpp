@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "supervisor/supervisor.h"
 
 namespace moongate::supervisor {
@@ -36,9 +38,25 @@ Result<Instance> open_instance(const config::Settings& settings, uint32_t worker
     if (!opened) return opened.error();
     metrics = opened.take();
   }
-  control->segment = nullptr;
   control->processes = memory->processes;
+  control->metrics = memory->metrics.get();
   return Instance{listeners.take(), memory.take(), command.take(), std::move(metrics)};
+}
+
+worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control, uint32_t index, int control_fd) {
+  worker::WorkerStart start;
+  start.index = static_cast<int>(index);
+  start.count = static_cast<int>(std::max<uint32_t>(control.worker_count, 1));
+  start.listeners = instance.listeners.take(index);
+  start.control_fd = control_fd;
+  start.processes = instance.memory.processes;
+  start.limits = instance.memory.limits.get();
+  start.dicts = instance.memory.dicts.get();
+  start.metrics = instance.memory.metrics.get();
+  start.directory = control.directory;
+  start.lua_root = control.lua_root;
+  start.version = control.version;
+  return start;
 }
 
 void remove_socket_files(const Instance& instance, const control::ControlStart& control) {

@@ -33,7 +33,6 @@ Result<std::unique_ptr<Supervisor>> Supervisor::make(SupervisorOptions options) 
   Result<Instance> instance = open_instance(options.settings, options.worker_count, &options.control);
   if (!instance) return instance.error();
   std::unique_ptr<Supervisor> supervisor(new Supervisor(std::move(options), instance.take()));
-  supervisor->options_.control.segment = &supervisor->instance_.memory.segment;
   supervisor->options_.control.worker_count = supervisor->options_.worker_count;
   if (auto opened = supervisor->open_signals(); !opened) return opened.error();
   supervisor->control_.title = "control";
@@ -133,16 +132,7 @@ Result<void> Supervisor::start_worker(uint32_t index) {
   if (!pair) return pair.error();
   Child& child = workers_[index];
   Result<int> pid = fork_child(child.title, [&] {
-    worker::WorkerStart start;
-    start.index = static_cast<int>(index);
-    start.count = static_cast<int>(workers_.size());
-    start.listeners = instance_.listeners.take(index);
-    start.control_fd = pair->second.release();
-    start.segment = &instance_.memory.segment;
-    start.processes = instance_.memory.processes;
-    start.directory = options_.control.directory;
-    start.lua_root = options_.control.lua_root;
-    start.version = options_.control.version;
+    const worker::WorkerStart start = make_worker_start(instance_, options_.control, index, pair->second.release());
     pair->first.reset();
     close_in_child();
     claim_slot(index);

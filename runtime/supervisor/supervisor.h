@@ -43,6 +43,8 @@ struct Instance {
 };
 /// Opens sockets and memory; fills the addresses in `control`.
 base::Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count, control::ControlStart* control);
+/// What worker `index` is given; its sockets leave `instance`. For the process that will be the worker.
+worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control, uint32_t index, int control_fd);
 /// Removes the files of unix sockets.
 void remove_socket_files(const Instance& instance, const control::ControlStart& control);
 

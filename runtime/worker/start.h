@@ -9,9 +9,11 @@
 
 #include "base/result.h"
 #include "config/settings.h"
+#include "limit/tables.h"
+#include "metrics/registry.h"
 #include "net/event_loop.h"
 #include "shm/process_table.h"
-#include "shm/segment.h"
+#include "shm/shared_dict.h"
 
 namespace moongate::worker {
 
@@ -25,8 +27,11 @@ struct WorkerStart {
   int count = 1;                      // 1 also when a single process does everything
   std::vector<ListenSocket> listeners;
   int control_fd = -1;                // snapshot/channel.h: the worker begins with kHello
-  shm::Segment* segment = nullptr;    // areas by name: see supervisor/shared_memory.h
+  // In shared memory, made before the fork.
   shm::ProcessTable* processes = nullptr;
+  const limit::Tables* limits = nullptr;
+  std::vector<shm::SharedDict>* dicts = nullptr;
+  const metrics::Registry* metrics = nullptr;
   std::string directory;              // DIR, absolute; log paths are relative to it
   std::string lua_root;               // the folder with lib/ and plugins/
   std::string version;

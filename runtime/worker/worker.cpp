@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "proxy/forward.h"
 #include "proxy/steps.h"
+#include "script/api_shared.h"
 #include "script/regex_engine.h"
 
 namespace moongate::worker {
@@ -35,9 +36,11 @@ Worker::~Worker() {
 Result<std::unique_ptr<Worker>> Worker::make(net::EventLoop& loop, const WorkerStart& start) {
   std::unique_ptr<Worker> worker(new Worker(loop, start));
   script::install_regex_engine();
+  script::bind_limit_tables(start.limits);
+  script::bind_shared_dicts(start.dicts);
   shm::ProcessSlot& slot = start.processes->slot(static_cast<uint32_t>(start.index));
   slot.start(::getpid(), Clock::wall());
-  auto metrics = proxy::make_worker_metrics(*start.segment, slot);
+  auto metrics = proxy::make_worker_metrics(*start.metrics, slot);
   if (!metrics) return metrics.error();
   worker->metrics_ = metrics.take();
   worker->context_.metrics = worker->metrics_.get();

@@ -201,7 +201,7 @@ class Starting(TestCase):
                 return None
         said = wait_for(there, 10).body
         self.assertIn(b"/some/path", said)
-        self.assertIn(b"X-A", said)
+        self.assertIn(b"x-a", said)
 
 
 if __name__ == "__main__":

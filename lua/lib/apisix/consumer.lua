@@ -12,12 +12,12 @@ local _M = {}
 ---@param attribute string
 ---@param value string
 ---@return table? consumer    `auth_conf` is the credential
----@return table|string? conf_or_err
+---@return table|string? conf_or_err    as `plugin` returns it, its `nodes` made when they are read
 ---@return string? err
 function _M.find_consumer(plugin_name, attribute, value)
   local consumer = consumers.find(plugin_name, attribute, value)
   if consumer then
-    return consumer, _M.plugin(plugin_name)
+    return consumer, consumers.conf(plugin_name)
   end
   return nil, nil, "Missing related consumer"
 end

@@ -10,19 +10,22 @@ local C = native.C
 local ffi_string = ffi.string
 local ipairs = ipairs
 local pairs = pairs
+local rawget = rawget
 local setmetatable = setmetatable
+local tonumber = tonumber
+local tostring = tostring
 
 local _M = {}
 
 local out = ffi.new("mg_text[1]")
 
 -- Tables of the consumers of one snapshot, by credential number; emptied when another snapshot serves.
-local cache = { snapshot = -1, by_credential = {}, by_name = {}, all = {} }
+local cache = { snapshot = -1, by_credential = {}, by_name = {}, all = {}, confs = {} }
 
 local function fresh_cache()
   local now = C.mg_snapshot_number()
   if cache.snapshot ~= now then
-    cache = { snapshot = now, by_credential = {}, by_name = {}, all = {} }
+    cache = { snapshot = now, by_credential = {}, by_name = {}, all = {}, confs = {} }
   end
   return cache
 end
@@ -70,15 +73,13 @@ local function by_credential(number)
   if not consumer then
     local base = _M.get(text_at(number, credential_consumer))
     local id = text_at(number, credential_id)
-    consumer = setmetatable({
-      auth_conf = cjson.decode(text_at(number, credential_conf)),
-      credential_id = id ~= "" and id or nil,
-    }, { __index = base })
+    consumer = {}
     for key, value in pairs(base) do
-      if consumer[key] == value then
-        consumer[key] = value
-      end
+      consumer[key] = value
     end
+    consumer.auth_conf = cjson.decode(text_at(number, credential_conf))
+    consumer.credential_id = id ~= "" and id or nil
+    consumer._base = base
     known[number] = consumer
   end
   return consumer
@@ -92,6 +93,29 @@ function _M.find(plugin_name, attribute, value)
     return nil
   end
   return by_credential(number)
+end
+
+-- {conf_version, nodes, len} as APISIX has it; the nodes, one table for each consumer, only when somebody looks.
+local lazy_nodes = {
+  __index = function(conf, key)
+    if key == "nodes" or key == "len" then
+      conf.nodes = _M.all(conf.plugin_name)
+      conf.len = #conf.nodes
+      return rawget(conf, key)
+    end
+  end,
+}
+
+--- What stands for all consumers of `plugin_name`, at no cost before its nodes are read.
+---@return table
+function _M.conf(plugin_name)
+  local known = fresh_cache()
+  local conf = known.confs[plugin_name]
+  if not conf then
+    conf = setmetatable({ plugin_name = plugin_name, conf_version = known.snapshot }, lazy_nodes)
+    known.confs[plugin_name] = conf
+  end
+  return conf
 end
 
 --- All consumers with a credential of `plugin_name`.
@@ -162,8 +186,8 @@ end
 ---@return table? merged    nil when nothing changes, or when it fails
 ---@return table|string? fresh   a chain of what the route lacked; the reason when it fails
 function _M.merge(chain, consumer)
-  local base = _M.get(consumer.consumer_name or consumer.username)
-  if not base then
+  local base = consumer._base or consumer
+  if not base._index then -- made by a plugin, not configured: it has nothing to join
     return nil
   end
   local by_chain = base._merged

@@ -145,6 +145,9 @@ function _M.response_set(ex, name, value)
       C.mg_response_field_remove(ex, name, #name)
       return true
     end
+    if type(value) == "number" then -- written where it goes: no Lua string for a counter that never repeats
+      return C.mg_response_number_set(ex, name, #name, value) ~= 0 or refused(name)
+    end
     local text = text_of(value)
     if C.mg_response_field_set(ex, name, #name, text, #text) == 0 then
       return refused(name)

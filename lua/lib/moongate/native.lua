@@ -50,6 +50,8 @@ int mg_response_field_get(mg_exchange *ex, const char *name, size_t name_size, m
 uint32_t mg_response_field_count(mg_exchange *ex);
 void mg_response_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_text *value);
 int mg_response_field_set(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);
+/* The same with a number, written as Lua would. */
+int mg_response_number_set(mg_exchange *ex, const char *name, size_t name_size, double number);
 int mg_response_field_add(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);
 void mg_response_field_remove(mg_exchange *ex, const char *name, size_t name_size);
 /* The exchange in a slot of this worker's pool; the pointer stays valid, the request it stands for does not. */

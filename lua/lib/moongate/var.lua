@@ -14,6 +14,7 @@ local native = require("moongate.native")
 local query = require("moongate.query")
 
 local C = native.C
+local clear = require("table.clear")
 local error = error
 local ffi_string = ffi.string
 local gsub = string.gsub
@@ -252,6 +253,21 @@ function _M.new(ex, ctx)
   return setmetatable({ _ex = ex, _ctx = ctx }, var_mt)
 end
 
+--- Makes the `ctx.var` of a request that is over ready for the next one in its slot: its tables keep their sizes.
+---@param var moongate.Var
+---@param ex ffi.cdata*
+---@param ctx moongate.Ctx
+function _M.recycle(var, ex, ctx)
+  local written = rawget(var, "_written")
+  clear(var)
+  rawset(var, "_ex", ex)
+  rawset(var, "_ctx", ctx)
+  if written then
+    clear(written)
+    rawset(var, "_written", written)
+  end
+end
+
 --- Reads a variable without any cache, for `ngx.var`.
 ---@param ex ffi.cdata*
 ---@param name string
@@ -286,6 +302,18 @@ function _M.register(name, getter, is_volatile)
   plans:set(name, exact[name])
 end
 
+-- "x-api-key" to "http_x_api_key", kept: translating a name cannot be compiled.
+local variable_names = bounded_map.new(1024)
+
+local function variable_of(name)
+  local result = variable_names:get(name)
+  if not result then
+    result = "http_" .. gsub(name, "-", "_")
+    variable_names:set(name, result)
+  end
+  return result
+end
+
 --- Forgets everything that came from the request header `name`.
 ---@param ctx moongate.Ctx?
 ---@param name string     lower case
@@ -296,7 +324,7 @@ function _M.forget_header(ctx, name)
   ctx.headers = nil
   local var = ctx.var
   if var then
-    rawset(var, "http_" .. gsub(name, "-", "_"), nil)
+    rawset(var, variable_of(name), nil)
   end
   if name == "cookie" then
     ctx._cookies = nil

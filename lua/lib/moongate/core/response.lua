@@ -52,8 +52,8 @@ local function run_callbacks(ctx, code, body)
   if not callbacks then
     return code, body
   end
+  local headers
   for _, callback in ipairs(callbacks) do
-    local headers
     code, body, headers = callback.func(code, body, headers, unpack(callback.args, 1, callback.count))
     if type(headers) == "table" then
       for name, value in pairs(headers) do
@@ -145,6 +145,10 @@ local function change_all(fn, ...)
   end
   local count = select("#", ...)
   local name, value = ...
+  if count == 2 and type(name) == "string" then -- nearly always
+    change(ex, name, value, fn)
+    return
+  end
   if type(name) == "table" then
     for key, item in pairs(name) do
       change(ex, key, item, fn)

@@ -17,7 +17,15 @@ local _M = {
 ---@return string? err
 ---@return string[]? path     where in `value` the fault is
 function _M.check(schema, value)
-  return validator.check(schema, value)
+  -- `_meta` in a plugin's conf belongs to the runtime, which checks it; no plugin's schema knows it.
+  local meta = type(value) == "table" and value._meta
+  if not meta then
+    return validator.check(schema, value)
+  end
+  value._meta = nil
+  local ok, err, path = validator.check(schema, value)
+  value._meta = meta
+  return ok, err, path
 end
 
 --- Compiles a schema; nil and the reason when it is broken.

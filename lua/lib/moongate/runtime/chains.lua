@@ -120,8 +120,11 @@ function _M.make_entry(set_handle, entry)
   end
   local object = module.object
   if object.check_schema then
+    local conf_meta = conf._meta
+    conf._meta = nil -- the plugin's schema does not know it
     local ok, valid, reason = pcall(object.check_schema, conf)
-    if not ok or not valid then
+    conf._meta = conf_meta
+    if not ok or not (valid or conf_meta.disable) then
       return nil, "failed to check the configuration of plugin " .. entry.name .. " err: " .. tostring(ok and reason or valid)
     end
   end

@@ -5,6 +5,7 @@ local current = require("moongate.current")
 local runner = require("moongate.runtime.runner")
 
 local concat = table.concat
+local jit = require("jit")
 local tostring = tostring
 local type = type
 
@@ -33,8 +34,8 @@ local function run_both(slot, phase)
   run_chain(slot.chain, phase, slot.ctx)
 end
 
-function _M.header_filter(index, chain_handle, global_handle)
-  run_both(runner.slot(index, chain_handle, global_handle), "header_filter")
+function _M.header_filter(index, is_first, chain_handle, global_handle)
+  run_both(runner.slot(index, is_first, chain_handle, global_handle), "header_filter")
 end
 
 local function text_of(chunk)
@@ -51,8 +52,8 @@ end
 --- Lets every body_filter see one chunk in turn.
 ---@return string chunk
 ---@return boolean is_ended    true on the last chunk, or when a plugin made it the last
-function _M.body_filter(index, chunk, is_last, chain_handle, global_handle)
-  local slot = runner.slot(index, chain_handle, global_handle)
+function _M.body_filter(index, is_first, chain_handle, global_handle, chunk, is_last)
+  local slot = runner.slot(index, is_first, chain_handle, global_handle)
   local arg = current.arg
   arg[1], arg[2] = chunk, is_last
   run_both(slot, "body_filter")
@@ -61,8 +62,11 @@ function _M.body_filter(index, chunk, is_last, chain_handle, global_handle)
   return result, is_ended
 end
 
-function _M.log(index, chain_handle, global_handle)
-  run_both(runner.slot(index, chain_handle, global_handle), "log")
+jit.off(run_chain) -- as in runner.lua
+jit.off(run_both)
+
+function _M.log(index, is_first, chain_handle, global_handle)
+  run_both(runner.slot(index, is_first, chain_handle, global_handle), "log")
 end
 
 return _M

@@ -26,7 +26,6 @@ return {
   header_filter = filters.header_filter,
   body_filter = filters.body_filter,
   log = filters.log,
-  forget = runner.forget,
   restore = runner.restore,
   check = function(...)
     return require("moongate.runtime.checker").check(...)

@@ -9,6 +9,7 @@ local chains = require("moongate.runtime.chains")
 local consumers = require("moongate.consumers")
 local current = require("moongate.current")
 local exit = require("moongate.exit")
+local jit = require("jit")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
 local var = require("moongate.var")
@@ -20,24 +21,32 @@ local take_exit = exit.take
 
 local _M = {}
 
--- Per slot of the worker's exchange pool: what stays (`ex`), and what one request has (`ctx`, chains).
+-- Per slot of the worker's exchange pool: its tables, used again by one request after the other.
 local slots = {}
 
 local function make_slot(index)
-  local slot = { ex = C.mg_exchange_at(index), ctx = nil, chain = nil, global_chain = nil }
+  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, chain = nil, global_chain = nil }
   slots[index] = slot
   return slot
 end
 
+-- A slot's ctx is emptied when the next request in the slot begins: one entry into Lua less for each.
 local function begin(slot, chain_handle, global_handle)
   local chain = chains.get(chain_handle)
   slot.chain = chain
   slot.global_chain = chains.get(global_handle)
   local ex = slot.ex
-  local ctx = slot.spare or {}
-  slot.spare = nil
+  local ctx, vars = slot.ctx, slot.vars
+  if ctx then
+    clear(ctx)
+    var.recycle(vars, ex, ctx)
+  else
+    ctx = {}
+    vars = var.new(ex, ctx)
+    slot.ctx, slot.vars = ctx, vars
+  end
   ctx._ex = ex
-  ctx.var = var.new(ex, ctx)
+  ctx.var = vars
   if chain then
     local fields = chain.fields
     ctx.conf_type = fields.conf_type
@@ -49,8 +58,6 @@ local function begin(slot, chain_handle, global_handle)
     ctx.service_name = fields.service_name
     ctx.matched_route = fields.matched_route
   end
-  slot.ctx = ctx
-  return ctx
 end
 
 local function enter(slot, phase)
@@ -125,9 +132,9 @@ local function run_before_proxy(slot)
   return run_chain(slot, slot.chain, "before_proxy")
 end
 
-local function run(index, phase, chain_handle, global_handle)
+local function run(index, phase, is_first, chain_handle, global_handle)
   local slot = slots[index] or make_slot(index)
-  if not slot.ctx then
+  if is_first then
     begin(slot, chain_handle, global_handle)
   end
   if phase == 1 then
@@ -136,17 +143,24 @@ local function run(index, phase, chain_handle, global_handle)
   return run_before_proxy(slot)
 end
 
---- The body of a coroutine that runs hooks, one run after another.
-function _M.serve(index, phase, chain_handle, global_handle)
+--- The body of a coroutine that runs hooks, one run after another. `is_first`: nothing of this request ran in Lua before.
+function _M.serve(index, phase, is_first, chain_handle, global_handle)
   while true do
-    index, phase, chain_handle, global_handle = raw_yield(run(index, phase, chain_handle, global_handle))
+    index, phase, is_first, chain_handle, global_handle =
+      raw_yield(run(index, phase, is_first, chain_handle, global_handle))
   end
 end
 
---- The slot's state for filters and log; begun when no hook ran before.
-function _M.slot(index, chain_handle, global_handle)
+-- The glue stays with the interpreter. Compiled, it would draw a whole request into one trace, which is more than the
+-- compiler has registers for; so each chain's run is compiled on its own.
+for _, glue in ipairs({ run_chain, run_request, run_before_proxy, run, _M.serve }) do
+  jit.off(glue)
+end
+
+--- The slot's state for filters and log.
+function _M.slot(index, is_first, chain_handle, global_handle)
   local slot = slots[index] or make_slot(index)
-  if not slot.ctx then
+  if is_first then
     begin(slot, chain_handle, global_handle)
   end
   return slot
@@ -168,18 +182,6 @@ function _M.take_exit(index)
     return 0
   end
   return answer.finish(slot.ex, slot.ctx, signal.code)
-end
-
---- The request is over: its ctx is emptied and kept for the next one in this slot.
-function _M.forget(index)
-  local slot = slots[index]
-  local ctx = slot and slot.ctx
-  if not ctx then
-    return
-  end
-  slot.ctx, slot.chain, slot.global_chain = nil, nil, nil
-  clear(ctx)
-  slot.spare = ctx
 end
 
 --- Asks a route's filter_func. A function that fails does not match.

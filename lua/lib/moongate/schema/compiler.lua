@@ -171,9 +171,9 @@ end
 function _M.compile(schema)
   local check = make_compile(schema)(schema)
   return function(value)
-    journal.begin()
+    local mark = journal.mark()
     local text, path = check(value)
-    journal.finish()
+    journal.forget(mark)
     if text then
       return false, text, reversed(path)
     end

@@ -4,22 +4,17 @@
 
 local _M = {}
 
-local tables, keys = {}, {}
-local count, depth = 0, 0
+-- Target and key by turns.
+local writes = {}
+local count = 0
 
-function _M.begin()
-  depth = depth + 1
-end
-
-function _M.finish()
-  depth = depth - 1
-  if depth == 0 then
-    for index = 1, count do
-      tables[index] = nil
-      keys[index] = nil
-    end
-    count = 0
+--- Forgets, without taking back, what was written since `mark`.
+---@param mark integer
+function _M.forget(mark)
+  for index = mark + 1, count do
+    writes[index] = nil
   end
+  count = mark
 end
 
 --- Writes a default.
@@ -27,8 +22,8 @@ end
 ---@param key any
 ---@param value any
 function _M.write(target, key, value)
-  count = count + 1
-  tables[count], keys[count] = target, key
+  writes[count + 1], writes[count + 2] = target, key
+  count = count + 2
   target[key] = value
 end
 
@@ -40,11 +35,11 @@ end
 --- Takes back what was written since `mark`.
 ---@param mark integer
 function _M.undo(mark)
-  for index = count, mark + 1, -1 do
-    tables[index][keys[index]] = nil
-    tables[index], keys[index] = nil, nil
+  for index = count, mark + 2, -2 do
+    local target = writes[index - 1]
+    target[writes[index]] = nil
   end
-  count = mark
+  _M.forget(mark)
 end
 
 return _M

@@ -5,16 +5,16 @@
 -- A schema is compiled once per table into a tree of closures (schema/compiler.lua), kept by the schema's identity;
 -- it must not change afterwards.
 
+local bounded_map = require("moongate.bounded_map")
 local compiler = require("moongate.schema.compiler")
 
 local pcall = pcall
-local setmetatable = setmetatable
 local type = type
 
 local _M = {}
 
--- The schemas themselves decide how long they stay: a plugin that goes takes its compiled schemas with it.
-local compiled = setmetatable({}, { __mode = "k" })
+-- Those of plugins that are gone fall out when newer ones come.
+local compiled = bounded_map.new(2048)
 
 --- Compiles a schema.
 ---@param schema table
@@ -24,14 +24,14 @@ function _M.compile(schema)
   if type(schema) ~= "table" then
     return nil, "a schema is a table, not a " .. type(schema)
   end
-  local validate = compiled[schema]
+  local validate = compiled:get(schema)
   if not validate then
     local ok, result = pcall(compiler.compile, schema)
     if not ok then
       return nil, result
     end
     validate = result
-    compiled[schema] = validate
+    compiled:set(schema, validate)
   end
   return validate
 end

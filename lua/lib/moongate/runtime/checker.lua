@@ -1,0 +1,95 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Checks a whole configuration in a state of its own: loads its plugins as a worker would, then every resource by
+--- its schema, its references and its plugins. Nothing is served here, and no init() runs.
+
+local cjson = require("cjson.safe")
+local loader = require("moongate.runtime.loader")
+local registry = require("moongate.registry")
+local resources = require("moongate.schema.resources")
+
+local concat = table.concat
+local ipairs = ipairs
+local pcall = pcall
+local tostring = tostring
+
+local _M = {}
+
+local complaints_max = 100
+
+-- Decodes every resource and files it under its kind, for references between them.
+local function decode_all(list)
+  local by_kind = {}
+  for _, item in ipairs(list) do
+    item.conf = cjson.decode(item.json)
+    local kind = by_kind[item.kind] or {}
+    kind[item.id] = item.conf
+    by_kind[item.kind] = kind
+  end
+  return by_kind
+end
+
+local function check_one(item, env)
+  if item.kind == "plugin_metadata" then
+    return resources.check_plugin_metadata(item.conf, item.id, env)
+  end
+  if item.kind == "secret" then
+    return resources.check_secret(item.conf, item.id:match("^[^/]+"))
+  end
+  return resources.check(item.kind, item.conf, env)
+end
+
+local function check_global_rules(list, complaints)
+  local owners = {}
+  for _, item in ipairs(list) do
+    for name in pairs(item.kind == "global_rule" and item.conf.plugins or {}) do
+      if owners[name] then
+        complaints[#complaints + 1] = {
+          kind = item.kind, id = item.id, path = { "plugins", name },
+          text = concat({ "plugin '", name, "' already exists in global rule with id '", owners[name], "'" }),
+        }
+      end
+      owners[name] = item.id
+    end
+  end
+end
+
+--- Checks everything.
+---@param list {kind: string, id: string, json: string}[]
+---@param plugins {name: string, path: string, text: string}[]
+---@param libraries {name: string, path: string, text: string}[]
+---@param attributes_json string
+---@return {kind: string, id: string, path: string[], text: string}[] complaints    empty when all is well
+function _M.check(list, plugins, libraries, attributes_json)
+  for index, source in ipairs(plugins) do
+    source.hash = tostring(index)
+  end
+  local handle, err = loader.load_set(plugins, libraries, "", cjson.decode(attributes_json) or {}, false)
+  if not handle then
+    return { { kind = "plugin", id = "", path = {}, text = err } }
+  end
+  loader.adopt_set(handle, {})
+  local by_kind = decode_all(list)
+  local env = {
+    plugin = registry.get,
+    find = function(kind, id)
+      return by_kind[kind] and by_kind[kind][tostring(id)]
+    end,
+  }
+  local complaints = {}
+  for _, item in ipairs(list) do
+    local is_run, ok, text, path = pcall(check_one, item, env)
+    if not is_run then
+      ok, text, path = false, tostring(ok), {}
+    end
+    if not ok then
+      complaints[#complaints + 1] = { kind = item.kind, id = item.id, path = path or {}, text = tostring(text) }
+    end
+    if #complaints >= complaints_max then
+      break
+    end
+  end
+  check_global_rules(list, complaints)
+  return complaints
+end
+
+return _M

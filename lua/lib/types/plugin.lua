@@ -1,0 +1,47 @@
+---@meta
+-- SPDX-License-Identifier: Apache-2.0
+--- What a plugin file returns, and what its functions are given. For LuaLS only: nothing here is ever run.
+
+--- The table that a plugin file returns.
+---@class moongate.Plugin
+---@field version number|string
+---@field priority number                  higher runs earlier within each phase
+---@field name? string                     the file's name counts
+---@field type? "auth"                     authentication: consumers may carry credentials for it
+---@field schema table                     JSON Schema of its conf; defaults are filled in
+---@field consumer_schema? table           of a consumer's credential, for type "auth"
+---@field metadata_schema? table           of `plugin_metadata`
+---@field attr? table                      `plugin_attr.NAME`; set by the runtime before init()
+---@field check_schema? fun(conf: table, schema_type?: integer): boolean, string?
+---@field init? fun()                      once in each worker, when this source begins to serve
+---@field destroy? fun()                   once in each worker, when nobody uses this source any more
+---@field rewrite? fun(conf: moongate.Conf, ctx: moongate.Ctx): integer?, any
+---@field access? fun(conf: moongate.Conf, ctx: moongate.Ctx): integer?, any
+---@field before_proxy? fun(conf: moongate.Conf, ctx: moongate.Ctx): integer?, any
+---@field header_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
+---@field body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
+---@field delayed_body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
+---@field log? fun(conf: moongate.Conf, ctx: moongate.Ctx)
+
+--- A plugin's configuration on one resource. The same table until that resource changes.
+---@class moongate.Conf: table<string, any>
+---@field _meta? {disable: boolean?, priority: number?, filter: any[]?, error_response: any, pre_function: string?}
+
+--- One request. Plugins may keep fields of their own on it; it is emptied after the log phase.
+---@class moongate.Ctx: table<string, any>
+---@field var moongate.Var
+---@field conf_type? string
+---@field conf_id? string
+---@field conf_version? any
+---@field route_id? string
+---@field route_name? string
+---@field service_id? string
+---@field service_name? string
+---@field matched_route? table
+---@field consumer? table                  after authentication
+---@field consumer_name? string
+---@field consumer_group_id? string
+
+--- nginx's variables by name, as `$NAME` in templates: `uri`, `request_method`, `remote_addr`, `http_x_name`, `arg_name`,
+--- `cookie_name`, `status`, `upstream_addr`, ... Unknown and unset ones are nil.
+---@class moongate.Var: table<string, string|number|nil>

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/first_snapshot.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "base/log.h"
+#include "cli/lua_validator.h"
+#include "control/loader.h"
+#include "snapshot/blob.h"
+#include "snapshot/channel.h"
+#include "snapshot/sealed_file.h"
+#include "snapshot/store.h"
+#include "supervisor/child.h"
+
+namespace moongate::cli {
+
+using base::Result;
+using snapshot::Message;
+using snapshot::MessageType;
+
+namespace {
+
+/// The configuration's snapshot with its number. Content that was current when the last instance ended keeps its number, so that restarts
+/// do not push what one may want to roll back to out of the store.
+Result<std::string> give_number(const control::Loaded& loaded, const snapshot::Store& store) {
+  uint64_t number = store.last_number() + 1;
+  for (const snapshot::StoredSnapshot& stored : store.list()) {
+    if (stored.number == store.current() && stored.hash == loaded.hash) number = stored.number;
+  }
+  return control::number_blob(loaded.blob, number, "start");
+}
+
+/// In the child: what the parent is told.
+Message load(const control::LoadOptions& options, const std::string& directory) {
+  Message message;
+  message.type = MessageType::kRefused;
+  Result<snapshot::Store> store = snapshot::Store::open(directory);
+  if (!store) {
+    message.text = store.error().detail;
+    return message;
+  }
+  const control::Loaded loaded = control::load_configuration(options);
+  for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  for (const std::string& error : loaded.errors) {
+    std::fprintf(stderr, "%s\n", error.c_str());
+    message.text += (message.text.empty() ? "" : "\n") + error;
+  }
+  Result<std::string> blob = loaded.ok() ? give_number(loaded, *store) : store->load_current();
+  if (!blob) {
+    if (loaded.ok()) message.text = blob.error().detail;
+    return message;
+  }
+  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(*blob);
+  if (!memfd) {
+    message.text = memfd.error().detail;
+    return message;
+  }
+  message.type = MessageType::kReady;
+  message.descriptor = memfd.take();
+  return message;
+}
+
+Result<Message> receive(int fd) {
+  pollfd watched{fd, POLLIN, 0};
+  while (::poll(&watched, 1, -1) < 0 && errno == EINTR) continue;
+  Result<std::optional<Message>> message = snapshot::receive_message(fd);
+  if (!message) return message.error();
+  if (!message->has_value()) return base::invalid("nothing came");
+  return std::move(**message);
+}
+
+}  // namespace
+
+Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config_paths, const std::string& directory, const std::string& lua_root) {
+  Result<snapshot::ChannelPair> pair = snapshot::make_channel();
+  if (!pair) return pair.error();
+  Result<int> child = supervisor::fork_child("start", [&] {
+    pair->first.reset();
+    const control::ValidatorFactory factory = lua_validator_factory(lua_root);
+    const Message message = load({config_paths, lua_root, &factory}, directory);
+    return snapshot::send_message(pair->second.get(), message) ? 0 : 1;
+  });
+  if (!child) return child.error();
+  pair->second.reset();
+  Result<Message> message = receive(pair->first.get());
+  int status = 0;
+  while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) continue;
+  if (!message) return base::invalid("the process that checked the configuration " + supervisor::describe_end(status));
+  if (message->type != MessageType::kReady) return base::invalid(message->text);
+  const Result<snapshot::MappedFile> mapped = snapshot::map_memfd(message->descriptor.get());
+  if (!mapped) return mapped.error();
+  const Result<snapshot::BlobView> view = snapshot::BlobView::open(mapped->bytes());
+  if (!view) return view.error();
+  Result<config::Settings> settings = config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
+  if (!settings) return settings.error();
+  return FirstSnapshot{std::move(message->descriptor), settings.take(), std::move(message->text)};
+}
+
+}  // namespace moongate::cli

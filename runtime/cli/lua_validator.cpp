@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/lua_validator.h"
+
+#include "script/checker.h"
+
+namespace moongate::cli {
+
+using base::Result;
+
+namespace {
+
+std::vector<script::CheckedSource> convert(const std::vector<control::SourceFile>& files) {
+  std::vector<script::CheckedSource> sources;
+  sources.reserve(files.size());
+  for (const control::SourceFile& file : files) sources.push_back({file.name, file.path, file.text});
+  return sources;
+}
+
+class LuaValidator : public control::Validator {
+ public:
+  explicit LuaValidator(std::unique_ptr<script::Checker> checker) : checker_(std::move(checker)) {}
+
+  Result<base::Value> evaluate(const std::string& path, std::string_view text, uint16_t file_index) override {
+    return checker_->evaluate(path, text, file_index);
+  }
+
+  Result<std::vector<control::Complaint>> check(const config::Document& document, const control::Sources& sources) override {
+    Result<std::vector<script::Complaint>> found = checker_->check(document, convert(sources.plugins), convert(sources.libraries));
+    if (!found) return found.error();
+    std::vector<control::Complaint> complaints;
+    for (script::Complaint& one : *found) {
+      complaints.push_back({std::move(one.resource_kind), std::move(one.id), std::move(one.path), std::move(one.text)});
+    }
+    return complaints;
+  }
+
+ private:
+  std::unique_ptr<script::Checker> checker_;
+};
+
+}  // namespace
+
+control::ValidatorFactory lua_validator_factory(const std::string& lua_root) {
+  return [lua_root]() -> Result<std::unique_ptr<control::Validator>> {
+    script::CheckerOptions options;
+    options.lua_root = lua_root;
+    Result<std::unique_ptr<script::Checker>> checker = script::Checker::make(options);
+    if (!checker) return checker.error();
+    return std::unique_ptr<control::Validator>(std::make_unique<LuaValidator>(checker.take()));
+  };
+}
+
+}  // namespace moongate::cli

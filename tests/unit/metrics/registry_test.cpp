@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/registry.h"
+
+#include <catch2/catch.hpp>
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+#include <string>
+
+#include "metrics/export.h"
+#include "metrics/labels.h"
+
+using namespace moongate;
+using namespace moongate::metrics;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(uint32_t series_max = 1000)
+      : segment(shm::Segment::make(Registry::size_bytes(series_max) + 8192).take()),
+        registry(Registry::make(segment, series_max).take()) {}
+  std::string page(const std::vector<Sample>& samples = {}) const { return export_text(registry, samples); }
+  bool has_line(const std::string& line, const std::vector<Sample>& samples = {}) const {
+    return ("\n" + page(samples)).find("\n" + line + "\n") != std::string::npos;
+  }
+  shm::Segment segment;
+  Registry registry;
+};
+
+std::string route(int number) { return "route=\"" + std::to_string(number) + "\""; }
+
+}  // namespace
+
+TEST_CASE("the same labels give the same counter, others another") {
+  Fixture f;
+  Counter* first = f.registry.counter(Family::kRequests, route(1));
+  REQUIRE(f.registry.counter(Family::kRequests, route(1)) == first);
+  REQUIRE(f.registry.counter(Family::kRequests, route(2)) != first);
+  REQUIRE(f.registry.counter(Family::kUpstreamRetries, route(1)) != first);
+  first->add();
+  first->add(4);
+  REQUIRE(f.has_line("moongate_requests_total{route=\"1\"} 5"));
+}
+
+TEST_CASE("gauges, divisors and samples appear on the page") {
+  Fixture f;
+  f.registry.gauge(Family::kSnapshotNumber)->set(12);
+  f.registry.gauge(Family::kBreakerState, "node=\"a\"")->add(-3);
+  f.registry.counter(Family::kPluginSeconds, "plugin=\"p\"")->add(1500000000);
+  const std::vector<Sample> samples = {{Family::kUpstreamStatus, "name=\"u\"", 1},
+                                       {Family::kSnapshotNumber, "", 13},
+                                       {Family::kSharedDictFreeSpace, "name=\"d\"", 1.5e9}};
+  REQUIRE(f.has_line("moongate_snapshot_number 12"));
+  REQUIRE(f.has_line("moongate_snapshot_number 13", samples));
+  REQUIRE_FALSE(f.has_line("moongate_snapshot_number 12", samples));
+  REQUIRE(f.has_line("moongate_breaker_state{node=\"a\"} -3"));
+  REQUIRE(f.has_line("moongate_plugin_seconds_total{plugin=\"p\"} 1.5"));
+  REQUIRE(f.has_line("apisix_upstream_status{name=\"u\"} 1", samples));
+  REQUIRE(f.has_line("apisix_shared_dict_free_space_bytes{name=\"d\"} 1500000000", samples));
+}
+
+TEST_CASE("a histogram counts each value in its bucket and shows cumulative counts") {
+  Fixture f;
+  const Histogram latency = f.registry.histogram(Family::kHttpLatency, "type=\"request\"");
+  latency.observe(500);
+  latency.observe(1000);
+  latency.observe(1001);
+  latency.observe(90000000);
+  REQUIRE(f.has_line("apisix_http_latency_bucket{type=\"request\",le=\"1\"} 2"));
+  REQUIRE(f.has_line("apisix_http_latency_bucket{type=\"request\",le=\"2\"} 3"));
+  REQUIRE(f.has_line("apisix_http_latency_bucket{type=\"request\",le=\"60000\"} 3"));
+  REQUIRE(f.has_line("apisix_http_latency_bucket{type=\"request\",le=\"+Inf\"} 4"));
+  REQUIRE(f.has_line("apisix_http_latency_sum{type=\"request\"} 90002.501"));
+  REQUIRE(f.has_line("apisix_http_latency_count{type=\"request\"} 4"));
+  f.registry.histogram(Family::kRequestDuration).observe(300);
+  REQUIRE(f.has_line("moongate_request_duration_seconds_bucket{le=\"0.0005\"} 1"));
+}
+
+TEST_CASE("the page has help and type once a family, in a stable order") {
+  Fixture f;
+  for (int i : {3, 1, 2}) f.registry.counter(Family::kRequests, route(i))->add();
+  const std::string page = f.page();
+  REQUIRE(page == f.page());
+  const size_t head = page.find("# HELP moongate_requests_total Requests by route and status code\n"
+                                "# TYPE moongate_requests_total counter\n"
+                                "moongate_requests_total{route=\"1\"} 1\n"
+                                "moongate_requests_total{route=\"2\"} 1\n"
+                                "moongate_requests_total{route=\"3\"} 1\n");
+  REQUIRE(head != std::string::npos);
+  REQUIRE(page.find("# TYPE moongate_requests_total", head + 100) == std::string::npos);
+  REQUIRE(page.find("apisix_bandwidth") == std::string::npos);
+  REQUIRE(page.back() == '\n');
+}
+
+TEST_CASE("label values are escaped, cut and made valid text") {
+  const auto text_of = [](std::string_view value) { return std::string(Labels().add("l", value).text()); };
+  REQUIRE(text_of("plain") == "l=\"plain\"");
+  REQUIRE(text_of("a\"b\\c\nd") == "l=\"a\\\"b\\\\c\\nd\"");
+  REQUIRE(text_of(std::string_view("\x01\x7f\0", 3)) == "l=\"\\\\x01\\\\x7f\\\\x00\"");
+  REQUIRE(text_of("\xff\xc3\xa9") == "l=\"\xEF\xBF\xBD\xc3\xa9\"");
+  REQUIRE(text_of(std::string(500, 'x')) == "l=\"" + std::string(128, 'x') + "\"");
+  REQUIRE(text_of(std::string(127, 'x') + "\xc3\xa9") == "l=\"" + std::string(127, 'x') + "\"");
+  Labels both;
+  both.add("a", "1").add("b", "");
+  REQUIRE(both.text() == "a=\"1\",b=\"\"");
+}
+
+TEST_CASE("a million label values stay within the limit and are counted as dropped") {
+  Fixture f(500);
+  const uint32_t made_at_start = f.registry.series_count();
+  for (int i = 0; i < 1000000; ++i) f.registry.counter(Family::kRequests, route(i))->add();
+  REQUIRE(f.registry.series_count() == 500);
+  const uint32_t kept = 500 - made_at_start;
+  const std::string dropped = std::to_string(1000000 - kept);
+  REQUIRE(f.has_line("moongate_requests_total{overflow=\"true\"} " + dropped));
+  REQUIRE(f.has_line("moongate_metric_series_dropped_total{metric=\"moongate_requests_total\"} " + dropped));
+  // Known series and other families go on.
+  f.registry.counter(Family::kRequests, route(0))->add();
+  REQUIRE(f.has_line("moongate_requests_total{route=\"0\"} 2"));
+  f.registry.histogram(Family::kHttpLatency, "type=\"new\"").observe(1);
+  REQUIRE(f.has_line("apisix_http_latency_count{overflow=\"true\"} 1"));
+  f.registry.gauge(Family::kBreakerState, "node=\"new\"")->set(2);
+  REQUIRE(f.has_line("moongate_breaker_state{overflow=\"true\"} 2"));
+}
+
+TEST_CASE("label texts longer than any real one go to the overflow series") {
+  Fixture f;
+  f.registry.counter(Family::kRequests, std::string(5000, 'x'))->add();
+  REQUIRE(f.has_line("moongate_requests_total{overflow=\"true\"} 1"));
+}
+
+TEST_CASE("long label texts that use the memory up before the limit overflow, too") {
+  Fixture f(1000);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string labels = "l=\"" + std::to_string(i) + std::string(4000, 'x') + "\"";
+    f.registry.counter(Family::kRequests, labels)->add();
+  }
+  uint64_t sum = 0;
+  for (const Registry::Series& series : f.registry.list()) {
+    if (series.family == Family::kRequests) sum += series.values[0].load();
+  }
+  REQUIRE(sum == 1000);
+  REQUIRE(f.page().find("moongate_requests_total{overflow=\"true\"}") != std::string::npos);
+}
+
+TEST_CASE("a limit that makes no sense and a segment too small are errors") {
+  shm::Segment segment = shm::Segment::make(1 << 20).take();
+  REQUIRE_FALSE(Registry::make(segment, 0).ok());
+  REQUIRE_FALSE(Registry::make(segment, 4000000000u).ok());
+  REQUIRE_FALSE(Registry::make(segment, 20000).ok());
+}
+
+TEST_CASE("processes that make the same series at once share it, though some are killed") {
+  Fixture f(2000);
+  auto* progress = new (f.segment.area("progress", 64)) std::atomic<uint64_t>(0);
+  const uint32_t made_at_start = f.registry.series_count();
+  constexpr int kRoutes = 800;
+  const auto start = [&](unsigned seed) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    std::mt19937 random(seed);
+    for (;;) {
+      f.registry.counter(Family::kRequests, route(static_cast<int>(random() % kRoutes)))->add();
+      progress->fetch_add(1);
+    }
+  };
+  pid_t children[4];
+  unsigned seed = 1;
+  for (pid_t& child : children) child = start(seed++);
+  for (int i = 0; i < 100; ++i) {
+    const uint64_t until = progress->load() + 100;
+    while (progress->load() < until) sched_yield();
+    pid_t& child = children[i % 4];
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    child = start(seed++);
+  }
+  for (pid_t child : children) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  for (int i = 0; i < kRoutes; ++i) f.registry.counter(Family::kRequests, route(i))->add();
+  uint64_t sum = 0;
+  size_t count = 0;
+  for (const Registry::Series& series : f.registry.list()) {
+    if (series.family != Family::kRequests) continue;
+    sum += series.values[0].load();
+    ++count;
+  }
+  REQUIRE(count == kRoutes);
+  // A killed process may have added without reporting it: at most one for each.
+  REQUIRE(sum >= progress->load() + kRoutes);
+  REQUIRE(sum <= progress->load() + kRoutes + 104);
+  REQUIRE(f.registry.series_count() <= made_at_start + kRoutes);
+}
