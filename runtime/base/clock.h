@@ -25,8 +25,8 @@ class Clock {
   static SteadyTime steady_now();
   /// Shifts both clocks for this process, from now on. Used by tests and the plugin test kit.
   static void set_offset(Duration offset) { offset_ = offset; }
-  /// Shifts both clocks by the nanoseconds found at `offset_ns` too, whenever they are read. Another process may write there
-  /// (shm/moving_clock.h); null ends it.
+  /// Shifts both clocks by the nanoseconds found at `offset_ns` too, whenever they are read. Another process
+  /// may write there (shm/moving_clock.h); null ends it.
   static void follow(const std::atomic<int64_t>* offset_ns) { followed_ = offset_ns; }
   static Duration offset() {
     return followed_ == nullptr ? offset_ : offset_ + Duration(followed_->load(std::memory_order_relaxed));

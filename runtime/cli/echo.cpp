@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `moongate echo`: a server to stand behind a gateway while one tries things out, and in tests. One line of output, then requests
-// until SIGTERM or SIGINT.
+// `moongate echo`: a server to stand behind a gateway while one tries things out, and in tests. One line of
+// output, then requests until SIGTERM or SIGINT.
 #include <unistd.h>
 
 #include <csignal>
@@ -33,8 +33,9 @@ class EchoServer {
       ::close(fd);
       return;
     }
-    auto connection = std::make_unique<EchoConnection>(server->loop_, fd, server->identity_,
-                                                       [server](EchoConnection& ended) { server->connections_.erase(&ended); });
+    auto connection = std::make_unique<EchoConnection>(
+        server->loop_, fd, server->identity_,
+        [server](EchoConnection& ended) { server->connections_.erase(&ended); });
     server->connections_.emplace(connection.get(), std::move(connection));
   }
 
@@ -49,7 +50,8 @@ void on_stop_signal(void* loop, int) { static_cast<net::EventLoop*>(loop)->stop(
 base::Result<net::SocketAddress> bound_address(int fd) {
   net::SocketAddress address;
   address.size = sizeof address.storage;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0) return base::io_error("getsockname");
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.size) != 0)
+    return base::io_error("getsockname");
   return address;
 }
 
@@ -88,9 +90,13 @@ int run_echo(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kEchoCommand{"echo", "", 0,
-                           "A test upstream: answers with the request as JSON and prints `listening on ADDR:PORT`. The query asks for more: "
+const Command kEchoCommand{"echo",
+                           "",
+                           0,
+                           "A test upstream: answers with the request as JSON and prints `listening on "
+                           "ADDR:PORT`. The query asks for more: "
                            "status=503 delay_ms=50 size=1000 header=Name:Value chunked=1 close=1 name=X",
-                           kOptions, run_echo};
+                           kOptions,
+                           run_echo};
 
 }  // namespace moongate::cli

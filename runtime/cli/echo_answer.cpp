@@ -55,7 +55,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string read_number(std::string_view name, std::string_view text, uint64_t min, uint64_t max, uint64_t* out) {
+std::string read_number(std::string_view name, std::string_view text, uint64_t min, uint64_t max,
+                        uint64_t* out) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), *out);
   if (fault == std::errc() && end == text.data() + text.size() && *out >= min && *out <= max) return {};
   return std::string(name) + " must be a number from " + std::to_string(min) + " to " + std::to_string(max);
@@ -68,7 +69,8 @@ std::string read_flag(std::string_view name, std::string_view text, bool* out) {
 }
 
 bool frames_message(std::string_view name) {
-  constexpr std::string_view kFraming[] = {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"};
+  constexpr std::string_view kFraming[] = {"content-length", "transfer-encoding", "connection",
+                                           "keep-alive",     "upgrade",           "trailer"};
   return std::find(std::begin(kFraming), std::end(kFraming), lower(name)) != std::end(kFraming);
 }
 
@@ -104,7 +106,8 @@ std::string read_knobs(std::string_view query, base::Arena* arena, Knobs* knobs)
   bool has_value = false;
   while (http::next_query_argument(&query, &name, &value, &has_value)) {
     if (!has_value) continue;
-    std::string fault = read_knob(http::unescape(name, true, arena), http::unescape(value, true, arena), knobs);
+    std::string fault =
+        read_knob(http::unescape(name, true, arena), http::unescape(value, true, arena), knobs);
     if (!fault.empty()) return fault;
   }
   return {};
@@ -131,7 +134,8 @@ Value describe_arguments(std::string_view query, base::Arena* arena) {
   std::string_view value;
   bool has_value = false;
   while (http::next_query_argument(&query, &name, &value, &has_value)) {
-    Value decoded = has_value ? Value::string(std::string(http::unescape(value, true, arena))) : Value::boolean(true);
+    Value decoded =
+        has_value ? Value::string(std::string(http::unescape(value, true, arena))) : Value::boolean(true);
     add_repeatable(out, std::string(http::unescape(name, true, arena)), std::move(decoded));
   }
   return out;
@@ -149,8 +153,8 @@ Value describe_fields(const http::FieldList& fields) {
   return out;
 }
 
-std::string describe(const http::RequestHead& head, const Target& target, std::string_view body, const Knobs& knobs,
-                     const EchoIdentity& identity, base::Arena* arena) {
+std::string describe(const http::RequestHead& head, const Target& target, std::string_view body,
+                     const Knobs& knobs, const EchoIdentity& identity, base::Arena* arena) {
   Value out = Value::object();
   out.set("method", Value::string(std::string(head.method_text)));
   out.set("path", Value::string(std::string(target.path)));
@@ -195,7 +199,8 @@ void append_chunk(std::string& out, std::string_view body) {
 }
 
 /// Head and body. `size` of the knobs replaces the body by filler.
-EchoAnswer assemble(const Knobs& knobs, std::string_view type, std::string_view body, const http::RequestHead& head) {
+EchoAnswer assemble(const Knobs& knobs, std::string_view type, std::string_view body,
+                    const http::RequestHead& head) {
   EchoAnswer answer;
   answer.delay = std::chrono::milliseconds(knobs.delay_ms);
   answer.closes = knobs.closes;
@@ -205,8 +210,10 @@ EchoAnswer assemble(const Knobs& knobs, std::string_view type, std::string_view 
   const bool may_have_body = status != 204 && status != 304;
   const bool is_chunked = knobs.is_chunked && head.version_minor == 1 && may_have_body;
   const uint64_t size = knobs.size.value_or(body.size());
-  if (is_chunked) append_field(answer.bytes, "Transfer-Encoding", "chunked");
-  else if (may_have_body) append_field(answer.bytes, "Content-Length", std::to_string(size));
+  if (is_chunked)
+    append_field(answer.bytes, "Transfer-Encoding", "chunked");
+  else if (may_have_body)
+    append_field(answer.bytes, "Content-Length", std::to_string(size));
   answer.bytes.append("\r\n");
   if (!may_have_body || head.method == http::Method::kHead) return answer;
   if (knobs.size) {
@@ -237,7 +244,8 @@ EchoAnswer make_echo_refusal(uint16_t status, std::string_view reason) {
   return answer;
 }
 
-EchoAnswer make_echo_answer(const http::RequestHead& head, std::string_view body, const EchoIdentity& identity) {
+EchoAnswer make_echo_answer(const http::RequestHead& head, std::string_view body,
+                            const EchoIdentity& identity) {
   const Target target = split_target(head.target);
   Knobs knobs;
   if (head.method == http::Method::kGet && target.path == "/health") {
@@ -245,7 +253,8 @@ EchoAnswer make_echo_answer(const http::RequestHead& head, std::string_view body
     return assemble(knobs, "text/plain", "ok", head);
   }
   base::Arena arena;
-  if (const std::string fault = read_knobs(target.query, &arena, &knobs); !fault.empty()) return make_echo_refusal(400, fault);
+  if (const std::string fault = read_knobs(target.query, &arena, &knobs); !fault.empty())
+    return make_echo_refusal(400, fault);
   if (!head.is_keep_alive) knobs.closes = true;
   if (knobs.size) return assemble(knobs, "text/plain", {}, head);
   return assemble(knobs, "application/json", describe(head, target, body, knobs, identity, &arena), head);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `moongate echo` answers to a request: the request as JSON, or whatever its query asks for. Pure; the connection that
-// sends it is in echo_connection.h.
+// What `moongate echo` answers to a request: the request as JSON, or whatever its query asks for. Pure; the
+// connection that sends it is in echo_connection.h.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct EchoIdentity {
   uint16_t port = 0;
 };
 
-/// An answer, ready to be written: the head and body in `bytes`, then `filler_size` bytes of body that nobody keeps in memory.
+/// An answer, ready to be written: the head and body in `bytes`, then `filler_size` bytes of body that nobody
+/// keeps in memory.
 struct EchoAnswer {
   std::string bytes;
   uint64_t filler_size = 0;
@@ -29,9 +30,10 @@ struct EchoAnswer {
   base::Duration delay{0};
 };
 
-/// Answers a request. Knobs of the query: status=503, delay_ms=50, size=1000, header=Name:Value (again and again),
-/// chunked=1, close=1, name=X. A knob out of its range is answered with 400 and the reason.
-EchoAnswer make_echo_answer(const http::RequestHead& head, std::string_view body, const EchoIdentity& identity);
+/// Answers a request. Knobs of the query: status=503, delay_ms=50, size=1000, header=Name:Value (again and
+/// again), chunked=1, close=1, name=X. A knob out of its range is answered with 400 and the reason.
+EchoAnswer make_echo_answer(const http::RequestHead& head, std::string_view body,
+                            const EchoIdentity& identity);
 
 /// The answer to what is no acceptable request; the connection ends with it.
 EchoAnswer make_echo_refusal(uint16_t status, std::string_view reason);

@@ -58,12 +58,21 @@ void EchoConnection::run() {
   bool goes_on = true;
   while (goes_on) {
     switch (state_) {
-      case State::kHead: goes_on = take_head(); break;
-      case State::kBody: goes_on = take_body(); break;
-      case State::kAnswer: goes_on = send(); break;
-      case State::kDrain: goes_on = drain(); break;
+      case State::kHead:
+        goes_on = take_head();
+        break;
+      case State::kBody:
+        goes_on = take_body();
+        break;
+      case State::kAnswer:
+        goes_on = send();
+        break;
+      case State::kDrain:
+        goes_on = drain();
+        break;
       case State::kDelay:
-      case State::kEnded: return;
+      case State::kEnded:
+        return;
     }
   }
 }
@@ -77,9 +86,11 @@ bool EchoConnection::receive() {
       input_.append(piece, got.size);
       idle_.start(loop_.timers(), kIdleLimit);
       return true;
-    case net::IoStatus::kBlocked: return false;
+    case net::IoStatus::kBlocked:
+      return false;
     case net::IoStatus::kEof:
-    case net::IoStatus::kError: break;
+    case net::IoStatus::kError:
+      break;
   }
   end();
   return false;
@@ -142,16 +153,23 @@ bool EchoConnection::take_chunks() {
   }
   input_.erase(0, step.consumed);
   switch (step.status) {
-    case http::ChunkedDecoder::Status::kData: return true;
-    case http::ChunkedDecoder::Status::kMore: return receive();
-    case http::ChunkedDecoder::Status::kBad: refuse(400, "the chunked body is malformed"); return true;
-    case http::ChunkedDecoder::Status::kDone: break;
+    case http::ChunkedDecoder::Status::kData:
+      return true;
+    case http::ChunkedDecoder::Status::kMore:
+      return receive();
+    case http::ChunkedDecoder::Status::kBad:
+      refuse(400, "the chunked body is malformed");
+      return true;
+    case http::ChunkedDecoder::Status::kDone:
+      break;
   }
   answer(make_echo_answer(head_, body_, identity_));
   return true;
 }
 
-void EchoConnection::refuse(uint16_t status, std::string_view reason) { answer(make_echo_refusal(status, reason)); }
+void EchoConnection::refuse(uint16_t status, std::string_view reason) {
+  answer(make_echo_refusal(status, reason));
+}
 
 void EchoConnection::answer(EchoAnswer answer) {
   answer_ = std::move(answer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection to `moongate echo`: reads requests, one after another, and writes what echo_answer.h makes of them.
+// One connection to `moongate echo`: reads requests, one after another, and writes what echo_answer.h makes
+// of them.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +21,12 @@ namespace moongate::cli {
 ///
 /// Owner:   the server in echo.cpp; `on_end` tells it to destroy the connection, from the end of the turn.
 /// Runs in: one loop.
-/// Fails:   what is no request, or more than 32 KB of head or 1 MB of body, is answered with its status and the end.
+/// Fails:   what is no request, or more than 32 KB of head or 1 MB of body, is answered with its status and
+/// the end.
 class EchoConnection {
  public:
-  EchoConnection(net::EventLoop& loop, int fd, const EchoIdentity& identity, std::function<void(EchoConnection&)> on_end);
+  EchoConnection(net::EventLoop& loop, int fd, const EchoIdentity& identity,
+                 std::function<void(EchoConnection&)> on_end);
 
  private:
   enum class State : uint8_t { kHead, kBody, kDelay, kAnswer, kDrain, kEnded };
@@ -54,15 +57,15 @@ class EchoConnection {
   net::Timer idle_;
   net::Deferred deferred_end_;
   State state_ = State::kHead;
-  std::string input_;         // received, not yet used
-  size_t scanned_ = 0;        // of input_, by scan_head
+  std::string input_;   // received, not yet used
+  size_t scanned_ = 0;  // of input_, by scan_head
   base::Arena arena_;
-  std::string head_bytes_;    // of the request under way; `head_` points into it
+  std::string head_bytes_;  // of the request under way; `head_` points into it
   http::RequestHead head_;
   std::string body_;
   http::ChunkedDecoder decoder_;
   EchoAnswer answer_;
-  size_t sent_ = 0;           // of answer_.bytes
+  size_t sent_ = 0;  // of answer_.bytes
 };
 
 }  // namespace moongate::cli

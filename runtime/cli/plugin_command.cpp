@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// moongate plugin: what an author of plugins needs. Lua is script/'s business; here arguments are read and results printed.
+// moongate plugin: what an author of plugins needs. Lua is script/'s business; here arguments are read and
+// results printed.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -52,19 +53,23 @@ std::vector<script::CheckedSource> convert(const std::vector<control::SourceFile
 // ------------------------------------------------------------------------------------------------ list
 
 /// The folders that the configuration's plugin_paths name.
-Result<std::vector<std::string>> plugin_paths_of(const std::vector<std::string>& config_paths, const std::string& lua_root) {
+Result<std::vector<std::string>> plugin_paths_of(const std::vector<std::string>& config_paths,
+                                                 const std::string& lua_root) {
   if (config_paths.empty()) return std::vector<std::string>{};
   auto validator = lua_validator_factory(lua_root)();
   if (!validator) return validator.error();
   config::SourceOptions options;
-  options.evaluate_lua = [&](const std::string& path, std::string_view text, uint16_t file) { return (*validator)->evaluate(path, text, file); };
+  options.evaluate_lua = [&](const std::string& path, std::string_view text, uint16_t file) {
+    return (*validator)->evaluate(path, text, file);
+  };
   Result<config::Source> source = config::Source::load(config_paths, options);
   if (!source) return source.error();
   Result<config::Document> document = config::make_document(source->take_root(), source->places());
   if (!document) return document.error();
   const fs::path folder = fs::absolute(config_paths.front()).parent_path();
   std::vector<std::string> paths;
-  for (const std::string& path : document->settings.plugin_paths) paths.push_back((folder / path).lexically_normal().string());
+  for (const std::string& path : document->settings.plugin_paths)
+    paths.push_back((folder / path).lexically_normal().string());
   return paths;
 }
 
@@ -74,19 +79,24 @@ void add_names(const fs::path& folder, std::set<std::string>* names) {
     const fs::path& path = at->path();
     std::error_code ignored;
     std::string name;
-    if (path.extension() == ".lua") name = path.stem().string();
-    else if (fs::is_regular_file(path / "init.lua", ignored)) name = path.filename().string();
-    const bool is_spec = name.size() > kSpecEnding.size() && name.compare(name.size() - kSpecEnding.size(), kSpecEnding.size(), kSpecEnding) == 0;
+    if (path.extension() == ".lua")
+      name = path.stem().string();
+    else if (fs::is_regular_file(path / "init.lua", ignored))
+      name = path.filename().string();
+    const bool is_spec = name.size() > kSpecEnding.size() &&
+                         name.compare(name.size() - kSpecEnding.size(), kSpecEnding.size(), kSpecEnding) == 0;
     if (!is_spec && control::is_plugin_name(name)) names->insert(name);
   }
 }
 
 /// Whatever lies in these folders might be a library too; those that name no version and priority are.
-bool looks_like_plugin(const std::string& text) { return text.find("priority") != std::string::npos && text.find("version") != std::string::npos; }
+bool looks_like_plugin(const std::string& text) {
+  return text.find("priority") != std::string::npos && text.find("version") != std::string::npos;
+}
 
 void print_row(const std::string& name, const script::PluginFacts& facts, const std::string& place) {
-  std::printf("%-28s %-8s %8g  %-5s %-40s %s\n", name.c_str(), facts.version.c_str(), facts.priority, facts.type.empty() ? "-" : facts.type.c_str(),
-              facts.phases.c_str(), place.c_str());
+  std::printf("%-28s %-8s %8g  %-5s %-40s %s\n", name.c_str(), facts.version.c_str(), facts.priority,
+              facts.type.empty() ? "-" : facts.type.c_str(), facts.phases.c_str(), place.c_str());
 }
 
 struct Row {
@@ -95,7 +105,8 @@ struct Row {
   script::PluginFacts facts;
 };
 
-int print_list(script::PluginProbe& probe, const control::CollectedSources& found, const std::string& lua_root) {
+int print_list(script::PluginProbe& probe, const control::CollectedSources& found,
+               const std::string& lua_root) {
   const std::vector<script::CheckedSource> libraries = convert(found.sources.libraries);
   std::vector<Row> rows;
   int status = kDone;
@@ -109,7 +120,8 @@ int print_list(script::PluginProbe& probe, const control::CollectedSources& foun
     }
     rows.push_back({source.name, is_shipped ? "shipped" : source.path, facts.take()});
   }
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.facts.priority > b.facts.priority; });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.facts.priority > b.facts.priority; });
   std::printf("%-28s %-8s %8s  %-5s %-40s %s\n", "NAME", "VERSION", "PRIORITY", "TYPE", "PHASES", "FROM");
   for (const Row& row : rows) print_row(row.name, row.facts, row.place);
   return status;
@@ -132,7 +144,8 @@ int list(const Invocation& invocation, const std::string& lua_root) {
   return print_list(**probe, *found, lua_root);
 }
 
-// ------------------------------------------------------------------------------------------------ new, check, test
+// ------------------------------------------------------------------------------------------------ new,
+// check, test
 
 int make_new(const Invocation& invocation, const std::string&) {
   const std::vector<std::string>& words = invocation.arguments.words();
@@ -145,13 +158,16 @@ int make_new(const Invocation& invocation, const std::string&) {
 
 /// NAME.lua and NAME/init.lua are the plugin NAME.
 std::string plugin_name_of(const fs::path& path) {
-  return path.filename() == "init.lua" && path.has_parent_path() ? fs::absolute(path).parent_path().filename().string() : path.stem().string();
+  return path.filename() == "init.lua" && path.has_parent_path()
+             ? fs::absolute(path).parent_path().filename().string()
+             : path.stem().string();
 }
 
 Result<script::CheckedSource> read_plugin(const std::string& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return base::invalid(path + ": no such file");
-  if (fs::file_size(path, error) > control::kSourceBytesMax) return base::invalid(path + ": larger than 16 MB");
+  if (fs::file_size(path, error) > control::kSourceBytesMax)
+    return base::invalid(path + ": larger than 16 MB");
   std::ifstream file(path, std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (file.bad() || !file.is_open()) return base::invalid(path + ": cannot be read");
@@ -187,8 +203,9 @@ int check(const Invocation& invocation, const std::string& lua_root) {
       status = kFailed;
       continue;
     }
-    std::printf("ok: %s %s, priority %g, %s%s\n", plugin->name.c_str(), facts->version.c_str(), facts->priority,
-                facts->type.empty() ? "" : ("type " + facts->type + ", ").c_str(), facts->phases.c_str());
+    std::printf("ok: %s %s, priority %g, %s%s\n", plugin->name.c_str(), facts->version.c_str(),
+                facts->priority, facts->type.empty() ? "" : ("type " + facts->type + ", ").c_str(),
+                facts->phases.c_str());
   }
   return status;
 }
@@ -200,7 +217,8 @@ int test(const Invocation& invocation, const std::string& lua_root) {
   options.jobs = kJobsDefault;
   if (const std::string jobs = invocation.arguments.value("--jobs"); !jobs.empty()) {
     const auto [end, fault] = std::from_chars(jobs.data(), jobs.data() + jobs.size(), options.jobs);
-    if (fault != std::errc() || end != jobs.data() + jobs.size() || options.jobs < 1 || options.jobs > kJobsMax) {
+    if (fault != std::errc() || end != jobs.data() + jobs.size() || options.jobs < 1 ||
+        options.jobs > kJobsMax) {
       return wrong_usage("test: --jobs must be a number from 1 to 32");
     }
   }
@@ -233,11 +251,12 @@ int run_plugin(const Invocation& invocation) {
 
 }  // namespace
 
-const Command kPluginCommand{"plugin",
-                             "list | new NAME | check FILE ... | test [PATH ...]",
-                             kWordsMax,
-                             "Lists plugins (those of a configuration too with -c), begins one, checks one, runs tests of plugins.",
-                             kOptions,
-                             run_plugin};
+const Command kPluginCommand{
+    "plugin",
+    "list | new NAME | check FILE ... | test [PATH ...]",
+    kWordsMax,
+    "Lists plugins (those of a configuration too with -c), begins one, checks one, runs tests of plugins.",
+    kOptions,
+    run_plugin};
 
 }  // namespace moongate::cli

@@ -51,7 +51,8 @@ end
 return _M
 )lua";
 
-constexpr std::string_view kSpec = R"lua(-- What NAME promises, against a running gateway. Run it: moongate plugin test NAME_spec.lua
+constexpr std::string_view kSpec =
+    R"lua(-- What NAME promises, against a running gateway. Run it: moongate plugin test NAME_spec.lua
 local t = require("moongate.test")
 
 t.describe("NAME", function()
@@ -84,19 +85,26 @@ std::string fill(std::string_view text, const std::string& name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   }
   std::string out(text);
-  for (const auto& [mark, value] : {std::pair<std::string_view, const std::string&>{"LOWER", lower}, {"NAME", name}}) {
-    for (size_t at = 0; (at = out.find(mark, at)) != std::string::npos; at += value.size()) out.replace(at, mark.size(), value);
+  for (const auto& [mark, value] :
+       {std::pair<std::string_view, const std::string&>{"LOWER", lower}, {"NAME", name}}) {
+    for (size_t at = 0; (at = out.find(mark, at)) != std::string::npos; at += value.size())
+      out.replace(at, mark.size(), value);
   }
   return out;
 }
 
 bool is_good_name(const std::string& name) {
-  const auto is_allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
-  return !name.empty() && name.size() <= kNameMax && name[0] >= 'a' && name[0] <= 'z' && std::all_of(name.begin(), name.end(), is_allowed) &&
+  const auto is_allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  return !name.empty() && name.size() <= kNameMax && name[0] >= 'a' && name[0] <= 'z' &&
+         std::all_of(name.begin(), name.end(), is_allowed) &&
          !(name.size() > 5 && name.compare(name.size() - 5, 5, "_spec") == 0);
 }
 
-base::Error failure(const std::string& detail) { return {base::ErrorKind::kIo, base::Side::kSelf, false, detail}; }
+base::Error failure(const std::string& detail) {
+  return {base::ErrorKind::kIo, base::Side::kSelf, false, detail};
+}
 
 Result<void> write(const std::string& path, const std::string& text, std::ios::openmode mode) {
   std::ofstream file(path, std::ios::binary | mode);
@@ -108,15 +116,20 @@ Result<void> write(const std::string& path, const std::string& text, std::ios::o
 
 }  // namespace
 
-Result<std::vector<std::string>> write_plugin_template(const std::string& name, const std::string& directory) {
+Result<std::vector<std::string>> write_plugin_template(const std::string& name,
+                                                       const std::string& directory) {
   if (!is_good_name(name)) {
-    return base::invalid("`" + name + "` is no name for a plugin: a small letter, then small letters, digits, `-` and `_`, 64 at most, and not ending in _spec");
+    return base::invalid("`" + name +
+                         "` is no name for a plugin: a small letter, then small letters, digits, `-` and "
+                         "`_`, 64 at most, and not ending in _spec");
   }
   const std::string stem = (fs::path(directory) / name).string();
   const std::vector<std::string> paths = {stem + ".lua", stem + "_spec.lua"};
   std::error_code error;
   for (const std::string& path : paths) {
-    if (fs::exists(fs::symlink_status(path, error))) return base::Error{base::ErrorKind::kConflict, base::Side::kSelf, false, path + " is there already; nothing was written"};
+    if (fs::exists(fs::symlink_status(path, error)))
+      return base::Error{base::ErrorKind::kConflict, base::Side::kSelf, false,
+                         path + " is there already; nothing was written"};
   }
   fs::create_directories(directory, error);
   if (error) return failure(directory + ": " + error.message());

@@ -174,6 +174,10 @@ uint16_t scheme_port(Scheme scheme) {
 }
 
 Result<void> split_node_address(std::string_view text, std::string* host, uint16_t* port) {
+  if (text.starts_with("unix:")) {
+    *host = text;
+    return {};
+  }
   in6_addr address;
   const auto is_ipv6 = [&](std::string_view candidate) {
     return ::inet_pton(AF_INET6, std::string(candidate).c_str(), &address) == 1;

@@ -173,7 +173,7 @@ void Control::commit_round() {
   last_error_ = {};
   is_last_good_ = false;
   count_change(*start_.metrics, "applied");
-  start_.metrics->gauge(metrics::Family::kConfigReloadTime)->set(static_cast<int64_t>(current_.about.made_at_ms));
+  start_.metrics->gauge(metrics::Family::kConfigReloadTime, "")->set(static_cast<int64_t>(current_.about.made_at_ms));
   const snapshot::StoredSnapshot& about = current_.about;
   MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text() << ")";
   Value answer = Value::object();

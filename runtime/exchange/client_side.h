@@ -44,6 +44,8 @@ class ClientSide {
   virtual bool is_blocked() const = 0;
   /// Wants the request's body, or more of it: it arrives through the body sink.
   virtual void read_body() = 0;
+  /// The answer that comes is the last on this connection: what the client sent cannot be trusted.
+  virtual void end_after_answer() = 0;
   /// The answer broke off: the client must not take it for complete.
   virtual void abort_answer() = 0;
   /// The address and port the client connected to.

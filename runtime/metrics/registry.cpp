@@ -113,7 +113,7 @@ Registry::Record* Registry::make_record(Family family, std::string_view labels) 
   record->family = family;
   record->value_count = static_cast<uint16_t>(count);
   record->label_size = static_cast<uint32_t>(labels.size());
-  std::memcpy(record->label_text(), labels.data(), labels.size());
+  if (!labels.empty()) std::memcpy(record->label_text(), labels.data(), labels.size());
   return record;
 }
 

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "base/log.h"
@@ -68,8 +69,19 @@ void Connection::on_stream_ready(void* self) {
     connection->tunnel_->on_ready();
     return;
   }
+  if (connection->state_ == State::kExchange && connection->body_ == Body::kDone && connection->has_been_reset()) {
+    connection->end();
+    return;
+  }
   if (!connection->unsent_.is_empty() && connection->stream_.may_write()) connection->flush();
   if (connection->state_ != State::kClosed) connection->on_readable();
+}
+
+// While an answer is awaited nothing is read, so a reset would go unnoticed. An end does not count: the client may have
+// closed its sending half and still want the answer.
+bool Connection::has_been_reset() const {
+  char byte;
+  return stream_.may_read() && ::recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR;
 }
 
 bool Connection::wants_input() const {

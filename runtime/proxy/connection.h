@@ -36,6 +36,7 @@ class Connection final : public exchange::ClientSide {
   bool is_blocked() const override { return unsent_.size() > kUnsentHighBytes; }
   void set_body_sink(exchange::BodySink* sink) override { sink_ = sink; }
   void read_body() override;
+  void end_after_answer() override { is_keep_alive_ = false; }
   void abort_answer() override;
   std::string_view server_address() override;
   uint16_t server_port() override;
@@ -82,6 +83,7 @@ class Connection final : public exchange::ClientSide {
   void give_body(const iovec* pieces, int count, bool is_last);
   void fail_body(uint16_t status, std::string_view reason);
   bool wants_input() const;
+  bool has_been_reset() const;
   void on_eof();
 
   std::string_view peek() const { return input_.is_empty() ? fresh_ : input_.view(); }

@@ -268,11 +268,19 @@ void Connection::finish_exchange(Ending ending) {
   end_exchange(context_, *exchange, ending);
 }
 
+// A length or chunks that end too early tell the client by themselves; where only the end of the connection would, it
+// must not look like one.
 void Connection::abort_answer() {
+  Framing framing = framing_;
   finish_exchange(Ending::kUpstreamBroke);
-  if (state_ == State::kClosed) return;
-  stream_.abort();
-  close();
+  if (state_ != State::kExchange) return;
+  is_keep_alive_ = false;
+  if (framing == Framing::kUntilClose) {
+    stream_.abort();
+    return close();
+  }
+  is_answer_ended_ = true;
+  if (unsent_.is_empty()) linger_or_close();
 }
 
 void Connection::start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) {

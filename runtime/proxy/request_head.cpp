@@ -43,11 +43,9 @@ char* write_port(char* at, std::string_view name, uint16_t port) {
   return http::write_field(at, name, {text, static_cast<size_t>(end - text)});
 }
 
-char* write_forwarded_for(char* at, const Context& context, const Exchange& exchange) {
-  // With a list of trusted peers, an untrusted peer's claim is dropped; without one it is kept as hearsay.
-  bool is_anyone_trusted = !context.client.trusted.is_empty() || context.client.is_unix_trusted;
-  bool is_claim_kept = !is_anyone_trusted || exchange.is_peer_trusted;
-  std::string_view claim = is_claim_kept ? exchange.forwarded.forwarded_for : std::string_view();
+// Only a trusted peer is believed about those before it; an upstream may take the first address of the list for the client.
+char* write_forwarded_for(char* at, const Exchange& exchange) {
+  std::string_view claim = exchange.is_peer_trusted ? exchange.forwarded.forwarded_for : std::string_view();
   std::memcpy(at, "X-Forwarded-For: ", 17);
   at += 17;
   if (!claim.empty()) {
@@ -63,9 +61,9 @@ char* write_forwarded_for(char* at, const Context& context, const Exchange& exch
   return at;
 }
 
-char* write_forwarded(char* at, const Context& context, Exchange& exchange) {
+char* write_forwarded(char* at, Exchange& exchange) {
   at = http::write_field(at, "X-Real-IP", exchange.remote_address);
-  at = write_forwarded_for(at, context, exchange);
+  at = write_forwarded_for(at, exchange);
   const auto& claimed = exchange.forwarded;
   bool is_trusted = exchange.is_peer_trusted;
   at = http::write_field(at, "X-Forwarded-Proto",
@@ -107,7 +105,7 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
     if (is_replaced(field.id)) continue;
     at = http::write_field(at, field.name, field.value);
   }
-  at = write_forwarded(at, context, exchange);
+  at = write_forwarded(at, exchange);
   if (body == BodyKind::kChunked) {
     at = http::write_field(at, "Transfer-Encoding", "chunked");
   } else if (body == BodyKind::kLength) {

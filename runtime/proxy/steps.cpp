@@ -179,6 +179,7 @@ void resume(Context& context, Exchange& exchange, StepResult result) {
 
 void answer_without_steps(Context& context, Exchange& exchange) {
   if (exchange.remote_address.empty()) exchange.remote_address = exchange.peer_address;
+  if (exchange.client) exchange.client->end_after_answer();
   send_answer(context, exchange, false);
 }
 

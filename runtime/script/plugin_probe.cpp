@@ -43,13 +43,15 @@ Result<std::unique_ptr<PluginProbe>> PluginProbe::make(const std::string& lua_ro
   options.vm.lua_root = lua_root;
   options.vm.cpu_budget_ms = kCpuBudgetMs;
   options.worker_index = -1;
-  auto host = Host::make(*probe->loop_, nullptr, probe->exchanges_, std::move(options), [](exchange::Exchange&, exchange::StepResult) {});
+  auto host = Host::make(*probe->loop_, nullptr, probe->exchanges_, std::move(options),
+                         [](exchange::Exchange&, exchange::StepResult) {});
   if (!host) return host.error();
   probe->host_ = host.take();
   return probe;
 }
 
-Result<PluginFacts> PluginProbe::probe(const CheckedSource& plugin, const std::vector<CheckedSource>& libraries) {
+Result<PluginFacts> PluginProbe::probe(const CheckedSource& plugin,
+                                       const std::vector<CheckedSource>& libraries) {
   lua_State* state = host_->vm().state();
   lua_getglobal(state, "require");
   lua_pushliteral(state, "moongate.runtime.probe");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at plugins one by one: what each is, or where it is wrong. For `moongate plugin check` and `moongate plugin list`;
-// whole configurations are checker.h's business.
+// Looks at plugins one by one: what each is, or where it is wrong. For `moongate plugin check` and `moongate
+// plugin list`; whole configurations are checker.h's business.
 #pragma once
 
 #include <memory>
@@ -14,8 +14,8 @@ namespace moongate::script {
 struct PluginFacts {
   std::string version;
   double priority = 0;
-  std::string type;      // "auth", or empty
-  std::string phases;    // "rewrite, access"
+  std::string type;    // "auth", or empty
+  std::string phases;  // "rewrite, access"
 };
 
 /// Loads plugins in a VM of its own, without running their init().

@@ -17,6 +17,8 @@ struct SocketPool::Idle {
   net::Timer timer;
 };
 
+SocketPool::SocketPool(net::EventLoop& loop) : loop_(loop) {}
+
 SocketPool::~SocketPool() = default;
 
 bool SocketPool::is_silent(net::Stream& stream) {

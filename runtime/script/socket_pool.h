@@ -27,7 +27,7 @@ class SocketPool {
     uint32_t reused_times = 0;
   };
 
-  explicit SocketPool(net::EventLoop& loop) : loop_(loop) {}
+  explicit SocketPool(net::EventLoop& loop);
   ~SocketPool();
   SocketPool(const SocketPool&) = delete;
   SocketPool& operator=(const SocketPool&) = delete;

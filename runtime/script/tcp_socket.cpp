@@ -48,6 +48,18 @@ void TcpSocket::on_deadline() {
   else fail_and_close("timeout");
 }
 
+std::string TcpSocket::keep_alive(base::Duration idle_max, size_t pool_size) {
+  if (!is_open()) return "closed";
+  if (!input_.is_empty()) return "unread data in buffer";
+  if (!SocketPool::is_silent(*stream_)) {
+    close();
+    return "connection in dubious state";  // closed by the peer, or it sent what nobody asked for
+  }
+  pool_.give(target_.pool_name, {std::move(stream_), reused_times_}, idle_max, pool_size);
+  close();
+  return {};
+}
+
 // --- connect -----------------------------------------------------------------------------------------------------
 
 void TcpSocket::start_connect(ConnectTarget target) {

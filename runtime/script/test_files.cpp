@@ -42,7 +42,8 @@ int push_failure(lua_State* state, const std::string& reason) {
 /// temp_dir() -> path | nil, error
 int temp_dir(lua_State* state) {
   const char* parent = ::getenv("TMPDIR");
-  std::string path = std::string(parent != nullptr && *parent != '\0' ? parent : "/tmp") + "/moongate-test-XXXXXX";
+  std::string path =
+      std::string(parent != nullptr && *parent != '\0' ? parent : "/tmp") + "/moongate-test-XXXXXX";
   if (::mkdtemp(path.data()) == nullptr) return push_failure(state, path + ": " + std::strerror(errno));
   lua_pushlstring(state, path.data(), path.size());
   return 1;
@@ -74,15 +75,18 @@ int absolute(lua_State* state) {
 
 bool is_spec(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name.size() > kSpecEnding.size() && name.compare(name.size() - kSpecEnding.size(), kSpecEnding.size(), kSpecEnding) == 0;
+  return name.size() > kSpecEnding.size() &&
+         name.compare(name.size() - kSpecEnding.size(), kSpecEnding.size(), kSpecEnding) == 0;
 }
 
 std::string collect_specs(const fs::path& folder, std::vector<std::string>* out) {
   std::error_code error;
   fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
   for (const fs::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
-    if (at->path().filename().string().front() == '.') at.disable_recursion_pending();
-    else if (is_spec(at->path()) && at->is_regular_file(error)) out->push_back(at->path().string());
+    if (at->path().filename().string().front() == '.')
+      at.disable_recursion_pending();
+    else if (is_spec(at->path()) && at->is_regular_file(error))
+      out->push_back(at->path().string());
     if (out->size() > kSpecsMax) return folder.string() + ": more than 10,000 specs";
   }
   std::sort(out->begin(), out->end());
@@ -115,7 +119,8 @@ int find_specs(lua_State* state) {
 int set_clock(lua_State* state) {
   const double seconds = luaL_checknumber(state, 2);
   if (!(std::abs(seconds) < 4e9)) return luaL_argerror(state, 2, "out of range");
-  const auto written = shm::write_test_clock(std::string(text_at(state, 1)), static_cast<int64_t>(seconds * 1e9));
+  const auto written =
+      shm::write_test_clock(std::string(text_at(state, 1)), static_cast<int64_t>(seconds * 1e9));
   if (!written) return push_failure(state, written.error().detail);
   lua_pushboolean(state, 1);
   return 1;
@@ -125,8 +130,10 @@ int set_clock(lua_State* state) {
 int hmac(lua_State* state) {
   char out[tls::kDigestMaxBytes];
   const size_t size = tls::hmac(text_at(state, 1), text_at(state, 2), text_at(state, 3), out);
-  if (size == 0) lua_pushnil(state);
-  else lua_pushlstring(state, out, size);
+  if (size == 0)
+    lua_pushnil(state);
+  else
+    lua_pushlstring(state, out, size);
   return 1;
 }
 
@@ -142,9 +149,10 @@ int base64url(lua_State* state) {
 }  // namespace
 
 void register_test_files(lua_State* state) {
-  constexpr luaL_Reg kFunctions[] = {{"temp_dir", temp_dir},     {"make_dir", make_dir},   {"remove_tree", remove_tree},
-                                     {"absolute", absolute},     {"find_specs", find_specs}, {"set_clock", set_clock},
-                                     {"hmac", hmac},             {"base64url", base64url}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {
+      {"temp_dir", temp_dir}, {"make_dir", make_dir},     {"remove_tree", remove_tree},
+      {"absolute", absolute}, {"find_specs", find_specs}, {"set_clock", set_clock},
+      {"hmac", hmac},         {"base64url", base64url},   {nullptr, nullptr}};
   luaL_register(state, nullptr, kFunctions);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of `moongate.test.native`: what the test kit needs of the system. They may block, since nothing else runs in
-// this process, but never beyond the time limit of the test that runs.
+// The functions of `moongate.test.native`: what the test kit needs of the system. They may block, since
+// nothing else runs in this process, but never beyond the time limit of the test that runs.
 #pragma once
 
 #include <luajit-2.1/lua.hpp>
@@ -19,8 +19,8 @@ void register_test_sockets(lua_State* state);
 /// Seconds on the monotonic clock.
 double monotonic_seconds();
 
-/// The milliseconds that poll() may wait on the way to `deadline`, on the clock above: a second at most, so that the test's own limit is
-/// looked at. 0 when the deadline is over. Raises when the test's time limit is.
+/// The milliseconds that poll() may wait on the way to `deadline`, on the clock above: a second at most, so
+/// that the test's own limit is looked at. 0 when the deadline is over. Raises when the test's time limit is.
 int poll_limit_ms(lua_State* state, double deadline);
 
 }  // namespace moongate::script

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The time limit of one test: an alarm arms a hook, which ends Lua code that loops; waits look at the time themselves.
+// The time limit of one test: an alarm arms a hook, which ends Lua code that loops; waits look at the time
+// themselves.
 
 #include <signal.h>
 #include <sys/time.h>
@@ -18,7 +19,7 @@ namespace {
 // What the signal handler sees. One per process, as signals are.
 struct Limit {
   lua_State* volatile state = nullptr;
-  volatile double deadline = 0;      // 0: none
+  volatile double deadline = 0;  // 0: none
   volatile int seconds = 0;
   volatile int alarms = 0;
 };
@@ -27,14 +28,15 @@ Limit limit;
 // A test that catches the error again and again ends with its process.
 constexpr int kAlarmsMax = 5;
 
+// Takes the hook away, so that it does not strike the handler of this very error; the next alarm sets it
+// again.
 int raise_over_limit(lua_State* state) {
-  return luaL_error(state, "over the time limit of %d s", static_cast<int>(limit.seconds));
+  lua_sethook(state, nullptr, 0, 0);
+  lua_pushfstring(state, "over the time limit of %d s", static_cast<int>(limit.seconds));
+  return lua_error(state);
 }
 
-void on_hook(lua_State* state, lua_Debug*) {
-  lua_sethook(state, nullptr, 0, 0);  // the next alarm sets it again
-  raise_over_limit(state);
-}
+void on_hook(lua_State* state, lua_Debug*) { raise_over_limit(state); }
 
 void on_alarm(int) {
   limit.alarms = limit.alarms + 1;
@@ -103,7 +105,8 @@ int poll_limit_ms(lua_State* state, double deadline) {
 }
 
 void register_test_limit(lua_State* state) {
-  constexpr luaL_Reg kFunctions[] = {{"limit", set_limit}, {"monotonic", monotonic}, {"pause", pause}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {
+      {"limit", set_limit}, {"monotonic", monotonic}, {"pause", pause}, {nullptr, nullptr}};
   luaL_register(state, nullptr, kFunctions);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes that specs start. Each is killed by the kernel when the process of the test runner ends, however that happens.
+// Processes that specs start. Each is killed by the kernel when the process of the test runner ends, however
+// that happens.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -140,7 +141,8 @@ PidSet* push_pid_set(lua_State* state) {
   return set;
 }
 
-/// wait_any(pids, seconds) -> pid, "exit" or "signal", number; nil when none ended in time. Ends are told once.
+/// wait_any(pids, seconds) -> pid, "exit" or "signal", number; nil when none ended in time. Ends are told
+/// once.
 int wait_any(lua_State* state) {
   luaL_checktype(state, 1, LUA_TTABLE);
   const double deadline = monotonic_seconds() + luaL_checknumber(state, 2);
@@ -182,7 +184,8 @@ int send_signal(lua_State* state) {
 }  // namespace
 
 void register_test_processes(lua_State* state) {
-  constexpr luaL_Reg kFunctions[] = {{"spawn", spawn}, {"wait_any", wait_any}, {"kill", send_signal}, {nullptr, nullptr}};
+  constexpr luaL_Reg kFunctions[] = {
+      {"spawn", spawn}, {"wait_any", wait_any}, {"kill", send_signal}, {nullptr, nullptr}};
   luaL_register(state, nullptr, kFunctions);
 }
 

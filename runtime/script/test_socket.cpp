@@ -69,7 +69,8 @@ bool loopback_address(lua_State* state, const char* host, int port, sockaddr_in*
 /// connect(host, port, seconds) -> socket | nil, error. `host` is an IPv4 address.
 int connect_to(lua_State* state) {
   sockaddr_in address{};
-  if (!loopback_address(state, luaL_checkstring(state, 1), static_cast<int>(luaL_checkinteger(state, 2)), &address)) {
+  if (!loopback_address(state, luaL_checkstring(state, 1), static_cast<int>(luaL_checkinteger(state, 2)),
+                        &address)) {
     return luaL_argerror(state, 1, "not an IPv4 address");
   }
   const double deadline = monotonic_seconds() + luaL_checknumber(state, 3);
@@ -154,8 +155,8 @@ bool can_bind(int port) {
   return is_free;
 }
 
-/// free_port() -> port. Random and below the ephemeral range: no outgoing connection takes it before its server does, and runs side
-/// by side keep apart.
+/// free_port() -> port. Random and below the ephemeral range: no outgoing connection takes it before its
+/// server does, and runs side by side keep apart.
 int free_port(lua_State* state) {
   static std::mt19937 engine{std::random_device{}()};
   std::uniform_int_distribution<int> choose(kPortMin, first_ephemeral_port() - 1);
@@ -171,7 +172,8 @@ int free_port(lua_State* state) {
 }  // namespace
 
 void register_test_sockets(lua_State* state) {
-  constexpr luaL_Reg kMethods[] = {{"send", send_all}, {"receive", receive_some}, {"close", close_socket}, {nullptr, nullptr}};
+  constexpr luaL_Reg kMethods[] = {
+      {"send", send_all}, {"receive", receive_some}, {"close", close_socket}, {nullptr, nullptr}};
   luaL_newmetatable(state, kSocketType);
   lua_pushcfunction(state, close_socket);
   lua_setfield(state, -2, "__gc");

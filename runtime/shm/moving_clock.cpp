@@ -40,7 +40,8 @@ base::Result<void> write_test_clock(const std::string& path, int64_t offset_ns) 
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return base::io_error(path);
   void* memory = MAP_FAILED;
-  if (::ftruncate(fd, sizeof(Cell)) == 0) memory = ::mmap(nullptr, sizeof(Cell), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (::ftruncate(fd, sizeof(Cell)) == 0)
+    memory = ::mmap(nullptr, sizeof(Cell), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   base::Result<void> done;
   if (memory == MAP_FAILED) done = base::io_error(path);
   ::close(fd);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A clock that another process can move. A gateway started with MOONGATE_TEST_CLOCK=PATH maps the eight bytes of that file
-// and adds them, as nanoseconds, to every reading of its clocks; the plugin test kit writes them (`gateway:advance`).
-// Expiries, windows and timers then see the new time at the next turn of the loop, which any request brings about.
+// A clock that another process can move. A gateway started with MOONGATE_TEST_CLOCK=PATH maps the eight bytes
+// of that file and adds them, as nanoseconds, to every reading of its clocks; the plugin test kit writes them
+// (`gateway:advance`). Expiries, windows and timers then see the new time at the next turn of the loop, which
+// any request brings about.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace moongate::shm {
 
 inline constexpr const char* kTestClockVariable = "MOONGATE_TEST_CLOCK";
 
-/// Lets the clocks of this process, and of those it forks from now on, follow the file that the environment names. Does nothing
-/// when it names none.
+/// Lets the clocks of this process, and of those it forks from now on, follow the file that the environment
+/// names. Does nothing when it names none.
 base::Result<void> follow_test_clock();
 
 /// Makes the file, or changes it: its readers' clocks are `offset_ns` ahead from now on.

@@ -20,9 +20,7 @@ std::string command_path(const control::ControlStart& control) { return control.
 }  // namespace
 
 Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count, control::ControlStart* control) {
-  Result<Listeners> listeners = Listeners::open(settings.listen, worker_count);
-  if (!listeners) return listeners.error();
-  control->addresses = listeners->addresses();
+  // The listeners come last: who reaches the gateway can also ask it for its status.
   Result<SharedMemory> memory = make_shared_memory(settings);
   if (!memory) return memory.error();
   // Whoever may connect may stop the gateway, so the socket must never exist with other rights than its owner's.
@@ -38,6 +36,9 @@ Result<Instance> open_instance(const config::Settings& settings, uint32_t worker
     if (!opened) return opened.error();
     metrics = opened.take();
   }
+  Result<Listeners> listeners = Listeners::open(settings.listen, worker_count);
+  if (!listeners) return listeners.error();
+  control->addresses = listeners->addresses();
   control->processes = memory->processes;
   control->metrics = memory->metrics.get();
   return Instance{listeners.take(), memory.take(), command.take(), std::move(metrics)};

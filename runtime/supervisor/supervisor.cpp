@@ -23,6 +23,20 @@ using snapshot::MessageType;
 
 namespace {
 
+sigset_t watched_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD}) sigaddset(&set, number);
+  return set;
+}
+
+Result<void> block_signals() {
+  const sigset_t set = watched_signals();
+  ::signal(SIGPIPE, SIG_IGN);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return base::io_error("signals");
+  return {};
+}
+
 constexpr auto kHeartbeatPeriod = std::chrono::milliseconds(250);
 /// A worker that builds its first snapshot does not turn its loop.
 constexpr int kStartingFactor = 15;
@@ -30,6 +44,8 @@ constexpr int kStartingFactor = 15;
 }  // namespace
 
 Result<std::unique_ptr<Supervisor>> Supervisor::make(SupervisorOptions options) {
+  // Blocked before anyone can connect: a stop that comes this early is still a stop in good order.
+  if (auto blocked = block_signals(); !blocked) return blocked.error();
   Result<Instance> instance = open_instance(options.settings, options.worker_count, &options.control);
   if (!instance) return instance.error();
   std::unique_ptr<Supervisor> supervisor(new Supervisor(std::move(options), instance.take()));
@@ -42,11 +58,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::make(SupervisorOptions options) 
 }
 
 Result<void> Supervisor::open_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD}) sigaddset(&set, number);
-  ::signal(SIGPIPE, SIG_IGN);
-  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return base::io_error("signals");
+  const sigset_t set = watched_signals();
   signals_ = Descriptor(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.is_open()) return base::io_error("signals");
   return {};

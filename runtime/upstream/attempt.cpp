@@ -12,6 +12,7 @@ using net::IoStatus;
 
 namespace {
 constexpr int kPiecesMax = 62;
+constexpr uint32_t kInterimMax = 32;
 }
 
 char* ReadBuffer::data() {
@@ -29,6 +30,7 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
   is_paused_ = has_sent_head_ = has_sent_last_ = false;
   body_left_ = 0;
   scan_from_ = 0;
+  interim_count_ = 0;
   decoder_.reset();
   request_trailers_.clear();
   connection_ = endpoint_->try_checkout();
@@ -219,6 +221,10 @@ bool Attempt::take_head(std::string_view* bytes) {
     return false;
   }
   if (status < 200) {
+    if (++interim_count_ > kInterimMax) {
+      fail(ErrorKind::kLimit, "the upstream sends interim answers without end");
+      return false;
+    }
     handler_->on_interim_response();
     return serial_ == serial && !bytes->empty();
   }

@@ -123,6 +123,7 @@ class Attempt {
   bool has_sent_last_ = false;
   bool is_deadline_for_sending_ = false;
   uint32_t serial_ = 0;          // changes when an attempt ends, so that callers up the stack notice
+  uint32_t interim_count_ = 0;
   uint64_t body_left_ = 0;
   size_t scan_from_ = 0;
   base::ByteQueue partial_head_;

@@ -30,6 +30,7 @@ class NoClient final : public exchange::ClientSide {
   void send_interim(uint16_t, const http::FieldList&) override {}
   bool is_blocked() const override { return false; }
   void read_body() override {}
+  void end_after_answer() override {}
   void abort_answer() override {}
   std::string_view server_address() override { return "127.0.0.1"; }
   uint16_t server_port() override { return 8080; }

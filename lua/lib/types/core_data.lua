@@ -1,5 +1,5 @@
----@meta
 -- SPDX-License-Identifier: Apache-2.0
+---@meta
 --- `core.json`, `core.table`, `core.string`, `core.schema` and the like: values.
 -- For LuaLS only: nothing here is ever run. tests/lua/types_test.lua holds the names to what `require("apisix.core")` has.
 

@@ -1,5 +1,5 @@
----@meta
 -- SPDX-License-Identifier: Apache-2.0
+---@meta
 --- `core.log`, `core.timer`, `core.lrucache`, `core.utils` and the rest: the process around the request.
 -- For LuaLS only: nothing here is ever run. tests/lua/types_test.lua holds the names to what `require("apisix.core")` has.
 

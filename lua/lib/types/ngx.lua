@@ -1,5 +1,5 @@
----@meta
 -- SPDX-License-Identifier: Apache-2.0
+---@meta
 --- The global `ngx` of plugins. For LuaLS only: nothing here is ever run. tests/lua/types_test.lua holds the names to the real one.
 
 ---@class ngx

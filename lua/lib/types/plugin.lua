@@ -1,5 +1,5 @@
----@meta
 -- SPDX-License-Identifier: Apache-2.0
+---@meta
 --- What a plugin file returns, and what its functions are given. For LuaLS only: nothing here is ever run.
 
 --- The table that a plugin file returns.

@@ -13,7 +13,8 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 
-EchoAnswer ask(const std::string& start_line, const std::string& fields = "Host: a.example\r\n", std::string_view body = {}) {
+EchoAnswer ask(const std::string& start_line, const std::string& fields = "Host: a.example\r\n",
+               std::string_view body = {}) {
   base::Arena arena;
   http::RequestHead head(&arena);
   http::HeadFault fault;
@@ -22,11 +23,15 @@ EchoAnswer ask(const std::string& start_line, const std::string& fields = "Host:
   return make_echo_answer(head, body, EchoIdentity{"first", 8081});
 }
 
-std::string body_of(const EchoAnswer& answer) { return answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4); }
+std::string body_of(const EchoAnswer& answer) {
+  return answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
+}
 
 TEST_CASE("the answer is the request as JSON") {
-  const EchoAnswer answer = ask("POST /a%20b?x=1&y=%41+b&x=2&flag", "Host: a.example:80\r\nX-A: 1\r\nx-a: 2\r\n", "hello \"you\"");
-  CHECK_THAT(answer.bytes, StartsWith("HTTP/1.1 200 OK\r\n") && Contains("Content-Type: application/json\r\n"));
+  const EchoAnswer answer =
+      ask("POST /a%20b?x=1&y=%41+b&x=2&flag", "Host: a.example:80\r\nX-A: 1\r\nx-a: 2\r\n", "hello \"you\"");
+  CHECK_THAT(answer.bytes,
+             StartsWith("HTTP/1.1 200 OK\r\n") && Contains("Content-Type: application/json\r\n"));
   const auto parsed = base::parse_json(body_of(answer));
   REQUIRE(parsed.ok());
   const auto wanted = base::parse_json(
@@ -44,11 +49,13 @@ TEST_CASE("an absolute target gives path and query alone") {
 }
 
 TEST_CASE("knobs change status, delay, fields and name") {
-  const EchoAnswer answer = ask("GET /?status=503&delay_ms=50&header=X-A:b%20c&header=Content-Type:text/x&close=1&name=me");
+  const EchoAnswer answer =
+      ask("GET /?status=503&delay_ms=50&header=X-A:b%20c&header=Content-Type:text/x&close=1&name=me");
   CHECK(answer.delay == std::chrono::milliseconds(50));
   CHECK(answer.closes);
-  CHECK_THAT(answer.bytes, StartsWith("HTTP/1.1 503 ") && Contains("X-A: b c\r\n") && Contains("Connection: close\r\n") &&
-                               Contains("Content-Type: text/x\r\n") && !Contains("Content-Type: application/json"));
+  CHECK_THAT(answer.bytes, StartsWith("HTTP/1.1 503 ") && Contains("X-A: b c\r\n") &&
+                               Contains("Connection: close\r\n") && Contains("Content-Type: text/x\r\n") &&
+                               !Contains("Content-Type: application/json"));
   CHECK(base::parse_json(body_of(answer))->get_string("name") == "me");
 }
 
@@ -65,9 +72,10 @@ TEST_CASE("size asks for filler, chunked for chunks") {
 }
 
 TEST_CASE("knobs out of range are refused by name") {
-  for (const char* query : {"status=199", "status=600", "status=x", "status=", "delay_ms=60001", "delay_ms=-1", "size=67108865", "chunked=yes",
-                            "close=2", "header=X", "header=X%0d:1", "header=X:a%0d%0aY:b", "header=:1", "header=Content-Length:5",
-                            "header=transfer-encoding:chunked"}) {
+  for (const char* query :
+       {"status=199", "status=600", "status=x", "status=", "delay_ms=60001", "delay_ms=-1", "size=67108865",
+        "chunked=yes", "close=2", "header=X", "header=X%0d:1", "header=X:a%0d%0aY:b", "header=:1",
+        "header=Content-Length:5", "header=transfer-encoding:chunked"}) {
     const EchoAnswer answer = ask(std::string("GET /?") + query);
     CAPTURE(query);
     CHECK_THAT(answer.bytes, StartsWith("HTTP/1.1 400 "));
@@ -89,7 +97,9 @@ TEST_CASE("health is plain") {
   CHECK(body_of(ask("POST /health")) != "ok");
 }
 
-TEST_CASE("a client that closes is told so") { CHECK(ask("GET /", "Host: a\r\nConnection: close\r\n").closes); }
+TEST_CASE("a client that closes is told so") {
+  CHECK(ask("GET /", "Host: a\r\nConnection: close\r\n").closes);
+}
 
 }  // namespace
 }  // namespace moongate::cli

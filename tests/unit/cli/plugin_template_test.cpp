@@ -35,7 +35,8 @@ TEST_CASE("a new plugin is named throughout, and its folder is made") {
   REQUIRE(written.ok());
   CHECK(written->size() == 3);
   CHECK_THAT(read(folder.path + "/a/b/my-plugin.lua"), Contains("name = \"my-plugin\"") && !Contains("NAME"));
-  CHECK_THAT(read(folder.path + "/a/b/my-plugin_spec.lua"), Contains("[\"my-plugin\"]") && !Contains("NAME") && !Contains("LOWER"));
+  CHECK_THAT(read(folder.path + "/a/b/my-plugin_spec.lua"),
+             Contains("[\"my-plugin\"]") && !Contains("NAME") && !Contains("LOWER"));
 }
 
 TEST_CASE("a second plugin adds a line to the README and leaves the rest") {

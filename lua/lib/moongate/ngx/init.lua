@@ -38,6 +38,7 @@ end
 _M.re = require("moongate.ngx.regex")
 _M.req = require("moongate.ngx.req")
 _M.shared = require("moongate.ngx.shared")
+_M.socket = require("moongate.ngx.socket")
 _M.timer = require("moongate.ngx.timer")
 _M.sleep = wait.sleep
 

@@ -87,11 +87,15 @@ local function check_nodes(nodes)
     return true
   end
   for address in pairs(nodes) do
+    if find(tostring(address), "^unix:/") then
+      goto continue
+    end
     local host, port = tostring(address):match("^(.-):(%d+)$")
     local ok, err = check_node_host(host or address, tonumber(port))
     if not ok then
       return false, err, { "nodes", address }
     end
+    ::continue::
   end
   return true
 end

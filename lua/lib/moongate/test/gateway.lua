@@ -38,7 +38,13 @@ local function compose(self, config)
     access_log = "off",
     plugin_paths = self.plugin_paths,
   }
-  local whole = copy(config, {})
+  local whole = {}
+  for key, value in pairs(config) do
+    -- An empty table has no type of its own in JSON; here it can only be a list without items, which may as well be left out.
+    if type(value) ~= "table" or next(value) ~= nil then
+      whole[key] = value
+    end
+  end
   whole.moongate = copy(config.moongate or {}, settings)
   local text, err = cjson.encode(whole)
   if not text then

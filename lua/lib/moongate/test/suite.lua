@@ -83,7 +83,11 @@ function guarded(fn)
   native.limit(limit_s)
   local ok, failure = xpcall(fn, on_error)
   native.limit(0)
-  return not ok and failure or nil
+  if ok then
+    return nil
+  end
+  -- A text is Lua's own word for an error within on_error, as when memory ran out.
+  return type(failure) == "table" and failure or { where = spec.path .. ":1", message = "error: " .. tostring(failure) }
 end
 
 local function full_name(scope, name)
