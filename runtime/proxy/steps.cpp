@@ -220,7 +220,11 @@ void on_response(Context& context, Exchange& exchange, const iovec* pieces, int 
     if (!is_last && exchange.client && exchange.client->is_blocked()) forwarder_of(context, exchange).pause_answer();
     return;
   }
+  // Whoever filters the body may change its size: the upstream's word for it does not hold.
   exchange::ClientSide* client = exchange.client;
+  if (exchange.request.method != http::Method::kHead && exchange.response.body != http::BodyKind::kNone) {
+    exchange.response.fields.remove(http::FieldId::kContentLength);
+  }
   if (count == 0 && !is_last) {
     client->send_head(exchange, nullptr, 0, false);
     return;

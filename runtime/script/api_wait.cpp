@@ -24,6 +24,9 @@ constexpr int kTimersRunningMax = 4096;
 Task& waiting_task(lua_State* state) {
   Task* task = Host::current().running();
   if (!task) luaL_error(state, "this cannot wait here: API disabled in init, header_filter, body_filter and log; start a timer");
+  if (!lua_isyieldable(state)) {
+    luaL_error(state, "this cannot wait inside a callback of string.gsub, table.sort or require; call it outside");
+  }
   return *task;
 }
 
@@ -38,6 +41,9 @@ int sleep(lua_State* state) {
   task.timer.start(task.host.loop().timers(), to_duration(seconds));
   return lua_yield(state, 0);
 }
+
+// Does nothing: see runtime/runner.lua.
+int seam(lua_State*) { return 0; }
 
 int is_waiting(lua_State* state) {
   Task* task = Host::current().running();
@@ -233,7 +239,7 @@ int timer_counts(lua_State* state) {
 
 void register_wait_functions(lua_State* state) {
   timers().clear();
-  const luaL_Reg functions[] = {{"sleep", sleep},         {"is_waiting", is_waiting},     {"read_body", read_body},
+  const luaL_Reg functions[] = {{"sleep", sleep},         {"is_waiting", is_waiting},     {"read_body", read_body},     {"seam", seam},
                                 {"timer", start_timer}, {"timer_counts", timer_counts}, {nullptr, nullptr}};
   lua_getglobal(state, "package");
   lua_getfield(state, -1, "loaded");

@@ -95,11 +95,20 @@ base::Result<void> Vm::open() {
 }
 
 Vm::~Vm() {
-  if (sampling.owner == this) {
-    luaJIT_profile_stop(state_);
-    sampling = {};
-  }
+  if (sampling.owner == this) stop_sampling();
   if (state_) lua_close(state_);
+}
+
+// LuaJIT puts back the handler that was there before, which ends the process; a last tick may still be on its way.
+void Vm::stop_sampling() {
+  sigset_t profile, before;
+  sigemptyset(&profile);
+  sigaddset(&profile, SIGPROF);
+  sigprocmask(SIG_BLOCK, &profile, &before);
+  luaJIT_profile_stop(state_);
+  ::signal(SIGPROF, SIG_IGN);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  sampling = {};
 }
 
 void Vm::start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count) {

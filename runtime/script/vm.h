@@ -58,6 +58,7 @@ class Vm {
   explicit Vm(VmOptions options) : options_(std::move(options)) {}
   static void* allocate(void* self, void* block, size_t old_size, size_t new_size);
   base::Result<void> open();
+  void stop_sampling();
   void begin_call(lua_State* thread);
   void end_call();
 

@@ -83,6 +83,12 @@ class PluginKit(TestCase):
                    ' t.it("i", function() t.equal(g:request({ path = "/x" }).status, 200) end)\n end)\n',
                    "expected 200, got 500", "last answer: 500", "from within")
 
+    def test_a_test_that_loops_or_waits_ends_at_its_limit(self):
+        short = 'local n = require("moongate.test.native") n.limit(1)'
+        said = self.fails(f't.describe("d", function() t.it("loops", function() {short} while true do end end)\n'
+                          f't.it("waits", function() {short} n.pause(30) end)\n t.it("i", function() end) end)\n', "1 passed, 2 failed")
+        self.assertEqual(said.count("over the time limit of 1 s"), 2, said)
+
     def test_a_broken_configuration_fails_at_once(self):
         self.fails('t.describe("d", function() t.gateway({ routes = { { uri = 7 } } }) t.it("i", function() end) end)\n', "ended at its start", "uri")
 

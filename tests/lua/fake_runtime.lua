@@ -125,6 +125,11 @@ for prefix, list in pairs({ mg_request = "headers", mg_response = "response_head
   end
 end
 
+function fake.mg_response_number_set(ex, name, size, number)
+  local text = ("%.14g"):format(number)
+  return fake.mg_response_field_set(ex, name, size, text, #text)
+end
+
 function fake.mg_response_status_get(ex) return request_of(ex).status or 0 end
 function fake.mg_response_status_set(ex, status) request_of(ex).status = status end
 function fake.mg_response_is_sent(ex) return request_of(ex).is_sent and 1 or 0 end

@@ -1,16 +1,39 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Runs the tests of the Lua library on the plain luajit program: `luajit run.lua LIBRARY [NAME]`. LIBRARY is the shared
--- library mg_lua_native; NAME runs only the files whose name contains it.
+-- Runs the tests of the Lua library on the plain luajit program: `luajit run.lua [LIBRARY.so] [NAME ...]`. LIBRARY.so is
+-- the shared library mg_lua_native, looked for in the build folders when left out; a NAME runs only the files whose name
+-- contains it.
 
 local folder = arg[0]:match("^(.*)/[^/]*$") or "."
 local root = folder .. "/../.."
 package.path = root .. "/lua/lib/?.lua;" .. root .. "/lua/lib/?/init.lua;" .. folder .. "/?.lua;" .. package.path
 
-if not arg[1] then
-  io.stderr:write("usage: luajit run.lua LIBRARY [NAME]\n")
+local function find_library()
+  if arg[1] and arg[1]:find("%.so$") then
+    return table.remove(arg, 1)
+  end
+  for _, build in ipairs({ "release", "dev" }) do
+    local path = root .. "/build/" .. build .. "/tests/lua/libmg_lua_native.so"
+    local file = io.open(path, "rb")
+    if file then
+      file:close()
+      return path
+    end
+  end
+  io.stderr:write("build mg_lua_native first (build/release or build/dev), or name the library\n")
   os.exit(2)
 end
-require("ffi").load(arg[1], true)
+
+local function is_wanted(path)
+  for _, name in ipairs(arg) do
+    if path:find(name, 1, true) then
+      return true
+    end
+  end
+  return #arg == 0
+end
+
+-- Kept in a variable: a library that is collected takes its functions along.
+local library = require("ffi").load(find_library(), true)
 require("fake_runtime").install()
 
 local passed, failed = 0, 0
@@ -27,11 +50,11 @@ end
 
 local files = assert(io.popen("ls " .. folder .. "/*_test.lua"))
 for path in files:lines() do
-  if not arg[2] or path:find(arg[2], 1, true) then
+  if is_wanted(path) then
     dofile(path)
   end
 end
 files:close()
 
 print(passed .. " passed, " .. failed .. " failed")
-os.exit(failed == 0 and passed > 0 and 0 or 1)
+os.exit(library and failed == 0 and passed > 0 and 0 or 1)

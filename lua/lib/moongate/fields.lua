@@ -146,7 +146,10 @@ function _M.response_set(ex, name, value)
       return true
     end
     if type(value) == "number" then -- written where it goes: no Lua string for a counter that never repeats
-      return C.mg_response_number_set(ex, name, #name, value) ~= 0 or refused(name)
+      if C.mg_response_number_set(ex, name, #name, value) == 0 then
+        return refused(name)
+      end
+      return true
     end
     local text = text_of(value)
     if C.mg_response_field_set(ex, name, #name, text, #text) == 0 then

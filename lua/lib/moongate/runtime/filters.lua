@@ -4,6 +4,8 @@
 local current = require("moongate.current")
 local runner = require("moongate.runtime.runner")
 
+local seam = require("moongate.native_wait").seam
+
 local concat = table.concat
 local jit = require("jit")
 local tostring = tostring
@@ -18,6 +20,7 @@ local function run_chain(chain, phase, ctx)
   end
   local confs = chain.confs[phase]
   local index = run(confs, ctx)
+  seam()
   -- The results of these hooks are ignored, but a run stops at the first hook that returns any: the rest follows one by one.
   if index then
     local hooks = chain.hooks[phase]
@@ -62,8 +65,7 @@ function _M.body_filter(index, is_first, chain_handle, global_handle, chunk, is_
   return result, is_ended
 end
 
-jit.off(run_chain) -- as in runner.lua
-jit.off(run_both)
+jit.off(run_both) -- as in runner.lua
 
 function _M.log(index, is_first, chain_handle, global_handle)
   run_both(runner.slot(index, is_first, chain_handle, global_handle), "log")

@@ -18,6 +18,9 @@ local answer = require("moongate.runtime.answer")
 local C = native.C
 local raw_yield = require("moongate.runtime.coroutines").raw_yield
 local take_exit = exit.take
+-- Where compiled code ends: a trace stops at a call of plain C, so what a hook does after a branch is compiled as far as
+-- here, and does not fail for want of a place to go on.
+local seam = require("moongate.native_wait").seam
 
 local _M = {}
 
@@ -83,6 +86,7 @@ local function run_chain(slot, chain, phase)
     return 0
   end
   local index, code, body = run(chain.confs[phase], slot.ctx)
+  seam()
   if index then
     return end_with(slot, chain, phase, index, code, body)
   end
@@ -153,7 +157,7 @@ end
 
 -- The glue stays with the interpreter. Compiled, it would draw a whole request into one trace, which is more than the
 -- compiler has registers for; so each chain's run is compiled on its own.
-for _, glue in ipairs({ run_chain, run_request, run_before_proxy, run, _M.serve }) do
+for _, glue in ipairs({ run_request, run_before_proxy, run, _M.serve }) do
   jit.off(glue)
 end
 
