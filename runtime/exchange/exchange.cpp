@@ -45,7 +45,9 @@ void Exchange::end() {
   connection_number = bytes_received = 0;
   forwarded = {};
   route = nullptr;
-  match = {};
+  match.spec = nullptr;  // its captures are 500 bytes that nobody reads beyond their count
+  match.pattern = match.host_pattern = {};
+  match.capture_count = 0;
   upstream.reset();
   node = nullptr;
   upstream_host = upstream_scheme = {};

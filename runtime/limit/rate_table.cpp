@@ -22,8 +22,9 @@ struct Cell {
   uint64_t spend;      // what this request costs
 };
 
-/// Everything is rounded so that it refuses: an interval up, a bucket that would not fit down. The interval's rounding
-/// is made good once per bucket (never over time), so that a bucket refilled for the right time admits the right number.
+/// Everything is rounded so that it refuses: an interval up, a bucket that would not fit down. The interval's
+/// rounding is made good once per bucket (never over time), so that a bucket refilled for the right time
+/// admits the right number.
 Cell make_cell(const Rate& rate, double cost) {
   double exact = kNsPerSecond / rate.per_second;
   double interval = std::clamp(std::ceil(exact), 1.0, kSpanMaxNs);
@@ -38,9 +39,11 @@ Verdict make_verdict(const Cell& cell, uint64_t tat, uint64_t now, bool is_admit
   Verdict verdict;
   verdict.is_admitted = is_admitted;
   uint64_t ahead = tat > now ? tat - now : 0;
-  if (ahead < cell.tolerance) verdict.remaining = static_cast<double>((cell.tolerance - ahead) / cell.interval);
+  if (ahead < cell.tolerance)
+    verdict.remaining = static_cast<double>((cell.tolerance - ahead) / cell.interval);
   verdict.reset_s = static_cast<double>(ahead) / kNsPerSecond;
-  if (!is_admitted) verdict.retry_after_s = static_cast<double>(ahead + cell.spend - cell.tolerance) / kNsPerSecond;
+  if (!is_admitted)
+    verdict.retry_after_s = static_cast<double>(ahead + cell.spend - cell.tolerance) / kNsPerSecond;
   return verdict;
 }
 

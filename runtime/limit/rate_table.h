@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The token bucket, shared by all processes of the machine, in one word a key. GCRA (the cell rate algorithm of ATM)
-// keeps the theoretical arrival time (TAT): when the bucket would be full again. A request of cost c moves it c/rate
-// further, and is refused when it would come to lie more than a bucket's worth ahead of now.
+// The token bucket, shared by all processes of the machine, in one word a key. GCRA (the cell rate algorithm
+// of ATM) keeps the theoretical arrival time (TAT): when the bucket would be full again. A request of cost c
+// moves it c/rate further, and is refused when it would come to lie more than a bucket's worth ahead of now.
 //
 //   slot:  tag   = 64-bit keyed hash of the key
 //          state = 0 | TAT in nanoseconds of the monotonic clock (63 bits)
@@ -38,8 +38,8 @@ class RateTable {
   RateTable(void* memory, size_t size_bytes);
   static constexpr size_t kSizeBytesMin = 64 + SlotTable::kSizeBytesMin;
 
-  /// Takes `cost` tokens from `key`'s bucket if they are there. In any time t at most burst + rate * t are given.
-  /// Cost 0 only asks. A rate that is not above zero admits nothing. `now` is Clock::steady().
+  /// Takes `cost` tokens from `key`'s bucket if they are there. In any time t at most burst + rate * t are
+  /// given. Cost 0 only asks. A rate that is not above zero admits nothing. `now` is Clock::steady().
   [[nodiscard]] Outcome take(std::string_view key, const Rate& rate, double cost, base::SteadyTime now,
                              Verdict& verdict) const;
 

@@ -19,8 +19,9 @@ uint64_t make_pending_state(uint64_t* counter, uint64_t now_ms) {
   return SlotTable::kPending | ((now_ms << kCounterBits) & (SlotTable::kPending - 1)) | number;
 }
 
-/// Which of a bucket's slots bear the tag (bit i for slot i), and whether one was never used. Without branches: where in
-/// its bucket a key sits cannot be predicted, and a wrong guess would wait for memory before it is found out.
+/// Which of a bucket's slots bear the tag (bit i for slot i), and whether one was never used. Without
+/// branches: where in its bucket a key sits cannot be predicted, and a wrong guess would wait for memory
+/// before it is found out.
 struct BucketView {
   unsigned matches = 0;
   bool has_unused = false;
@@ -40,7 +41,9 @@ struct BucketView {
   }
 };
 
-uint64_t pending_since_ms(const SlotValue& value) { return (value.state & (SlotTable::kPending - 1)) >> kCounterBits; }
+uint64_t pending_since_ms(const SlotValue& value) {
+  return (value.state & (SlotTable::kPending - 1)) >> kCounterBits;
+}
 
 }  // namespace
 
@@ -88,8 +91,9 @@ SlotTable::Claim SlotTable::claim(uint64_t tag, Slot* home, const SlotValue& fre
   return Claim::kFull;
 }
 
-/// Reads the neighbourhood for other slots of the key while `place` is pending. kAlone: there is none, or there were
-/// later pending ones and they are withdrawn. kEarlier: `place` is now an earlier pending one. kConflict: start over.
+/// Reads the neighbourhood for other slots of the key while `place` is pending. kAlone: there is none, or
+/// there were later pending ones and they are withdrawn. kEarlier: `place` is now an earlier pending one.
+/// kConflict: start over.
 SlotTable::Survey SlotTable::survey(uint64_t tag, Slot* home, Place& place) const {
   for (Slot* bucket = home; bucket != home + kProbeSlots; bucket += kBucketSlots) {
     BucketView view(bucket, tag, format_.tag_mask);
@@ -114,13 +118,16 @@ SlotTable::Survey SlotTable::survey(uint64_t tag, Slot* home, Place& place) cons
 }
 
 SlotTable::Claim SlotTable::commit(uint64_t tag, Slot* home, Place place, const SlotValue& fresh) const {
-  // Each kEarlier moves `place` towards the home bucket, so this ends. The reading must begin after the pending slot
-  // was seen: that is why an earlier one starts it again.
+  // Each kEarlier moves `place` towards the home bucket, so this ends. The reading must begin after the
+  // pending slot was seen: that is why an earlier one starts it again.
   for (;;) {
     switch (survey(tag, home, place)) {
-      case Survey::kEarlier: continue;
-      case Survey::kConflict: return Claim::kRetry;
-      case Survey::kAlone: return place.slot->swap(place.value, fresh) ? Claim::kDone : Claim::kRetry;
+      case Survey::kEarlier:
+        continue;
+      case Survey::kConflict:
+        return Claim::kRetry;
+      case Survey::kAlone:
+        return place.slot->swap(place.value, fresh) ? Claim::kDone : Claim::kRetry;
     }
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table under both limiters: 16 bytes a key, open addressing, no lock. What a slot's second word means is the
-// limiter's affair (rate_table.h, window_table.h); how keys find, claim and lose slots is decided here, once.
+// The table under both limiters: 16 bytes a key, open addressing, no lock. What a slot's second word means is
+// the limiter's affair (rate_table.h, window_table.h); how keys find, claim and lose slots is decided here,
+// once.
 //
 //   bucket = 64 bytes = one cache line
 //   +--------+--------+--------+--------+--------+--------+--------+--------+
@@ -12,18 +13,18 @@
 //                        |                                        |
 //                        +-- withdrawn: tombstone ----------------+--claim by any key--> pending
 //
-// Slots change by a 16-byte compare-and-swap only, so a process may die between any two instructions and leaves
-// every slot whole. `tag` holds the fingerprint; `state` holds a time in its upper bits, and the slot is free once
-// that time has passed, because a new slot would answer the same. Nothing is ever evicted: a key never gets back
-// what it spent.
+// Slots change by a 16-byte compare-and-swap only, so a process may die between any two instructions and
+// leaves every slot whole. `tag` holds the fingerprint; `state` holds a time in its upper bits, and the slot
+// is free once that time has passed, because a new slot would answer the same. Nothing is ever evicted: a key
+// never gets back what it spent.
 //
-// Claims. Two processes that meet a new key at once must not give it two slots, or it would have its allowance
-// twice. A claim is therefore made in two steps: the slot is first taken as pending (a value nobody else ever
-// writes), then the whole neighbourhood is read again, then the pending slot is committed. Whoever finds another
-// pending slot of its key withdraws the later one of the two; whoever finds a live one uses that. Of two claims at
-// least one reads after both were placed, so only one can be committed. A process that meets a pending slot
-// finishes that claim as its own, so a dead or stopped claimer delays nobody; a pending slot that no one came back
-// for is free after a second.
+// Claims. Two processes that meet a new key at once must not give it two slots, or it would have its
+// allowance twice. A claim is therefore made in two steps: the slot is first taken as pending (a value nobody
+// else ever writes), then the whole neighbourhood is read again, then the pending slot is committed. Whoever
+// finds another pending slot of its key withdraws the later one of the two; whoever finds a live one uses
+// that. Of two claims at least one reads after both were placed, so only one can be committed. A process that
+// meets a pending slot finishes that claim as its own, so a dead or stopped claimer delays nobody; a pending
+// slot that no one came back for is free after a second.
 #pragma once
 
 #include <bit>
@@ -54,8 +55,8 @@ struct alignas(16) Slot {
     return copy;
   }
 
-  /// Puts `desired` in place of `expected`, both words at once; false when the slot holds anything else. In assembly
-  /// on x86-64, where compilers otherwise call a library that may take a lock of this process only.
+  /// Puts `desired` in place of `expected`, both words at once; false when the slot holds anything else. In
+  /// assembly on x86-64, where compilers otherwise call a library that may take a lock of this process only.
   bool swap(const SlotValue& expected, const SlotValue& desired) {
 #if defined(__x86_64__)
     bool is_done = false;
@@ -83,9 +84,9 @@ struct SlotFormat {
 /// Finds and claims slots. A small handle on shared memory: copy it freely.
 ///
 /// Shape:   see above. Seven more buckets than homes, so that a neighbourhood never wraps.
-/// Units:   `ticks` are the limiter's; `now_ms` are milliseconds of the monotonic clock, which is one per machine.
-/// Runs in: every process; never blocks, never allocates.
-/// Fails:   kFull when all 32 slots of a neighbourhood are live.
+/// Units:   `ticks` are the limiter's; `now_ms` are milliseconds of the monotonic clock, which is one per
+/// machine. Runs in: every process; never blocks, never allocates. Fails:   kFull when all 32 slots of a
+/// neighbourhood are live.
 class SlotTable {
  public:
   static constexpr uint64_t kPending = uint64_t{1} << 63;
@@ -113,10 +114,11 @@ class SlotTable {
   static constexpr size_t kSizeBytesMin = 64 * 64;
 
   Slot* home(uint64_t hash) const {
-    return slots_ + static_cast<size_t>((static_cast<unsigned __int128>(hash) * home_count_) >> 64) * kBucketSlots;
+    return slots_ +
+           static_cast<size_t>((static_cast<unsigned __int128>(hash) * home_count_) >> 64) * kBucketSlots;
   }
-  /// Looks for the key with fingerprint `tag`. kLive: `place` is its slot as it was seen. kPending: someone is
-  /// claiming one; pass it to `commit`.
+  /// Looks for the key with fingerprint `tag`. kLive: `place` is its slot as it was seen. kPending: someone
+  /// is claiming one; pass it to `commit`.
   Found find(uint64_t tag, Slot* home, Place& place) const;
   /// Gives the key its slot with the value `fresh`. kRetry: something changed meanwhile, look again.
   Claim claim(uint64_t tag, Slot* home, const SlotValue& fresh, const Now& now) const;

@@ -27,11 +27,13 @@ struct Run {
 };
 
 Run unpack(const SlotValue& value) {
-  return Run{((value.tag & ~kTagMask) << kCountLowBits) | (value.state & 0xffff), value.state >> kCountLowBits};
+  return Run{((value.tag & ~kTagMask) << kCountLowBits) | (value.state & 0xffff),
+             value.state >> kCountLowBits};
 }
 
 SlotValue pack(uint64_t tag, const Run& run) {
-  return SlotValue{tag | (run.count >> kCountLowBits), (run.end_ticks << kCountLowBits) | (run.count & 0xffff)};
+  return SlotValue{tag | (run.count >> kCountLowBits),
+                   (run.end_ticks << kCountLowBits) | (run.count & 0xffff)};
 }
 
 /// Whole units, 0 for what is no positive number.
@@ -45,7 +47,8 @@ Verdict make_verdict(const Run& run, uint64_t limit, uint64_t now_ticks, bool is
   Verdict verdict;
   verdict.is_admitted = is_admitted;
   verdict.remaining = run.count < limit ? static_cast<double>(limit - run.count) : 0;
-  if (run.end_ticks > now_ticks) verdict.reset_s = static_cast<double>(run.end_ticks - now_ticks) / kTicksPerSecond;
+  if (run.end_ticks > now_ticks)
+    verdict.reset_s = static_cast<double>(run.end_ticks - now_ticks) / kTicksPerSecond;
   if (!is_admitted) verdict.retry_after_s = verdict.reset_s;
   return verdict;
 }
@@ -77,7 +80,8 @@ WindowTable::WindowTable(void* memory, size_t size_bytes, base::SteadyTime now) 
 SlotTable::Now WindowTable::to_ticks(base::SteadyTime now) const {
   int64_t ns = now.time_since_epoch().count();
   int64_t age = std::max<int64_t>(0, ns - header_->made_at_ns);
-  return SlotTable::Now{static_cast<uint64_t>(age / kTickNs), static_cast<uint64_t>(std::max<int64_t>(0, ns)) / 1000000};
+  return SlotTable::Now{static_cast<uint64_t>(age / kTickNs),
+                        static_cast<uint64_t>(std::max<int64_t>(0, ns)) / 1000000};
 }
 
 Outcome WindowTable::take(std::string_view key, const Window& window, double cost, base::SteadyTime now,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fixed windows: so many requests a key from its first request on, then nothing until the window ends. Shared by all
-// processes of the machine, exact under any concurrency, because count and end change in one swap.
+// Fixed windows: so many requests a key from its first request on, then nothing until the window ends. Shared
+// by all processes of the machine, exact under any concurrency, because count and end change in one swap.
 //
 //   slot:  tag   = 44 bits of the keyed hash | count, upper 20 bits
 //          state = pending flag | end of the window in ticks (47 bits) | count, lower 16 bits
 //
-// A tick is 4 microseconds of the monotonic clock since the table was made: room for 17 years, so that a window of ten
-// years fits. 44 bits and the place in the table tell keys apart: two of a million share a slot with a chance of one
-// in half a million. A refused request counts nothing.
+// A tick is 4 microseconds of the monotonic clock since the table was made: room for 17 years, so that a
+// window of ten years fits. 44 bits and the place in the table tell keys apart: two of a million share a slot
+// with a chance of one in half a million. A refused request counts nothing.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +39,8 @@ class WindowTable {
   WindowTable(void* memory, size_t size_bytes, base::SteadyTime now);
   static constexpr size_t kSizeBytesMin = 64 + SlotTable::kSizeBytesMin;
 
-  /// Counts `cost` in `key`'s window if it still fits, and opens a window if none runs. A window keeps its end when
-  /// `length_s` changes; a new `count` holds at once. Cost 0 only asks. `now` is Clock::steady().
+  /// Counts `cost` in `key`'s window if it still fits, and opens a window if none runs. A window keeps its
+  /// end when `length_s` changes; a new `count` holds at once. Cost 0 only asks. `now` is Clock::steady().
   [[nodiscard]] Outcome take(std::string_view key, const Window& window, double cost, base::SteadyTime now,
                              Verdict& verdict) const;
 

@@ -84,9 +84,12 @@ void append_histogram(std::string& out, const FamilySpec& spec, const Registry::
 
 std::string_view type_name(Type type) {
   switch (type) {
-    case Type::kCounter: return "counter";
-    case Type::kGauge: return "gauge";
-    case Type::kHistogram: break;
+    case Type::kCounter:
+      return "counter";
+    case Type::kGauge:
+      return "gauge";
+    case Type::kHistogram:
+      break;
   }
   return "histogram";
 }
@@ -144,7 +147,8 @@ std::string export_text(const Registry& registry, const std::vector<Sample>& sam
   by_family[static_cast<size_t>(Family::kMetricSeries)].push_back(Line{{}, nullptr, count});
   std::string out;
   out.reserve(all.size() * 160 + 8192);
-  for (size_t i = 0; i < kFamilyCount; ++i) append_family(out, family_spec(static_cast<Family>(i)), by_family[i]);
+  for (size_t i = 0; i < kFamilyCount; ++i)
+    append_family(out, family_spec(static_cast<Family>(i)), by_family[i]);
   return out;
 }
 

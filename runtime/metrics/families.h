@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every metric there is, declared once: name, help, type, unit and buckets. Names that begin with `apisix_` are the
-// ones APISIX's dashboards and alert rules look for, with its labels; `moongate_` are our own. The order here is
-// the order on the page.
+// Every metric there is, declared once: name, help, type, unit and buckets. Names that begin with `apisix_`
+// are the ones APISIX's dashboards and alert rules look for, with its labels; `moongate_` are our own. The
+// order here is the order on the page.
 #pragma once
 
 #include <cstddef>
@@ -61,7 +61,8 @@ struct FamilySpec {
   std::string_view name;
   std::string_view help;
   Type type;
-  /// Values are whole numbers in memory; the page shows them divided by this (1,000: kept in us, shown in ms).
+  /// Values are whole numbers in memory; the page shows them divided by this (1,000: kept in us, shown in
+  /// ms).
   uint32_t divisor = 1;
   /// Upper bounds in the unit of memory, rising; +Inf follows by itself.
   std::span<const uint64_t> bounds = {};

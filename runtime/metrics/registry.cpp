@@ -18,7 +18,9 @@ constexpr std::string_view kOverflowLabels = "overflow=\"true\"";
 constexpr uint32_t kSeriesMaxLowest = 100;  // those made at the start must fit
 constexpr uint32_t kSeriesMaxHighest = 1u << 22;
 
-size_t value_count(const FamilySpec& spec) { return spec.type == Type::kHistogram ? spec.bounds.size() + 2 : 1; }
+size_t value_count(const FamilySpec& spec) {
+  return spec.type == Type::kHistogram ? spec.bounds.size() + 2 : 1;
+}
 
 std::string dropped_labels(Family family) {
   std::string labels = "metric=\"";
@@ -37,7 +39,7 @@ struct alignas(64) Registry::Header {
   uint64_t index_count = 0;
   uint64_t size_bytes = 0;
   std::atomic<uint64_t> series_count{0};
-  std::atomic<uint64_t> used_bytes{0};   // of the whole area; may pass size_bytes, then the area is full
+  std::atomic<uint64_t> used_bytes{0};  // of the whole area; may pass size_bytes, then the area is full
   uint64_t overflow_offsets[kFamilyCount] = {};
 };
 
@@ -69,8 +71,9 @@ size_t Registry::size_bytes(uint32_t series_max) {
 
 base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max) {
   if (series_max < kSeriesMaxLowest || series_max > kSeriesMaxHighest) {
-    return base::invalid("metrics: the limit of series is " + std::to_string(series_max) + "; it must be between " +
-                         std::to_string(kSeriesMaxLowest) + " and " + std::to_string(kSeriesMaxHighest));
+    return base::invalid("metrics: the limit of series is " + std::to_string(series_max) +
+                         "; it must be between " + std::to_string(kSeriesMaxLowest) + " and " +
+                         std::to_string(kSeriesMaxHighest));
   }
   const size_t size = size_bytes(series_max);
   void* memory = segment.area("metrics", size);
@@ -89,11 +92,13 @@ base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max
   for (size_t i = 0; i < kFamilyCount; ++i) {
     Record* record = registry.make_record(static_cast<Family>(i), kOverflowLabels);
     MG_ASSERT(record != nullptr);
-    header.overflow_offsets[i] = static_cast<uint64_t>(reinterpret_cast<char*>(record) - static_cast<char*>(memory));
+    header.overflow_offsets[i] =
+        static_cast<uint64_t>(reinterpret_cast<char*>(record) - static_cast<char*>(memory));
   }
   // These are wanted when nothing else can be made any more.
   for (size_t i = 0; i < kFamilyCount; ++i) {
-    Record* record = registry.find_or_make(Family::kMetricSeriesDropped, dropped_labels(static_cast<Family>(i)));
+    Record* record =
+        registry.find_or_make(Family::kMetricSeriesDropped, dropped_labels(static_cast<Family>(i)));
     MG_ASSERT(record != nullptr);
   }
   return registry;
@@ -179,8 +184,8 @@ Histogram Registry::histogram(Family family, std::string_view labels) const {
 std::vector<Registry::Series> Registry::list() const {
   std::vector<Series> all;
   const auto append = [&all](Record* record) {
-    all.push_back(Series{record->family, {record->label_text(), record->label_size}, record->values(),
-                         record->value_count});
+    all.push_back(Series{
+        record->family, {record->label_text(), record->label_size}, record->values(), record->value_count});
   };
   for (uint64_t i = 0; i < header_->index_count; ++i) {
     const uint64_t offset = index_[i].offset.load(std::memory_order_acquire);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters, gauges and histograms that all processes add to, found by metric and label text. A worker looks a series
-// up once, keeps the pointer, and from then on an increment is one relaxed atomic addition.
+// Counters, gauges and histograms that all processes add to, found by metric and label text. A worker looks a
+// series up once, keeps the pointer, and from then on an increment is one relaxed atomic addition.
 //
 //   header | index: (hash, offset) x 2 per series allowed | records, one after the other
 //
 //   index entry:  (0,0) --swap hash--> (h,0) --swap offset--> (h,record)         never taken back
 //   record:       family, sizes | values: 1, or bounds + 1 and a sum | label text        64-byte aligned
 //
-// A process may die between the two swaps: whoever looks the series up next makes the record in its place. Two that make
-// it at once agree on one; the other record's few bytes are lost. Past the limit all new label sets of a metric share
-// its series `overflow="true"`, made at the start, and a counter tells how often that happened: a million label values
-// cost no more memory than the limit.
+// A process may die between the two swaps: whoever looks the series up next makes the record in its place.
+// Two that make it at once agree on one; the other record's few bytes are lost. Past the limit all new label
+// sets of a metric share its series `overflow="true"`, made at the start, and a counter tells how often that
+// happened: a million label values cost no more memory than the limit.
 #pragma once
 
 #include <atomic>
@@ -63,9 +63,9 @@ class Histogram {
 /// The store of all series.
 ///
 /// Shape:   drawn above; about 1.1 KB of address space for each series allowed, touched only when used.
-/// Owner:   an area of the supervisor's segment; the handle is inherited by the fork. Pointers live as long as it.
-/// Runs in: every process; lookups hash the label text and never block.
-/// Fails:   never: when full, the pointer is that of the overflow series.
+/// Owner:   an area of the supervisor's segment; the handle is inherited by the fork. Pointers live as long
+/// as it. Runs in: every process; lookups hash the label text and never block. Fails:   never: when full, the
+/// pointer is that of the overflow series.
 class Registry {
  public:
   static constexpr uint32_t kSeriesMaxDefault = 20000;
@@ -75,8 +75,8 @@ class Registry {
   /// Needs `size_bytes(series_max)` + 64 of the segment.
   static base::Result<Registry> make(shm::Segment& segment, uint32_t series_max = kSeriesMaxDefault);
 
-  /// The series of `family` with these labels (as Labels writes them; empty for none), made if it is new. The family
-  /// must be of the type asked for.
+  /// The series of `family` with these labels (as Labels writes them; empty for none), made if it is new. The
+  /// family must be of the type asked for.
   Counter* counter(Family family, std::string_view labels = {}) const;
   Gauge* gauge(Family family, std::string_view labels = {}) const;
   Histogram histogram(Family family, std::string_view labels = {}) const;

@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "limit/tables.h"
+#include "metrics/labels.h"
+#include "metrics/registry.h"
 #include "script/api_shared.h"
 
 namespace moongate::script {
@@ -12,6 +14,19 @@ namespace moongate::script {
 namespace {
 
 const limit::Tables* bound_tables = nullptr;
+
+/// What became of a decision; one counter for each and each table.
+enum Result : int { kAdmitted, kRefused, kNoRoom, kResultCount };
+metrics::Counter* token_counters[kResultCount] = {};
+metrics::Counter* window_counters[kResultCount] = {};
+
+void bind_counters(const metrics::Registry& registry, std::string_view limiter, metrics::Counter** counters) {
+  constexpr std::string_view kNames[kResultCount] = {"admitted", "refused", "table_full"};
+  for (int i = 0; i < kResultCount; i++) {
+    counters[i] = registry.counter(metrics::Family::kLimiterDecisions,
+                                   metrics::Labels().add("limiter", limiter).add("result", kNames[i]).text());
+  }
+}
 
 /// The layout of `mg_verdict`.
 struct Answer {
@@ -21,7 +36,12 @@ struct Answer {
   double retry_after_s;
 };
 
-int answer(limit::Outcome outcome, const limit::Verdict& verdict, Answer* out) {
+int answer(limit::Outcome outcome, const limit::Verdict& verdict, metrics::Counter* const* counters,
+           Answer* out) {
+  const Result result = outcome != limit::Outcome::kDecided ? kNoRoom
+                        : verdict.is_admitted               ? kAdmitted
+                                                            : kRefused;
+  if (counters[result] != nullptr) counters[result]->add();
   *out = Answer{verdict.is_admitted ? 1 : 0, verdict.remaining, verdict.reset_s, verdict.retry_after_s};
   return outcome == limit::Outcome::kDecided ? 0 : 1;
 }
@@ -30,27 +50,35 @@ int answer(limit::Outcome outcome, const limit::Verdict& verdict, Answer* out) {
 
 void bind_limit_tables(const limit::Tables* tables) { bound_tables = tables; }
 
-extern "C" {
-
-__attribute__((visibility("default"), used)) int mg_limit_take_token(const char* key, size_t key_size, double rate,
-                                                                     double burst, double cost, Answer* out) {
-  limit::Verdict verdict;
-  limit::Outcome outcome = limit::Outcome::kTableFull;
-  if (bound_tables != nullptr) {
-    outcome = bound_tables->rate.take({key, key_size}, limit::Rate{rate, burst}, cost, base::Clock::steady(), verdict);
-  }
-  return answer(outcome, verdict, out);
+void bind_limit_metrics(const metrics::Registry& registry) {
+  bind_counters(registry, "token_bucket", token_counters);
+  bind_counters(registry, "window", window_counters);
 }
 
-__attribute__((visibility("default"), used)) int mg_limit_take_window(const char* key, size_t key_size, double count,
-                                                                      double window_s, double cost, Answer* out) {
+extern "C" {
+
+__attribute__((visibility("default"), used)) int mg_limit_take_token(const char* key, size_t key_size,
+                                                                     double rate, double burst, double cost,
+                                                                     Answer* out) {
   limit::Verdict verdict;
   limit::Outcome outcome = limit::Outcome::kTableFull;
   if (bound_tables != nullptr) {
-    outcome = bound_tables->window.take({key, key_size}, limit::Window{count, window_s}, cost, base::Clock::steady(),
-                                        verdict);
+    outcome = bound_tables->rate.take({key, key_size}, limit::Rate{rate, burst}, cost, base::Clock::steady(),
+                                      verdict);
   }
-  return answer(outcome, verdict, out);
+  return answer(outcome, verdict, token_counters, out);
+}
+
+__attribute__((visibility("default"), used)) int mg_limit_take_window(const char* key, size_t key_size,
+                                                                      double count, double window_s,
+                                                                      double cost, Answer* out) {
+  limit::Verdict verdict;
+  limit::Outcome outcome = limit::Outcome::kTableFull;
+  if (bound_tables != nullptr) {
+    outcome = bound_tables->window.take({key, key_size}, limit::Window{count, window_s}, cost,
+                                        base::Clock::steady(), verdict);
+  }
+  return answer(outcome, verdict, window_counters, out);
 }
 
 }  // extern "C"

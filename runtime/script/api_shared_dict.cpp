@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared dictionaries for Lua: the functions that lua/lib/moongate/native.lua declares under "shared dictionaries".
-// Results are shm::DictStatus's numbers, with two that depend on the call: 6 from mg_dict_get is "the value is a list",
-// 4 from the list functions is "the value is not a list".
+// Shared dictionaries for Lua: the functions that lua/lib/moongate/native.lua declares under "shared
+// dictionaries". Results are shm::DictStatus's numbers, with two that depend on the call: 6 from mg_dict_get
+// is "the value is a list", 4 from the list functions is "the value is not a list".
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -23,10 +23,13 @@ using shm::SharedDict;
 static_assert(static_cast<int>(DictStatus::kNotFound) == 1 && static_cast<int>(DictStatus::kExists) == 2 &&
               static_cast<int>(DictStatus::kNoMemory) == 3 && static_cast<int>(DictStatus::kNotNumber) == 4 &&
               static_cast<int>(DictStatus::kStale) == 5 && static_cast<int>(DictStatus::kWrongType) == 6);
-static_assert(static_cast<int>(DictValue::Type::kBool) == 1 && static_cast<int>(DictValue::Type::kNumber) == 2 &&
+static_assert(static_cast<int>(DictValue::Type::kBool) == 1 &&
+              static_cast<int>(DictValue::Type::kNumber) == 2 &&
               static_cast<int>(DictValue::Type::kString) == 3);
-static_assert(static_cast<int>(shm::DictStore::kAdd) == 1 && static_cast<int>(shm::DictStore::kReplace) == 2 &&
-              static_cast<int>(shm::DictStore::kSafeSet) == 3 && static_cast<int>(shm::DictStore::kSafeAdd) == 4);
+static_assert(static_cast<int>(shm::DictStore::kAdd) == 1 &&
+              static_cast<int>(shm::DictStore::kReplace) == 2 &&
+              static_cast<int>(shm::DictStore::kSafeSet) == 3 &&
+              static_cast<int>(shm::DictStore::kSafeAdd) == 4);
 
 constexpr size_t kBufferKeptBytes = 1 << 20;
 
@@ -106,8 +109,8 @@ MG_API int mg_dict_get(void* dict, const char* key, size_t key_size, int is_stal
 MG_API int mg_dict_store(void* dict, int op, const char* key, size_t key_size, const Value* value, double ttl,
                          int* forcible) {
   bool is_forcible = false;
-  DictStatus status = dict_of(dict).store(static_cast<shm::DictStore>(op < 0 || op > 4 ? 0 : op), {key, key_size},
-                                          from_lua(*value), ttl, is_forcible);
+  DictStatus status = dict_of(dict).store(static_cast<shm::DictStore>(op < 0 || op > 4 ? 0 : op),
+                                          {key, key_size}, from_lua(*value), ttl, is_forcible);
   *forcible = is_forcible ? 1 : 0;
   return static_cast<int>(status);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The 128 bytes a shared dictionary is made of, and the head of a shard. Only dict_shard.cpp and dict_repair.cpp
-// look inside; dict_shard.h explains how cells hang together.
+// The 128 bytes a shared dictionary is made of, and the head of a shard. Only dict_shard.cpp and
+// dict_repair.cpp look inside; dict_shard.h explains how cells hang together.
 #pragma once
 
 #include <atomic>
@@ -16,9 +16,9 @@ enum class CellKind : uint8_t { kFree, kHead, kNode, kBody };
 
 /// The first 8 bytes of a cell, whatever it is.
 struct CellStart {
-  uint32_t next;       // next cell of the chain, or of the free list
+  uint32_t next;  // next cell of the chain, or of the free list
   CellKind kind;
-  uint8_t is_marked;   // repair's note: this cell is in use
+  uint8_t is_marked;  // repair's note: this cell is in use
   DictValue::Type type;
   uint8_t pad;
 };
@@ -34,7 +34,7 @@ struct HeadCell {
   uint32_t flags;
   uint32_t pad;
   int64_t expires_ns;
-  uint64_t version;     // grows with every use, so that repair can tell old from new
+  uint64_t version;  // grows with every use, so that repair can tell old from new
   union {
     double number;
     struct {
@@ -84,8 +84,8 @@ struct alignas(128) DictShard::State {
   uint64_t repair_count;
 };
 
-/// Keeps the compiler from moving stores across. The processor needs no telling: a process that is killed has carried
-/// out its instructions in order up to one of them, and the next owner of the lock sees all of those.
+/// Keeps the compiler from moving stores across. The processor needs no telling: a process that is killed has
+/// carried out its instructions in order up to one of them, and the next owner of the lock sees all of those.
 inline void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 }  // namespace moongate::shm

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the next owner of a shard's lock does when the last one died holding it: dict_shard.h says what can be
-// trusted. It may die in here as well; then the one after it begins again, because only derived links and cells
-// already found worthless are written.
+// trusted. It may die in here as well; then the one after it begins again, because only derived links and
+// cells already found worthless are written.
 #include <algorithm>
 #include <vector>
 
@@ -36,11 +36,12 @@ bool DictShard::is_whole(uint32_t first, size_t cells) const {
 }
 
 void DictShard::mark(uint32_t first, uint8_t is_marked) {
-  for (uint32_t cell = first; cell != kNone; cell = cells_[cell].start.next) cells_[cell].start.is_marked = is_marked;
+  for (uint32_t cell = first; cell != kNone; cell = cells_[cell].start.next)
+    cells_[cell].start.is_marked = is_marked;
 }
 
-/// Follows the elements from the left, cuts the list before the first that is damaged, and sets all that follows from
-/// the forward links.
+/// Follows the elements from the left, cuts the list before the first that is damaged, and sets all that
+/// follows from the forward links.
 void DictShard::repair_list(HeadCell& head) {
   uint32_t* link = &head.list_first;
   head.list_last = kNone;
@@ -59,7 +60,8 @@ void DictShard::repair_list(HeadCell& head) {
   *link = kNone;
 }
 
-/// Marks the cells of an entry and puts it into the hash table; false when it is damaged, empty or an older copy.
+/// Marks the cells of an entry and puts it into the hash table; false when it is damaged, empty or an older
+/// copy.
 bool DictShard::keep(uint32_t cell) {
   HeadCell& head = cells_[cell].head;
   const bool is_list = head.start.type == DictValue::Type::kList;

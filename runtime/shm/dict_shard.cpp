@@ -14,7 +14,9 @@ namespace moongate::shm {
 namespace {
 
 size_t cells_for(size_t bytes, size_t first_bytes) {
-  return bytes <= first_bytes ? 1 : 1 + (bytes - first_bytes + sizeof(BodyCell::bytes) - 1) / sizeof(BodyCell::bytes);
+  return bytes <= first_bytes
+             ? 1
+             : 1 + (bytes - first_bytes + sizeof(BodyCell::bytes) - 1) / sizeof(BodyCell::bytes);
 }
 
 /// Where the bytes of a chain are, cell after cell.
@@ -115,7 +117,9 @@ DictValue::Type DictShard::type(uint32_t cell) const { return cells_[cell].start
 double DictShard::number(uint32_t cell) const { return cells_[cell].head.number; }
 void DictShard::set_number(uint32_t cell, double number) { cells_[cell].head.number = number; }
 int64_t DictShard::expires_ns(uint32_t cell) const { return cells_[cell].head.expires_ns; }
-void DictShard::set_expires_ns(uint32_t cell, int64_t expires_ns) { cells_[cell].head.expires_ns = expires_ns; }
+void DictShard::set_expires_ns(uint32_t cell, int64_t expires_ns) {
+  cells_[cell].head.expires_ns = expires_ns;
+}
 void DictShard::set_flags(uint32_t cell, uint32_t flags) { cells_[cell].head.flags = flags; }
 uint32_t DictShard::list_length(uint32_t cell) const { return cells_[cell].head.value_size; }
 

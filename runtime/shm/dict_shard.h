@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One shard of a shared dictionary: entries in chains of 128-byte cells, a hash table of cell numbers, one list from
-// the newest to the oldest use, one list of free cells. All cells are alike, so memory never fragments and repair is
-// a sweep. Locking, time and the rules of `ngx.shared` are in shared_dict.h; this file only moves cells.
+// One shard of a shared dictionary: entries in chains of 128-byte cells, a hash table of cell numbers, one
+// list from the newest to the oldest use, one list of free cells. All cells are alike, so memory never
+// fragments and repair is a sweep. Locking, time and the rules of `ngx.shared` are in shared_dict.h; this
+// file only moves cells.
 //
 //   ShardState | buckets: first cell of each hash chain | cells
 //
@@ -12,15 +13,17 @@
 //   A list's head holds only its key; its elements are chains of their own, linked both ways:
 //   head.list_first -> node <-> node <-> node <- head.list_last
 //
-// The owner of the lock may die between any two instructions. What counts is written so that one store decides:
+// The owner of the lock may die between any two instructions. What counts is written so that one store
+// decides:
 //
 //   a new entry     everything else first, `kind = kHead` last      (a replaced one is removed after that;
-//                                                                     the higher `version` wins if both are left)
+//                                                                     the higher `version` wins if both are
+//                                                                     left)
 //   a removed one   `kind = kFree` first
 //   list elements   the forward link (`list_first` or a node's `node_next`)
 //
-// All other links are derived. `repair` trusts heads and forward links only, checks them, and builds the hash table,
-// the order of use and the free list anew, so cells that were on their way somewhere are free again.
+// All other links are derived. `repair` trusts heads and forward links only, checks them, and builds the hash
+// table, the order of use and the free list anew, so cells that were on their way somewhere are free again.
 #pragma once
 
 #include <cstddef>
@@ -39,9 +42,9 @@ struct HeadCell;
 struct DictValue {
   enum class Type : uint8_t { kNil, kBool, kNumber, kString, kList };
   Type type = Type::kNil;
-  double number = 0;       // of a number; 0 or 1 of a bool
+  double number = 0;  // of a number; 0 or 1 of a bool
   std::string_view text;
-  uint32_t flags = 0;      // the user's
+  uint32_t flags = 0;  // the user's
 };
 
 /// Cells of one shard. Every function but `make` and `lock` needs the lock.
@@ -92,12 +95,14 @@ class DictShard {
   void set_flags(uint32_t cell, uint32_t flags);
 
   void list_push(uint32_t cell, bool is_left, const DictValue& value);
-  /// Removes an element of a list that has at least two; with one left the caller reads it and removes the entry.
+  /// Removes an element of a list that has at least two; with one left the caller reads it and removes the
+  /// entry.
   DictValue list_pop(uint32_t cell, bool is_left, std::string& buffer);
   DictValue list_peek(uint32_t cell, bool is_left, std::string& buffer) const;
   uint32_t list_length(uint32_t cell) const;
 
-  /// Cells that an entry takes with this much key and value; that a list element takes; that an entry gives back.
+  /// Cells that an entry takes with this much key and value; that a list element takes; that an entry gives
+  /// back.
   static size_t entry_cells(size_t bytes);
   static size_t node_cells(size_t bytes);
   size_t cells_of(uint32_t cell) const;

@@ -59,7 +59,8 @@ inline uint64_t keyed_hash(const HashSeed& seed, std::string_view key) {
   size_t left = key.size();
   for (; left >= 8; at += 8, left -= 8) state.absorb(sip::load_word(at));
   uint64_t tail = static_cast<uint64_t>(key.size()) << 56;
-  for (size_t i = 0; i < left; ++i) tail |= static_cast<uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
+  for (size_t i = 0; i < left; ++i)
+    tail |= static_cast<uint64_t>(static_cast<unsigned char>(at[i])) << (8 * i);
   state.absorb(tail);
   state.v2 ^= 0xff;
   state.round();

@@ -11,10 +11,14 @@ namespace moongate::shm {
 
 std::string_view process_state_name(ProcessState state) {
   switch (state) {
-    case ProcessState::kStarting: return "starting";
-    case ProcessState::kServing: return "serving";
-    case ProcessState::kDraining: return "draining";
-    case ProcessState::kDead: break;
+    case ProcessState::kStarting:
+      return "starting";
+    case ProcessState::kServing:
+      return "serving";
+    case ProcessState::kDraining:
+      return "draining";
+    case ProcessState::kDead:
+      break;
   }
   return "dead";
 }
@@ -64,7 +68,7 @@ uint32_t ProcessTable::plugin_id(std::string_view name) {
       --id;
       continue;
     }
-    std::memcpy(entry.text, name.data(), name.size());
+    if (!name.empty()) std::memcpy(entry.text, name.data(), name.size());
     entry.size = static_cast<uint32_t>(name.size());
     entry.state.store(kNameReady, std::memory_order_release);
     return id;

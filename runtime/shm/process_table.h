@@ -42,7 +42,7 @@ struct alignas(128) ProcessSlot {
   std::atomic<uint64_t> accepted_count{0};  // connections since the slot was made, over restarts
   std::atomic<uint64_t> handled_count{0};
   std::atomic<uint64_t> request_count{0};
-  std::atomic<int64_t> active_count{0};     // connections now: reading + writing + waiting
+  std::atomic<int64_t> active_count{0};  // connections now: reading + writing + waiting
   std::atomic<int64_t> reading_count{0};
   std::atomic<int64_t> writing_count{0};
   std::atomic<int64_t> waiting_count{0};
@@ -73,8 +73,8 @@ class ProcessTable {
   const ProcessSlot& slot(uint32_t index) const { return const_cast<ProcessTable*>(this)->slot(index); }
   ProcessSlot& control() { return slot(kControlSlot); }
 
-  /// The number under which a plugin is written to `running_plugin`; the same in every process. Names are cut to
-  /// 47 bytes. Looks through the table: ask when a plugin is loaded, not when it runs.
+  /// The number under which a plugin is written to `running_plugin`; the same in every process. Names are cut
+  /// to 47 bytes. Looks through the table: ask when a plugin is loaded, not when it runs.
   uint32_t plugin_id(std::string_view name);
   /// The name behind a number; empty for 0 and for numbers never given out.
   std::string_view plugin_name(uint32_t id) const;

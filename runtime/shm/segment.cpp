@@ -20,7 +20,8 @@ size_t round_up(size_t size, size_t step) { return (size + step - 1) / step * st
 base::Result<Segment> Segment::make(size_t size_bytes) {
   if (size_bytes == 0) return base::invalid("shared memory: the size is zero; at least one area is needed");
   size_t size = round_up(size_bytes, kPageBytes);
-  if (size < size_bytes) return base::invalid("shared memory: the size does not fit this machine's address space");
+  if (size < size_bytes)
+    return base::invalid("shared memory: the size does not fit this machine's address space");
   // Pages are taken when first touched: a limiter of 64 MB that sees ten clients costs a few pages.
   void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) return base::io_error("shared memory: cannot map " + std::to_string(size) + " bytes");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory that all processes of one instance share: one anonymous mapping, made by the supervisor before it
-// forks, cut into named areas. Sizes follow from the settings, so nothing here ever grows. What lives in an
-// area is up to its owner: process_table.h, shared_dict.h, limit/tables.h, metrics/registry.h.
+// The memory that all processes of one instance share: one anonymous mapping, made by the supervisor before
+// it forks, cut into named areas. Sizes follow from the settings, so nothing here ever grows. What lives in
+// an area is up to its owner: process_table.h, shared_dict.h, limit/tables.h, metrics/registry.h.
 #pragma once
 
 #include <cstddef>
@@ -34,8 +34,8 @@ class Segment {
   Segment& operator=(const Segment&) = delete;
   ~Segment();
 
-  /// Reserves the next `size_bytes`; `alignment` is a power of two up to 4096. Names are unique: a second request
-  /// for one gives null, and so does one that does not fit.
+  /// Reserves the next `size_bytes`; `alignment` is a power of two up to 4096. Names are unique: a second
+  /// request for one gives null, and so does one that does not fit.
   [[nodiscard]] void* area(std::string_view name, size_t size_bytes, size_t alignment = 64);
   /// The start of the area of that name, or null.
   void* find(std::string_view name) const;

@@ -31,7 +31,9 @@ int64_t expiry(double ttl_s, int64_t now_ns) {
 
 bool is_list(const DictShard& shard, uint32_t cell) { return shard.type(cell) == DictValue::Type::kList; }
 
-size_t text_size(const DictValue& value) { return value.type == DictValue::Type::kString ? value.text.size() : 0; }
+size_t text_size(const DictValue& value) {
+  return value.type == DictValue::Type::kString ? value.text.size() : 0;
+}
 
 class Guard {
  public:
@@ -51,12 +53,16 @@ struct SharedDict::Locked {
   DictShard& shard;
   uint32_t hash;
   Guard guard;
-  uint32_t cell;     // kNone: not there
+  uint32_t cell;  // kNone: not there
   int64_t now_ns;
-  bool is_live;      // there and not expired
+  bool is_live;  // there and not expired
 
   Locked(DictShard& where, uint32_t key_hash, std::string_view key)
-      : shard(where), hash(key_hash), guard(where), cell(where.find(key_hash, key)), now_ns(wall_ns()),
+      : shard(where),
+        hash(key_hash),
+        guard(where),
+        cell(where.find(key_hash, key)),
+        now_ns(wall_ns()),
         is_live(cell != DictShard::kNone && !is_expired(where, cell, now_ns)) {}
 };
 
@@ -65,21 +71,23 @@ base::Result<SharedDict> SharedDict::make(Segment& segment, std::string name, si
     return base::invalid("shared_memory.dicts." + name + ": " + std::to_string(size_bytes) +
                          " bytes are too few; at least " + std::to_string(kSizeBytesMin) + " are needed");
   }
-  const size_t shard_count = std::bit_floor(std::clamp<size_t>(size_bytes / kShardBytesWanted, 1, kShardsMax));
+  const size_t shard_count =
+      std::bit_floor(std::clamp<size_t>(size_bytes / kShardBytesWanted, 1, kShardsMax));
   const size_t shard_bytes = size_bytes / shard_count / 128 * 128;
   if (shard_bytes / DictShard::kCellBytes >= DictShard::kNone) {
     return base::invalid("shared_memory.dicts." + name + ": larger than 8 TB");
   }
   auto* memory = static_cast<char*>(segment.area("dict." + name, shard_bytes * shard_count, 128));
   if (memory == nullptr) {
-    return base::invalid("shared memory: no room for dictionary " + name + " of " + std::to_string(size_bytes) +
-                         " bytes, or two of that name");
+    return base::invalid("shared memory: no room for dictionary " + name + " of " +
+                         std::to_string(size_bytes) + " bytes, or two of that name");
   }
   SharedDict dict;
   dict.name_ = std::move(name);
   dict.size_ = size_bytes;
   dict.seed_ = make_hash_seed();
-  for (size_t i = 0; i < shard_count; ++i) dict.shards_.push_back(DictShard::make(memory + i * shard_bytes, shard_bytes));
+  for (size_t i = 0; i < shard_count; ++i)
+    dict.shards_.push_back(DictShard::make(memory + i * shard_bytes, shard_bytes));
   return dict;
 }
 
@@ -97,7 +105,8 @@ DictStatus SharedDict::get(std::string_view key, bool is_stale_wanted, std::stri
   return at.is_live ? DictStatus::kDone : DictStatus::kStale;
 }
 
-/// Removes up to two entries that have expired at the far end, so that a dictionary whose keys all expire empties itself.
+/// Removes up to two entries that have expired at the far end, so that a dictionary whose keys all expire
+/// empties itself.
 void SharedDict::drop_some_expired(DictShard& shard, int64_t now_ns) {
   for (int i = 0; i < 2; ++i) {
     const uint32_t cell = shard.oldest();
@@ -159,7 +168,8 @@ DictStatus SharedDict::remove(std::string_view key) {
   return DictStatus::kDone;
 }
 
-DictStatus SharedDict::increment(std::string_view key, const Increment& increment, double& out, bool& is_forcible) {
+DictStatus SharedDict::increment(std::string_view key, const Increment& increment, double& out,
+                                 bool& is_forcible) {
   is_forcible = false;
   if (key.size() > kKeyBytesMax) return DictStatus::kNoMemory;
   Locked at = locate(key);
@@ -198,7 +208,8 @@ DictStatus SharedDict::get_ttl(std::string_view key, double& out_s) {
 }
 
 DictStatus SharedDict::push(std::string_view key, bool is_left, const DictValue& value, uint32_t& length) {
-  if (value.type != DictValue::Type::kString && value.type != DictValue::Type::kNumber) return DictStatus::kWrongType;
+  if (value.type != DictValue::Type::kString && value.type != DictValue::Type::kNumber)
+    return DictStatus::kWrongType;
   if (key.size() > kKeyBytesMax) return DictStatus::kNoMemory;
   Locked at = locate(key);
   if (at.is_live && !is_list(at.shard, at.cell)) return DictStatus::kWrongType;

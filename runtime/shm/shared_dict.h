@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// `ngx.shared.NAME`: keys and values that all workers share, with expiry and eviction of what was used longest ago.
-// This file has the rules and the locks; dict_shard.h has the memory. Counting requests is not its work: limit/ does
-// that without a lock.
+// `ngx.shared.NAME`: keys and values that all workers share, with expiry and eviction of what was used
+// longest ago. This file has the rules and the locks; dict_shard.h has the memory. Counting requests is not
+// its work: limit/ does that without a lock.
 #pragma once
 
 #include <cstddef>
@@ -32,12 +32,13 @@ enum class DictStore : uint8_t { kSet, kAdd, kReplace, kSafeSet, kSafeAdd };
 
 /// One dictionary.
 ///
-/// Shape:   1 to 16 shards by size, one for each MB; a key belongs to one. A key and its value take at most a quarter
+/// Shape:   1 to 16 shards by size, one for each MB; a key belongs to one. A key and its value take at most a
+/// quarter
 ///          of a shard.
 /// Units:   times to live are seconds, 0 for ever; expiry is wall-clock time as Clock::wall() has it.
-/// Owner:   an area of the supervisor's segment, named "dict." and the name; the handle is inherited by the fork.
-/// Runs in: every process. Takes the lock of one shard for the time it takes to copy a value.
-/// Fails:   kNoMemory when 30 evictions did not make room, or at once for the safe_ forms and lists.
+/// Owner:   an area of the supervisor's segment, named "dict." and the name; the handle is inherited by the
+/// fork. Runs in: every process. Takes the lock of one shard for the time it takes to copy a value. Fails:
+/// kNoMemory when 30 evictions did not make room, or at once for the safe_ forms and lists.
 class SharedDict {
  public:
   static constexpr size_t kSizeBytesMin = 16 * 1024;
@@ -50,7 +51,8 @@ class SharedDict {
   /// The value; kStale and the value when it has expired and `is_stale_wanted`. Texts are copied to `buffer`.
   DictStatus get(std::string_view key, bool is_stale_wanted, std::string& buffer, DictValue& out);
   /// Stores under the conditions of `how`; nil removes. `is_forcible` tells that live entries were evicted.
-  DictStatus store(DictStore how, std::string_view key, const DictValue& value, double ttl_s, bool& is_forcible);
+  DictStatus store(DictStore how, std::string_view key, const DictValue& value, double ttl_s,
+                   bool& is_forcible);
   DictStatus remove(std::string_view key);
 
   struct Increment {
@@ -72,8 +74,8 @@ class SharedDict {
   /// Lets everything expire at once; `flush_expired` gives the memory back (up to `max` entries, 0 for all).
   void flush_all();
   uint32_t flush_expired(uint32_t max);
-  /// The next live key at or after `cursor`, which starts at 0; false at the end. Keys that come and go meanwhile may be
-  /// missed or seen.
+  /// The next live key at or after `cursor`, which starts at 0; false at the end. Keys that come and go
+  /// meanwhile may be missed or seen.
   bool next_key(uint64_t& cursor, std::string& key);
 
   const std::string& name() const { return name_; }

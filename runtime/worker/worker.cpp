@@ -37,6 +37,7 @@ Result<std::unique_ptr<Worker>> Worker::make(net::EventLoop& loop, const WorkerS
   std::unique_ptr<Worker> worker(new Worker(loop, start));
   script::install_regex_engine();
   script::bind_limit_tables(start.limits);
+  if (start.metrics) script::bind_limit_metrics(*start.metrics);
   script::bind_shared_dicts(start.dicts);
   shm::ProcessSlot& slot = start.processes->slot(static_cast<uint32_t>(start.index));
   slot.start(::getpid(), Clock::wall());
@@ -161,7 +162,11 @@ void Worker::start_listening() {
 
 void Worker::on_accept(void* listener, int fd, const net::SocketAddress& peer) {
   auto* open = static_cast<OpenListener*>(listener);
-  new proxy::Connection(open->worker->context_, fd, peer, open->traits);  // in the context's list until it closes
+  Worker& worker = *open->worker;
+  shm::ProcessSlot& slot = worker.start_.processes->slot(static_cast<uint32_t>(worker.start_.index));
+  slot.accepted_count.fetch_add(1, std::memory_order_relaxed);
+  slot.handled_count.fetch_add(1, std::memory_order_relaxed);
+  new proxy::Connection(worker.context_, fd, peer, open->traits);  // in the context's list until it closes
 }
 
 void Worker::on_beat(void* self) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // folder: limit
-// What a limiter's decision costs: at a thousand, a million and ten million keys, for keys seen before and for new
-// ones, with one process and with two at once.
+// What a limiter's decision costs: at a thousand, a million and ten million keys, for keys seen before and
+// for new ones, with one process and with two at once.
 //
 //   limiter_bench [KEYS_MAX]       one line for each measurement; KEYS_MAX bounds the largest set of keys
 #include <sys/wait.h>
@@ -63,7 +63,8 @@ double measure_random(uint64_t keys, uint64_t seed, Decide decide) {
   uint64_t random = seed;
   uint64_t sink = 0;
   double start = cpu_seconds();
-  for (int i = 0; i < kRounds; ++i) sink += static_cast<unsigned char>(key.make(next_random(random) % keys)[22]);
+  for (int i = 0; i < kRounds; ++i)
+    sink += static_cast<unsigned char>(key.make(next_random(random) % keys)[22]);
   double overhead = cpu_seconds() - start;
   if (sink == 0) std::puts("");
   random = seed;
@@ -72,8 +73,8 @@ double measure_random(uint64_t keys, uint64_t seed, Decide decide) {
   return (cpu_seconds() - start - overhead) / kRounds * 1e9;
 }
 
-/// What one access to memory costs here when its address depends on the one before: the floor for a decision whose key
-/// is not in a cache, which is one such access. Virtual machines with small pages are slow at this.
+/// What one access to memory costs here when its address depends on the one before: the floor for a decision
+/// whose key is not in a cache, which is one such access. Virtual machines with small pages are slow at this.
 double measure_access(char* memory, size_t size) {
   uint64_t random = 4711;
   double start = cpu_seconds();
@@ -112,13 +113,16 @@ void report(const char* name, uint64_t keys, Decide decide) {
   double fresh = (cpu_seconds() - start) / static_cast<double>(keys) * 1e9;
   double seen = measure_random(keys, 12345, decide);
   double two = measure_two([&](uint64_t seed) { return measure_random(keys, seed, decide); });
-  std::printf("%-7s %9llu keys: %6.1f ns a decision, %6.1f ns with two processes, %6.1f ns for a new key, %llu refused a slot\n",
-              name, static_cast<unsigned long long>(keys), seen, two, fresh, static_cast<unsigned long long>(full));
+  std::printf(
+      "%-7s %9llu keys: %6.1f ns a decision, %6.1f ns with two processes, %6.1f ns for a new key, %llu "
+      "refused a slot\n",
+      name, static_cast<unsigned long long>(keys), seen, two, fresh, static_cast<unsigned long long>(full));
   std::fflush(stdout);
 }
 
 bool run(uint64_t keys) {
-  const size_t size = static_cast<size_t>(static_cast<double>(keys) * kSlotsPerKey * sizeof(moongate::limit::Slot)) + 65536;
+  const size_t size =
+      static_cast<size_t>(static_cast<double>(keys) * kSlotsPerKey * sizeof(moongate::limit::Slot)) + 65536;
   auto segment = moongate::shm::Segment::make(2 * size + 4096);
   if (!segment) {
     std::fprintf(stderr, "%s\n", segment.error().detail.c_str());
@@ -133,7 +137,8 @@ bool run(uint64_t keys) {
     Verdict verdict;
     return rates.take(key, Rate{0.001, 1e6}, 1, now, verdict);
   });
-  std::printf("        one access to memory of this size: %.1f ns\n", measure_access(static_cast<char*>(rate_memory), size));
+  std::printf("        one access to memory of this size: %.1f ns\n",
+              measure_access(static_cast<char*>(rate_memory), size));
   report("window", keys, [&](std::string_view key) {
     Verdict verdict;
     return windows.take(key, Window{1e9, 3600}, 1, now, verdict);

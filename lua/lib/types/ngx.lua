@@ -21,6 +21,7 @@ ngx.re = {}
 ngx.req = {}
 ngx.resp = {}
 ngx.timer = {}
+ngx.socket = {}
 
 --- Seconds since 1970, as of this turn of the loop.
 ---@return integer
@@ -322,3 +323,46 @@ function ngx.timer.running_count() end
 
 ---@return integer
 function ngx.timer.pending_count() end
+
+---@class ngx.Socket
+local socket = {}
+
+--- Connects. Yields. `options`: {pool = string, pool_size = integer}.
+---@param host string    a name, an address or "unix:PATH"
+---@param port integer?
+---@param options table?
+---@return integer? ok
+---@return string? err    "timeout", "connection refused", "socket busy", ...
+function socket:connect(host, port, options) end
+
+--- Sends a string or nested tables of strings. Yields.
+---@return integer? bytes
+---@return string? err
+function socket:send(data) end
+
+--- Receives `what` bytes, a line ("*l") or everything ("*a"). Yields.
+---@return string? data
+---@return string? err
+---@return string? partial
+function socket:receive(what) end
+
+--- A TCP (or unix) socket that waits without blocking the worker.
+--- Phases: rewrite, access, before_proxy, content, timer.
+---@return ngx.Socket? socket
+---@return string? err
+function ngx.socket.tcp() end
+
+--- The same as `tcp`.
+---@return ngx.Socket? socket
+---@return string? err
+function ngx.socket.stream() end
+
+--- Makes a TCP socket and connects it. Yields.
+---@return ngx.Socket? socket
+---@return string? err
+function ngx.socket.connect(host, port, options) end
+
+--- A UDP socket: setpeername, send, receive, settimeout, close.
+---@return table? socket
+---@return string? err
+function ngx.socket.udp() end

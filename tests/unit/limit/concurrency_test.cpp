@@ -82,8 +82,8 @@ TEST_CASE("processes that meet new keys at the same moment give each key one all
   const bool is_window = GENERATE(false, true);
   Shared& shared = *f.shared;
   const int64_t start_ns = base::Clock::steady_now().time_since_epoch().count();
-  // The slots of the round before expire within the times of this one, so that claimers, whose clocks differ a little,
-  // see different slots free: the case in which one key could get two.
+  // The slots of the round before expire within the times of this one, so that claimers, whose clocks differ
+  // a little, see different slots free: the case in which one key could get two.
   constexpr int kRounds = 20;
   constexpr int64_t kRoundNs = 1000000000;
   run_together(shared, [&](int process) {

@@ -48,7 +48,10 @@ TEST_CASE("a fresh key admits exactly its burst at once, then one each interval"
   const Rate rate{GENERATE(0.1, 1.0, 3.0, 7.0, 1000.0, 30000.0), burst};
   const int bucket = static_cast<int>(std::max(1.0, burst));
   REQUIRE(f.count_admitted("k", rate, 0, bucket + 10) == bucket);
-  for (int i = 1; i <= 20; ++i) REQUIRE(f.count_admitted("k", rate, i / rate.per_second + 1e-7, 3) == 1);
+  CAPTURE(rate.per_second, burst);
+  // An interval is kept in whole nanoseconds, rounded up.
+  const double interval = std::ceil(1e9 / rate.per_second) / 1e9;
+  for (int i = 1; i <= 20; ++i) REQUIRE(f.count_admitted("k", rate, i * interval, 3) == 1);
 }
 
 TEST_CASE("a bucket left alone for its time admits its burst again and no more") {
@@ -113,9 +116,11 @@ TEST_CASE("random arrivals never get more than burst and rate times time, in any
   std::vector<int64_t> admitted;
   std::vector<double> costs;
   for (int i = 0; i < 3000; ++i) {
-    now_ns += static_cast<int64_t>(random() % static_cast<uint64_t>(interval_ns * (i / 500 % 2 == 0 ? 1 : 4) / 2));
+    now_ns +=
+        static_cast<int64_t>(random() % static_cast<uint64_t>(interval_ns * (i / 500 % 2 == 0 ? 1 : 4) / 2));
     const double cost = random() % 4 == 0 ? 1.0 + static_cast<double>(random() % 3) : 1.0;
-    REQUIRE(f.table.take("k", rate, cost, base::SteadyTime(base::Duration(now_ns)), f.verdict) == Outcome::kDecided);
+    REQUIRE(f.table.take("k", rate, cost, base::SteadyTime(base::Duration(now_ns)), f.verdict) ==
+            Outcome::kDecided);
     if (!f.verdict.is_admitted) continue;
     admitted.push_back(now_ns);
     costs.push_back(cost);
@@ -127,7 +132,8 @@ TEST_CASE("random arrivals never get more than burst and rate times time, in any
       sum += costs[last];
       const double stretch_s = static_cast<double>(admitted[last] - admitted[first]) / 1e9;
       // A rate that does not divide a nanosecond's billion may come early by the rounding of one bucket.
-      if (sum > bucket + rate.per_second * (stretch_s + (bucket + 2) * 1e-9) + 1e-9) FAIL("admitted too much");
+      if (sum > bucket + rate.per_second * (stretch_s + (bucket + 2) * 1e-9) + 1e-9)
+        FAIL("admitted too much");
     }
   }
 }

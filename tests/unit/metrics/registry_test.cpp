@@ -85,14 +85,15 @@ TEST_CASE("the page has help and type once a family, in a stable order") {
   for (int i : {3, 1, 2}) f.registry.counter(Family::kRequests, route(i))->add();
   const std::string page = f.page();
   REQUIRE(page == f.page());
-  const size_t head = page.find("# HELP moongate_requests_total Requests by route and status code\n"
-                                "# TYPE moongate_requests_total counter\n"
-                                "moongate_requests_total{route=\"1\"} 1\n"
-                                "moongate_requests_total{route=\"2\"} 1\n"
-                                "moongate_requests_total{route=\"3\"} 1\n");
+  const size_t head = page.find(
+      "# HELP moongate_requests_total Requests by route and status code\n"
+      "# TYPE moongate_requests_total counter\n"
+      "moongate_requests_total{route=\"1\"} 1\n"
+      "moongate_requests_total{route=\"2\"} 1\n"
+      "moongate_requests_total{route=\"3\"} 1\n");
   REQUIRE(head != std::string::npos);
   REQUIRE(page.find("# TYPE moongate_requests_total", head + 100) == std::string::npos);
-  REQUIRE(page.find("apisix_bandwidth") == std::string::npos);
+  REQUIRE(page.find("# TYPE apisix_bandwidth") == std::string::npos);
   REQUIRE(page.back() == '\n');
 }
 

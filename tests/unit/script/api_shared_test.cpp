@@ -11,18 +11,35 @@
 using namespace moongate;
 
 extern "C" {
-typedef struct { const char* data; size_t size; } mg_text;
+typedef struct {
+  const char* data;
+  size_t size;
+} mg_text;
 typedef struct mg_dict mg_dict;
-typedef struct { int type; double number; const char* data; size_t size; uint32_t flags; } mg_dict_value;
-typedef struct { int is_admitted; double remaining; double reset_s; double retry_after_s; } mg_verdict;
+typedef struct {
+  int type;
+  double number;
+  const char* data;
+  size_t size;
+  uint32_t flags;
+} mg_dict_value;
+typedef struct {
+  int is_admitted;
+  double remaining;
+  double reset_s;
+  double retry_after_s;
+} mg_verdict;
 mg_dict* mg_dict_find(const char* name, size_t size);
 int mg_dict_get(mg_dict* d, const char* key, size_t key_size, int is_stale_wanted, mg_dict_value* out);
-int mg_dict_store(mg_dict* d, int op, const char* key, size_t key_size, const mg_dict_value* value, double ttl, int* forcible);
-int mg_dict_incr(mg_dict* d, const char* key, size_t key_size, double by, int has_init, double init, double init_ttl, double* out, int* forcible);
+int mg_dict_store(mg_dict* d, int op, const char* key, size_t key_size, const mg_dict_value* value,
+                  double ttl, int* forcible);
+int mg_dict_incr(mg_dict* d, const char* key, size_t key_size, double by, int has_init, double init,
+                 double init_ttl, double* out, int* forcible);
 int mg_dict_delete(mg_dict* d, const char* key, size_t key_size);
 int mg_dict_expire(mg_dict* d, const char* key, size_t key_size, double ttl);
 int mg_dict_ttl(mg_dict* d, const char* key, size_t key_size, double* out);
-int mg_dict_push(mg_dict* d, const char* key, size_t key_size, int is_left, const mg_dict_value* value, uint32_t* length);
+int mg_dict_push(mg_dict* d, const char* key, size_t key_size, int is_left, const mg_dict_value* value,
+                 uint32_t* length);
 int mg_dict_pop(mg_dict* d, const char* key, size_t key_size, int is_left, mg_dict_value* out);
 int mg_dict_length(mg_dict* d, const char* key, size_t key_size, uint32_t* length);
 void mg_dict_flush_all(mg_dict* d);
@@ -30,8 +47,10 @@ uint32_t mg_dict_flush_expired(mg_dict* d, uint32_t max);
 int mg_dict_next_key(mg_dict* d, uint64_t* cursor, mg_text* out);
 double mg_dict_capacity(mg_dict* d);
 double mg_dict_free_space(mg_dict* d);
-int mg_limit_take_token(const char* key, size_t key_size, double rate, double burst, double cost, mg_verdict* out);
-int mg_limit_take_window(const char* key, size_t key_size, double count, double window_s, double cost, mg_verdict* out);
+int mg_limit_take_token(const char* key, size_t key_size, double rate, double burst, double cost,
+                        mg_verdict* out);
+int mg_limit_take_window(const char* key, size_t key_size, double count, double window_s, double cost,
+                         mg_verdict* out);
 }
 
 namespace {

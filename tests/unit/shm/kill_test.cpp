@@ -32,13 +32,26 @@ void operate(SharedDict& dict, std::mt19937& random) {
   double number = 0;
   uint32_t length = 0;
   switch (random() % 8) {
-    case 0: (void)dict.get(key, false, buffer, value); break;
-    case 1: (void)dict.remove(key); break;
-    case 2: (void)dict.push(list, random() % 2 == 0, value, length); break;
-    case 3: (void)dict.pop(list, random() % 2 == 0, buffer, value); break;
-    case 4: (void)dict.increment("n" + key, {1, true, 0, 0}, number, is_forcible); break;
-    case 5: (void)dict.remove(list); break;
-    default: (void)dict.store(DictStore::kSet, key, value, 0, is_forcible);
+    case 0:
+      (void)dict.get(key, false, buffer, value);
+      break;
+    case 1:
+      (void)dict.remove(key);
+      break;
+    case 2:
+      (void)dict.push(list, random() % 2 == 0, value, length);
+      break;
+    case 3:
+      (void)dict.pop(list, random() % 2 == 0, buffer, value);
+      break;
+    case 4:
+      (void)dict.increment("n" + key, {1, true, 0, 0}, number, is_forcible);
+      break;
+    case 5:
+      (void)dict.remove(list);
+      break;
+    default:
+      (void)dict.store(DictStore::kSet, key, value, 0, is_forcible);
   }
 }
 
@@ -107,7 +120,8 @@ TEST_CASE("what a dead process had finished storing is still there after the rep
         const std::string text(100 + i % 400, static_cast<char>('a' + i % 26));
         bool is_forcible = false;
         (void)dict.store(DictStore::kSet, "k" + std::to_string(i % 40),
-                         DictValue{DictValue::Type::kString, static_cast<double>(i), text, 0}, 0, is_forcible);
+                         DictValue{DictValue::Type::kString, static_cast<double>(i), text, 0}, 0,
+                         is_forcible);
         stored->store(i + 1);
       }
     }

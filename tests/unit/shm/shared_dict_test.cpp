@@ -173,7 +173,8 @@ TEST_CASE("a list never evicts, and gives all its memory back") {
   f.set("other", text("stays"));
   uint32_t length = 0;
   DictStatus status = DictStatus::kDone;
-  for (int i = 0; i < 10000 && status == DictStatus::kDone; ++i) status = f.dict.push("l", i % 2 == 0, number(i), length);
+  for (int i = 0; i < 10000 && status == DictStatus::kDone; ++i)
+    status = f.dict.push("l", i % 2 == 0, number(i), length);
   REQUIRE(status == DictStatus::kNoMemory);
   REQUIRE(f.get("other") == DictStatus::kDone);
   f.dict.remove("l");
@@ -184,7 +185,8 @@ TEST_CASE("a list never evicts, and gives all its memory back") {
 TEST_CASE("evicts what was used longest ago, says so, and the safe forms do not") {
   Fixture f(64 * 1024);
   int count = 0;
-  while (f.store(DictStore::kSafeSet, "k" + std::to_string(count), number(count)) == DictStatus::kDone) ++count;
+  while (f.store(DictStore::kSafeSet, "k" + std::to_string(count), number(count)) == DictStatus::kDone)
+    ++count;
   REQUIRE(count > 100);
   REQUIRE(f.get("k0") == DictStatus::kDone);
   REQUIRE(f.store(DictStore::kSafeAdd, "new", number(1)) == DictStatus::kNoMemory);
@@ -201,7 +203,8 @@ TEST_CASE("evicts what was used longest ago, says so, and the safe forms do not"
 TEST_CASE("at most thirty entries are evicted for one value") {
   Fixture f(64 * 1024);
   int count = 0;
-  while (f.store(DictStore::kSafeSet, "k" + std::to_string(count), number(count)) == DictStatus::kDone) ++count;
+  while (f.store(DictStore::kSafeSet, "k" + std::to_string(count), number(count)) == DictStatus::kDone)
+    ++count;
   REQUIRE(f.set("big", text(std::string(120 * 31, 'x'))) == DictStatus::kNoMemory);
   REQUIRE(f.is_forcible);
   int left = 0;
