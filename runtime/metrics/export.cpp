@@ -28,7 +28,7 @@ void append_number(std::string& out, double number) {
   char text[32];
   const bool is_whole = std::floor(number) == number && std::fabs(number) < 9e15;
   const auto end = is_whole ? std::to_chars(text, text + sizeof text, static_cast<int64_t>(number))
-                            : std::to_chars(text, text + sizeof text, number);
+                            : std::to_chars(text, text + sizeof text, number, std::chars_format::general);
   out.append(text, end.ptr);
 }
 

@@ -88,7 +88,9 @@ std::string_view choose_upstream_host(Exchange& exchange) {
     return node.port == usual ? std::string_view(node.host) : std::string_view(node.text);
   }
   const Field* host = exchange.request.fields.find(FieldId::kHost);  // a plugin may have set it
-  return host ? host->value : exchange.request.host;
+  if (host) return host->value;
+  // An HTTP/1.0 client may name no host; upstreams want one.
+  return exchange.request.host.empty() ? std::string_view(exchange.node->text) : exchange.request.host;
 }
 
 std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body, bool is_upgrade) {

@@ -46,7 +46,9 @@ namespace {
 
 RouteMetrics& metrics_of(WorkerMetrics& worker, const snapshot::Route* route) {
   if (route && route->metrics) return *static_cast<RouteMetrics*>(route->metrics);
-  std::string id = route ? route->id : std::string();
+  // Routes come and go; what was counted for them stays. Beyond a bound they share what has no route.
+  constexpr size_t kRoutesMax = 50'000;
+  std::string id = route && worker.routes.size() < kRoutesMax ? route->id : std::string();
   auto& found = worker.routes[id];
   if (!found) {
     found = std::make_unique<RouteMetrics>();

@@ -321,10 +321,14 @@ function _M.forget_header(ctx, name)
   if not ctx then
     return
   end
-  ctx.headers = nil
+  -- Only what is there is taken out: to store nil under a new key makes room for it all the same.
+  if ctx.headers then
+    ctx.headers = nil
+  end
   local var = ctx.var
-  if var then
-    rawset(var, variable_of(name), nil)
+  local variable = variable_of(name)
+  if var and rawget(var, variable) ~= nil then
+    rawset(var, variable, nil)
   end
   if name == "cookie" then
     ctx._cookies = nil

@@ -139,7 +139,7 @@ end
 ---@return moongate.Chain
 function _M.assemble(entries, fields)
   sort(entries, by_priority)
-  local chain = { entries = entries, fields = fields, run = {}, confs = {}, hooks = {}, phases = 0 }
+  local chain = { entries = entries, fields = fields, shared_fields = { __index = fields }, run = {}, confs = {}, hooks = {}, phases = 0 }
   for _, phase in ipairs(_M.phases) do
     local hooks, confs = {}, {}
     for _, entry in ipairs(entries) do

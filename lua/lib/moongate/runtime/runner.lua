@@ -28,7 +28,7 @@ local _M = {}
 local slots = {}
 
 local function make_slot(index)
-  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, chain = nil, global_chain = nil }
+  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, chain = nil, global_chain = nil, shared_fields = nil }
   slots[index] = slot
   return slot
 end
@@ -50,16 +50,11 @@ local function begin(slot, chain_handle, global_handle)
   end
   ctx._ex = ex
   ctx.var = vars
-  if chain then
-    local fields = chain.fields
-    ctx.conf_type = fields.conf_type
-    ctx.conf_id = fields.conf_id
-    ctx.conf_version = fields.conf_version
-    ctx.route_id = fields.route_id
-    ctx.route_name = fields.route_name
-    ctx.service_id = fields.service_id
-    ctx.service_name = fields.service_name
-    ctx.matched_route = fields.matched_route
+  -- What all requests of a chain have in common (conf_type, route_id, ...) stands in the chain, once.
+  local shared = chain and chain.shared_fields or nil
+  if slot.shared_fields ~= shared then
+    setmetatable(ctx, shared)
+    slot.shared_fields = shared
   end
 end
 
