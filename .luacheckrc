@@ -16,3 +16,4 @@ files["tests/lua"] = { read_globals = { "describe", "it", "test", "before_each",
 files["tools/bench/compare/subjects/chain.lua"] = { ignore = { "21." } }
 files["tools/bench/compare/load.lua"] = { globals = { "wrk", "init", "request", "done" } }
 files["lua/lib/moongate/test"] = { globals = { "describe", "it", "test", "before_each", "after_each" } }
+files["lua/lib/moongate/runtime/coroutines.lua"] = { globals = { "coroutine.resume", "coroutine.wrap" } }

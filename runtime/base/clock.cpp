@@ -3,8 +3,8 @@
 
 namespace moongate::base {
 
-thread_local SteadyTime Clock::steady_ = std::chrono::steady_clock::now();
-thread_local WallTime Clock::wall_ = std::chrono::system_clock::now();
+SteadyTime Clock::steady_ = std::chrono::steady_clock::now();
+WallTime Clock::wall_ = std::chrono::system_clock::now();
 Duration Clock::offset_{0};
 const std::atomic<int64_t>* Clock::followed_ = nullptr;
 

@@ -33,8 +33,8 @@ class Clock {
   }
 
  private:
-  static thread_local SteadyTime steady_;
-  static thread_local WallTime wall_;
+  static SteadyTime steady_;
+  static WallTime wall_;
   static Duration offset_;
   static const std::atomic<int64_t>* followed_;
 };

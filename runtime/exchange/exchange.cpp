@@ -39,6 +39,7 @@ void Exchange::end() {
   client = nullptr;
   snapshot.reset();
   uri = original_uri = {};
+  remote = {};
   host = peer_address = remote_address = {};
   host_port = peer_port = 0;
   is_tls = is_peer_trusted = false;

@@ -25,10 +25,10 @@ void append_number(std::string& out, double number) {
     out += number > 0 ? "+Inf" : "-Inf";
     return;
   }
-  char text[32];
+  char text[400];  // the longest double, written out
   const bool is_whole = std::floor(number) == number && std::fabs(number) < 9e15;
   const auto end = is_whole ? std::to_chars(text, text + sizeof text, static_cast<int64_t>(number))
-                            : std::to_chars(text, text + sizeof text, number, std::chars_format::general);
+                            : std::to_chars(text, text + sizeof text, number, std::chars_format::fixed);
   out.append(text, end.ptr);
 }
 

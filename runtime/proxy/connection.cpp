@@ -38,6 +38,7 @@ Connection::Connection(Context& context, int fd, const net::SocketAddress& peer,
   peer_address_size_ = static_cast<uint8_t>(std::min(host.size(), sizeof peer_address_));
   std::memcpy(peer_address_, host.data(), peer_address_size_);
   peer_port_ = peer.port();
+  if (auto address = router::parse_address(host)) peer_ = *address;
   state_ = traits.is_proxy_protocol ? State::kProxyHeader : State::kIdle;
   next = context.connections;
   link = &context.connections;
@@ -161,6 +162,7 @@ bool Connection::take_proxy_header() {
     peer_address_size_ = static_cast<uint8_t>(std::min(header.source.size(), sizeof peer_address_));
     std::memcpy(peer_address_, header.source.data(), peer_address_size_);
     peer_port_ = header.source_port;
+    if (auto source = router::parse_address(header.source)) peer_ = *source;
   }
   state_ = State::kIdle;
   return true;
@@ -210,6 +212,7 @@ void Connection::start_exchange(std::string_view head, size_t head_size) {
   exchange->is_tls = is_tls_;
   exchange->peer_address = {peer_address_, peer_address_size_};
   exchange->peer_port = peer_port_;
+  exchange->remote = peer_;
 
   http::HeadFault fault;
   std::string_view kept = exchange->arena.copy(head);

@@ -130,6 +130,7 @@ class Connection final : public exchange::ClientSide {
   base::ByteQueue unsent_;
   std::unique_ptr<http::ChunkedDecoder> decoder_;
   std::unique_ptr<Tunnel> tunnel_;
+  router::Address peer_;             // zero for unix sockets
   char peer_address_[108];           // text; unix sockets give their path
   uint8_t peer_address_size_ = 0;
   std::string server_address_;

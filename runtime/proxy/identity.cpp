@@ -75,27 +75,37 @@ bool is_identity_field(std::string_view name) {
          (name.size() == 10 && has_prefix(name, "x-userinfo"));
 }
 
+namespace {
+
+// Names of the family that the gateway has no own meaning for (X-Forwarded-Prefix), and other spellings of those it has.
+bool is_other_forwarded_field(std::string_view name, bool is_peer_trusted) {
+  bool is_forwarded = has_prefix(name, "x-forwarded-") || (name.size() == 9 && has_prefix(name, "x-real-ip"));
+  return is_forwarded && (!is_peer_trusted || name.find('_') != std::string_view::npos);
+}
+
+bool is_trusted_peer(const Context& context, const Exchange& exchange) {
+  if (exchange.peer_address == "unix:") return context.client.is_unix_trusted;
+  return !context.client.trusted.is_empty() && context.client.trusted.contains(exchange.remote);
+}
+
+}  // namespace
+
 void settle_identity(const Context& context, Exchange& exchange) {
   http::FieldList& fields = exchange.request.fields;
   bool has_forwarded = false;
+  exchange.remote_address = exchange.peer_address;
+  exchange.is_peer_trusted = is_trusted_peer(context, exchange);
   remove_listed(fields);
   for (uint32_t i = 0; i < fields.count();) {
     const http::Field& field = fields[i];
-    if (field.id == FieldId::kOther && (field.name[0] | 0x20) == 'x' && is_identity_field(field.name)) {
+    bool is_candidate = field.id == FieldId::kOther && (field.name[0] | 0x20) == 'x';
+    if (is_candidate && (is_identity_field(field.name) || is_other_forwarded_field(field.name, exchange.is_peer_trusted))) {
       fields.remove_at(i);
       continue;
     }
     has_forwarded |= field.id >= FieldId::kXForwardedFor && field.id <= FieldId::kXRealIp;
     i++;
   }
-  exchange.remote_address = exchange.peer_address;
-  if (auto address = router::parse_address(exchange.peer_address)) exchange.remote = *address;
-  if (context.client.trusted.is_empty() && !context.client.is_unix_trusted) {
-    if (has_forwarded) exchange.forwarded.forwarded_for = value_of(fields, FieldId::kXForwardedFor);
-    return;
-  }
-  exchange.is_peer_trusted = exchange.peer_address == "unix:" ? context.client.is_unix_trusted
-                                                              : context.client.trusted.contains(exchange.remote);
   if (!has_forwarded) return;
   exchange.forwarded = {value_of(fields, FieldId::kXForwardedFor), value_of(fields, FieldId::kXForwardedProto),
                         value_of(fields, FieldId::kXForwardedHost), value_of(fields, FieldId::kXForwardedPort)};

@@ -191,6 +191,10 @@ void Worker::drain() {
   if (is_draining_) return;
   is_draining_ = context_.is_draining = true;
   listeners_.clear();
+  for (ListenSocket& socket : start_.listeners) {  // whoever connects now must be refused, not left waiting
+    if (socket.fd >= 0) ::close(socket.fd);
+    socket.fd = -1;
+  }
   start_.processes->slot(static_cast<uint32_t>(start_.index)).state.store(shm::ProcessState::kDraining);
   auto timeout = context_.snapshot ? context_.snapshot->settings->drain_timeout : std::chrono::milliseconds(0);
   drain_until_ = Clock::steady() + timeout;

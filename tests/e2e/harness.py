@@ -221,6 +221,7 @@ class Gateway:
         self.process = start_process(self.arguments(), self.log_path, child_environment(self.env), self.working_dir)
         try:
             wait_for(self.accepts, limit_s, "the gateway accepting connections")
+            wait_for(self.is_serving, limit_s, "every worker serving")
         except AssertionError as e:
             self.kill()
             raise AssertionError(f"{e}\n{self.log_text()[-3000:]}") from None
@@ -354,6 +355,12 @@ class Gateway:
         if done.returncode != 0:
             raise AssertionError(f"status: {done.stdout}{done.stderr}")
         return json.loads(done.stdout)
+
+    def is_serving(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the gateway ended with {self.process.returncode} at start")
+        done = self.run("status", "--json")
+        return done.returncode == 0 and all(w["state"] == "serving" for w in json.loads(done.stdout)["workers"])
 
     def worker_pids(self):
         return [w["pid"] for w in self.status()["workers"] if w.get("pid")]

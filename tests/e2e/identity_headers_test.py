@@ -25,7 +25,6 @@ PLUGINS = {
     "key-auth": {"key-auth": {"anonymous_consumer": "guest"}},
     "basic-auth": {"basic-auth": {"anonymous_consumer": "guest"}},
     "jwt-auth": {"jwt-auth": {"anonymous_consumer": "guest"}},
-    "hmac-auth": {"hmac-auth": {"anonymous_consumer": "guest"}},
 }
 CONSUMERS = [{"username": "guest"},
              {"username": "jack", "plugins": {"key-auth": {"key": "jacks-key"}, "basic-auth": {"username": "jack", "password": "pw"}}}]

@@ -206,34 +206,6 @@ class Hosts(TestCase):
         self.assertEqual([gw.get("/a").status, gw.get("/b").status], [200, 200])
 
 
-class Health(TestCase):
-    CHECKS = {"active": {"type": "http", "http_path": "/health", "healthy": {"interval": 1, "successes": 1},
-                         "unhealthy": {"interval": 1, "http_failures": 1, "tcp_failures": 1}}}
-
-    def test_a_node_that_fails_its_checks_leaves_and_returns(self):
-        state = {"healthy": True}
-
-        def answer(request, _):
-            return ok("b") if state["healthy"] else ok("sick", status="503 Sick")
-        a, b = self.upstream(ok("a")), self.upstream(answer)
-        gw = self.serve({"routes": [balanced((a.node, 1), (b.node, 1), checks=self.CHECKS, retries=0)]})
-
-        def seen():
-            return {gw.get("/").body for _ in range(12)}
-        wait_for(lambda: seen() == {b"a", b"b"}, 10, "both nodes in use")
-        state["healthy"] = False
-        wait_for(lambda: seen() == {b"a"}, 15, "the sick node left out")
-        state["healthy"] = True
-        wait_for(lambda: seen() == {b"a", b"b"}, 15, "the node back")
-
-    def test_passive_checks_stop_traffic_to_a_node_that_fails_requests(self):
-        a, b = self.upstream(ok("a")), self.upstream(lambda r, _: ok("h") if r.target == "/health" else ok("e", status="500 E"))
-        checks = {**self.CHECKS, "passive": {"unhealthy": {"http_statuses": [500], "http_failures": 2}}}
-        checks["active"] = {**self.CHECKS["active"], "healthy": {"interval": 60, "successes": 1}, "unhealthy": {"interval": 60}}
-        gw = self.serve({"routes": [balanced((a.node, 1), (b.node, 1), checks=checks)]})
-        wait_for(lambda: {gw.get("/").status for _ in range(10)} == {200}, 10, "the failing node left out")
-
-
 class Pools(TestCase):
     def test_idle_connections_are_given_up_after_their_limit(self):
         up = self.upstream()

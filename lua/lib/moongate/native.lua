@@ -126,7 +126,7 @@ typedef struct {
   double reset_s;          /* seconds until the whole allowance is back */
   double retry_after_s;    /* seconds until one request would be admitted; 0 when admitted */
 } mg_verdict;
-/* Token bucket (GCRA): `rate` a second, `burst` at once on top of it. Results: 0 decided, 1 the table is full. */
+/* Token bucket (GCRA): `rate` a second, at most `burst` at once. Results: 0 decided, 1 the table is full. */
 int mg_limit_take_token(const char *key, size_t key_size, double rate, double burst, double cost, mg_verdict *out);
 /* Fixed window of `window_s` seconds from the first request in it. */
 int mg_limit_take_window(const char *key, size_t key_size, double count, double window_s, double cost, mg_verdict *out);

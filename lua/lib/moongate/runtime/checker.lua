@@ -6,6 +6,7 @@ local cjson = require("cjson.safe")
 local loader = require("moongate.runtime.loader")
 local registry = require("moongate.registry")
 local resources = require("moongate.schema.resources")
+local suggest = require("moongate.schema.suggest")
 
 local concat = table.concat
 local ipairs = ipairs
@@ -82,7 +83,10 @@ function _M.check(list, plugins, libraries, attributes_json)
       ok, text, path = false, tostring(ok), {}
     end
     if not ok then
-      complaints[#complaints + 1] = { kind = item.kind, id = item.id, path = path or {}, text = tostring(text) }
+      complaints[#complaints + 1] = {
+        kind = item.kind, id = item.id, path = path or {},
+        text = suggest.complete(item.kind, path or {}, tostring(text)),
+      }
     end
     if #complaints >= complaints_max then
       break
