@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "script/host.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 #include <luajit-2.1/lua.hpp>
 
 #include <algorithm>
@@ -379,6 +382,7 @@ StepResult Host::on_error(Task& task) {
   if (task.is_detached) detached_running_--;
   if (exchange) exchange->task = nullptr;
   drop_task(&task);
+  relieve_memory();
   return result;
 }
 
@@ -397,6 +401,14 @@ void Host::note_failure(bool is_over_budget, const std::string& message) {
   }
   MG_LOG(kError) << who << ": " << message;
   *running_plugin_ = 0;
+}
+
+// A state that is full of what scripts keep alive fails every request: another worker starts with an empty one.
+void Host::relieve_memory() {
+  if (vm_->relieve() || is_exiting_) return;
+  MG_LOG(kAlert) << "plugins keep " << vm_->memory_bytes() / (1u << 20)
+                 << " MB alive, nearly all that script.memory_max_mb allows; this worker ends when its requests have";
+  ::kill(::getpid(), SIGQUIT);
 }
 
 int32_t Host::plugin_number(std::string_view name) {
@@ -468,6 +480,7 @@ bool Host::run_filter(Exchange& exchange, Phase phase, Function function) {
   int status = vm_->call(4, 0);
   if (status == 0) return true;
   note_failure(vm_->was_over_budget(), pop_error());
+  relieve_memory();
   return false;
 }
 

@@ -112,6 +112,7 @@ class Host {
   void push_request(lua_State* state, exchange::Exchange& exchange);
   bool run_filter(exchange::Exchange& exchange, exchange::Phase phase, Function function);
   void note_failure(bool is_over_budget, const std::string& message);
+  void relieve_memory();
 
   net::EventLoop& loop_;
   net::Resolver* resolver_;

@@ -11,6 +11,9 @@
 namespace moongate::script {
 namespace {
 
+// Beyond the limit, for errors to be reported and chains to be built in a state that a script has filled.
+constexpr size_t kReserveBytes = 16u << 20;
+
 // What the signal handler sees. One per process, as signals are.
 struct Sampling {
   const void* owner = nullptr;                // the Vm that started it
@@ -57,7 +60,8 @@ void ignore_samples(void*, lua_State*, int, int) {}
 
 void* Vm::allocate(void* self, void* block, size_t old_size, size_t new_size) {
   auto* memory = static_cast<Memory*>(self);
-  if (new_size > old_size && memory->used + (new_size - old_size) > memory->max) return nullptr;
+  size_t max = memory->max + (memory->is_in_call ? 0 : kReserveBytes);
+  if (new_size > old_size && memory->used + (new_size - old_size) > max) return nullptr;
   void* result = memory->allocate(memory->context, block, old_size, new_size);
   if (result || new_size == 0) memory->used += new_size - old_size;
   return result;
@@ -127,6 +131,7 @@ void Vm::start_sampling(volatile int32_t* running_plugin, volatile uint64_t* sam
 }
 
 void Vm::begin_call(lua_State*) {
+  memory_.is_in_call = true;
   if (depth_++ > 0 || sampling.owner != this) return;
   was_over_budget_ = false;
   sampling.ticks = 0;
@@ -136,13 +141,21 @@ void Vm::begin_call(lua_State*) {
 }
 
 void Vm::end_call() {
-  if (--depth_ > 0 || sampling.owner != this) return;
+  if (--depth_ > 0) return;
+  memory_.is_in_call = false;
+  if (sampling.owner != this) return;
   sampling.state = nullptr;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   if (sampling.is_over) {
     was_over_budget_ = true;
     lua_sethook(state_, nullptr, 0, 0);
   }
+}
+
+bool Vm::relieve() {
+  if (memory_.used < memory_.max / 4 * 3) return true;
+  lua_gc(state_, LUA_GCCOLLECT, 0);
+  return memory_.used < memory_.max / 100 * 95;
 }
 
 int Vm::resume(lua_State* thread, int arguments) {

@@ -46,12 +46,15 @@ class Vm {
   void start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count);
 
   size_t memory_bytes() const { return memory_.used; }
+  /// After a script failed: collects what it left when that is much. False when the state stays nearly full all the same.
+  bool relieve();
   const VmOptions& options() const { return options_; }
 
  private:
   struct Memory {
     size_t used = 0;
     size_t max = 0;
+    bool is_in_call = false;   // the limit is for scripts; what the runtime does about one that hit it may take more
     void* (*allocate)(void*, void*, size_t, size_t) = nullptr;
     void* context = nullptr;
   };

@@ -74,7 +74,7 @@ class Check(TestCase):
     def test_refuses_a_missing_environment_variable_and_takes_a_default(self):
         self.refused("moongate: {workers: \"${MISSING_HERE}\"}\nroutes: []\n", "MISSING_HERE")
         self.assertEqual(self.check("moongate:\n  workers: ${MISSING_HERE:-2}\nroutes: []\n").returncode, 0)
-        self.assertEqual(self.check("moongate: {workers: ${GIVEN}}\nroutes: []\n", env={"GIVEN": "2"}).returncode, 0)
+        self.assertEqual(self.check("moongate:\n  workers: ${GIVEN}\nroutes: []\n", env={"GIVEN": "2"}).returncode, 0)
 
     def test_refuses_a_file_that_is_not_there(self):
         done = moongate("check", "-c", "/nonexistent/moongate.yaml")

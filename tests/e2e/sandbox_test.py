@@ -131,7 +131,7 @@ class Crashes(TestCase):
         self.assertEqual({gw.get("/").body for _ in range(6)}, {b"neighbour"})
         gw.wait_log("bad")
 
-    def test_a_stuck_worker_does_not_hold_up_a_reload_or_the_admin_api(self):
+    def test_a_stuck_worker_does_not_hold_up_a_reload_or_the_status(self):
         body = "return 200, tostring(string.find(string.rep('a', 40), string.rep('a-', 40) .. 'b'))"
         up = self.upstream(ok("old"), keep_log=False)
         config = {"routes": [{**route("/bad", up), "plugins": {"bad": {}}}, route("/*", up)]}
@@ -139,8 +139,8 @@ class Crashes(TestCase):
         gw.is_crash_expected = True
         with gw.client() as c:
             c.send(request_bytes("GET", "/bad"))
-            seconds, r = elapsed(lambda: gw.admin("GET", "/routes"))
-            self.assertEqual(r.status, 200)
+            seconds, told = elapsed(gw.status)
+            self.assertEqual(len(told["workers"]), 2)
             self.assertLess(seconds, 5.0)
             new = {"id": "new", "uri": "/*", "plugins": {"mocking": {"response_example": "new", "content_type": "text/plain"}}}
             gw.write_config({"routes": [new]})
@@ -246,7 +246,8 @@ function _M.rewrite(conf, ctx)
 end
 return _M
 """
-        gw = self.serve({"routes": [up_free]}, plugins={"keeper": source}, workers=1)
+        gw = self.serve({"routes": [up_free]}, plugins={"keeper": source}, workers=1,
+                        moongate={"client": {"keepalive_requests": 1_000_000}})
         count = self.COUNT if os.environ.get("MOONGATE_FULL") == "1" else self.COUNT // 5
 
         def cost(make):
