@@ -7,5 +7,6 @@ namespace moongate::base {
 [[noreturn]] void assert_failed(const char* expression, const char* file, int line);
 }
 
-#define MG_ASSERT(expression) \
-  (__builtin_expect(!!(expression), 1) ? (void)0 : ::moongate::base::assert_failed(#expression, __FILE__, __LINE__))
+#define MG_ASSERT(expression)                    \
+  (__builtin_expect(!!(expression), 1) ? (void)0 \
+                                       : ::moongate::base::assert_failed(#expression, __FILE__, __LINE__))

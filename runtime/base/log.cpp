@@ -15,8 +15,8 @@
 namespace moongate::base {
 namespace {
 
-constexpr std::array<std::string_view, 9> kNames = {"stderr", "emerg", "alert",  "crit", "error",
-                                                    "warn",   "notice", "info", "debug"};
+constexpr std::array<std::string_view, 9> kNames = {"stderr", "emerg",  "alert", "crit", "error",
+                                                    "warn",   "notice", "info",  "debug"};
 
 struct LogState {
   int fd = 2;
@@ -93,9 +93,10 @@ void write_log(LogLevel level, std::string_view message) {
   ::gettimeofday(&now, nullptr);
   tm parts{};
   ::gmtime_r(&now.tv_sec, &parts);
-  char stamp[48];
+  char stamp[96];
   std::snprintf(stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ [", parts.tm_year + 1900,
-                parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_usec / 1000);
+                parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                now.tv_usec / 1000);
   std::string line = stamp;
   line.append(log_level_name(level));
   line.append("] ");

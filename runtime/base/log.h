@@ -37,13 +37,27 @@ class LogLine {
   ~LogLine() { write_log(level_, text_); }
   LogLine(const LogLine&) = delete;
   LogLine& operator=(const LogLine&) = delete;
-  LogLine& operator<<(std::string_view part) { text_.append(part); return *this; }
-  LogLine& operator<<(const char* part) { text_.append(part); return *this; }
-  LogLine& operator<<(const std::string& part) { text_.append(part); return *this; }
-  LogLine& operator<<(char part) { text_.push_back(part); return *this; }
+  LogLine& operator<<(std::string_view part) {
+    text_.append(part);
+    return *this;
+  }
+  LogLine& operator<<(const char* part) {
+    text_.append(part);
+    return *this;
+  }
+  LogLine& operator<<(const std::string& part) {
+    text_.append(part);
+    return *this;
+  }
+  LogLine& operator<<(char part) {
+    text_.push_back(part);
+    return *this;
+  }
   template <class N>
-    requires std::is_arithmetic_v<N>
-  LogLine& operator<<(N number) { text_.append(std::to_string(number)); return *this; }
+  requires std::is_arithmetic_v<N> LogLine& operator<<(N number) {
+    text_.append(std::to_string(number));
+    return *this;
+  }
 
  private:
   LogLevel level_;
@@ -52,7 +66,8 @@ class LogLine {
 
 }  // namespace moongate::base
 
-/// MG_LOG(kWarn) << "upstream " << name << " has no node";  The operands are evaluated only when the level is on.
-#define MG_LOG(level)                                                                                     \
+/// MG_LOG(kWarn) << "upstream " << name << " has no node";  The operands are evaluated only when the level is
+/// on.
+#define MG_LOG(level)                                                                                       \
   for (bool is_on = ::moongate::base::log_enabled(::moongate::base::LogLevel::level); is_on; is_on = false) \
   ::moongate::base::LogLine(::moongate::base::LogLevel::level)

@@ -35,7 +35,9 @@ struct Error {
   std::string detail;         // one sentence: the place, what is wrong, what would be right
 };
 
-inline Error invalid(std::string detail) { return Error{ErrorKind::kInvalid, Side::kSelf, false, std::move(detail)}; }
+inline Error invalid(std::string detail) {
+  return Error{ErrorKind::kInvalid, Side::kSelf, false, std::move(detail)};
+}
 
 /// Makes an Error from errno: "what: strerror".
 Error io_error(std::string what);
@@ -43,19 +45,31 @@ Error io_error(std::string what);
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}        // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::move(error)) {}    // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(Error error) : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
-  T& value() { MG_ASSERT(ok()); return std::get<0>(state_); }
-  const T& value() const { MG_ASSERT(ok()); return std::get<0>(state_); }
+  T& value() {
+    MG_ASSERT(ok());
+    return std::get<0>(state_);
+  }
+  const T& value() const {
+    MG_ASSERT(ok());
+    return std::get<0>(state_);
+  }
   T& operator*() { return value(); }
   const T& operator*() const { return value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
-  T take() { MG_ASSERT(ok()); return std::move(std::get<0>(state_)); }
-  const Error& error() const { MG_ASSERT(!ok()); return std::get<1>(state_); }
+  T take() {
+    MG_ASSERT(ok());
+    return std::move(std::get<0>(state_));
+  }
+  const Error& error() const {
+    MG_ASSERT(!ok());
+    return std::get<1>(state_);
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -65,11 +79,14 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}    // NOLINT(google-explicit-constructor)
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const Error& error() const { MG_ASSERT(error_.has_value()); return *error_; }
+  const Error& error() const {
+    MG_ASSERT(error_.has_value());
+    return *error_;
+  }
 
  private:
   std::optional<Error> error_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tree that configuration is read into, whatever it was written in (YAML, JSON, Lua). Every node knows the
-// line it came from, so that an error can name file and line. Objects keep the order of their keys.
+// The tree that configuration is read into, whatever it was written in (YAML, JSON, Lua). Every node knows
+// the line it came from, so that an error can name file and line. Objects keep the order of their keys.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +35,34 @@ class Value {
   bool is_object() const { return type_ == Type::kObject; }
 
   /// The accessors below require the matching type.
-  bool as_bool() const { MG_ASSERT(is_bool()); return number_ != 0; }
-  double as_number() const { MG_ASSERT(is_number()); return number_; }
-  const std::string& as_string() const { MG_ASSERT(is_string()); return text_; }
-  const std::vector<Value>& items() const { MG_ASSERT(is_array()); return items_; }
-  std::vector<Value>& items() { MG_ASSERT(is_array()); return items_; }
-  const std::vector<Member>& members() const { MG_ASSERT(is_object()); return members_; }
-  std::vector<Member>& members() { MG_ASSERT(is_object()); return members_; }
+  bool as_bool() const {
+    MG_ASSERT(is_bool());
+    return number_ != 0;
+  }
+  double as_number() const {
+    MG_ASSERT(is_number());
+    return number_;
+  }
+  const std::string& as_string() const {
+    MG_ASSERT(is_string());
+    return text_;
+  }
+  const std::vector<Value>& items() const {
+    MG_ASSERT(is_array());
+    return items_;
+  }
+  std::vector<Value>& items() {
+    MG_ASSERT(is_array());
+    return items_;
+  }
+  const std::vector<Member>& members() const {
+    MG_ASSERT(is_object());
+    return members_;
+  }
+  std::vector<Member>& members() {
+    MG_ASSERT(is_object());
+    return members_;
+  }
 
   /// The member named `key`, or null when this is no object or has none.
   const Value* find(std::string_view key) const;
@@ -59,7 +80,10 @@ class Value {
   /// 1-based line in the source, 0 when unknown; the file is an index the reader gives meaning to.
   uint32_t line() const { return line_; }
   uint16_t file() const { return file_; }
-  void set_place(uint16_t file, uint32_t line) { file_ = file; line_ = line; }
+  void set_place(uint16_t file, uint32_t line) {
+    file_ = file;
+    line_ = line;
+  }
 
   /// Same content, whatever the order of keys and the places.
   bool operator==(const Value& other) const;

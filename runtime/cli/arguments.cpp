@@ -21,7 +21,9 @@ base::Error unknown_option(std::span<const OptionSpec> options, std::string_view
 }
 
 const OptionSpec* find_option(std::span<const OptionSpec> options, std::string_view text) {
-  const auto found = std::find_if(options.begin(), options.end(), [&](const OptionSpec& spec) { return spec.name == text || (!text.empty() && spec.letter == text); });
+  const auto found = std::find_if(options.begin(), options.end(), [&](const OptionSpec& spec) {
+    return spec.name == text || (!text.empty() && spec.letter == text);
+  });
   return found == options.end() ? nullptr : &*found;
 }
 
@@ -54,7 +56,8 @@ std::vector<std::string> Arguments::values(std::string_view name) const {
   return found == values_.end() ? std::vector<std::string>() : found->second;
 }
 
-Result<Arguments> parse_arguments(std::span<const OptionSpec> options, std::span<const std::string> arguments, size_t words_max) {
+Result<Arguments> parse_arguments(std::span<const OptionSpec> options, std::span<const std::string> arguments,
+                                  size_t words_max) {
   Arguments parsed;
   bool are_options_over = false;
   for (size_t i = 0; i < arguments.size(); i++) {
@@ -71,19 +74,23 @@ Result<Arguments> parse_arguments(std::span<const OptionSpec> options, std::span
     const Split split = split_option(text);
     const OptionSpec* spec = find_option(options, split.option);
     if (spec == nullptr) return unknown_option(options, split.option);
-    if (spec->value.empty() && split.has_value) return base::invalid(std::string(spec->name) + " takes no value");
+    if (spec->value.empty() && split.has_value)
+      return base::invalid(std::string(spec->name) + " takes no value");
     std::string value(split.value);
     if (!spec->value.empty() && !split.has_value) {
-      if (++i == arguments.size()) return base::invalid(std::string(split.option) + " needs a value: " + std::string(spec->value));
+      if (++i == arguments.size())
+        return base::invalid(std::string(split.option) + " needs a value: " + std::string(spec->value));
       value = arguments[i];
     }
     std::vector<std::string>& values = parsed.values_[std::string(spec->name)];
-    if (!values.empty() && !spec->is_repeatable) return base::invalid(std::string(split.option) + " is given twice");
+    if (!values.empty() && !spec->is_repeatable)
+      return base::invalid(std::string(split.option) + " is given twice");
     values.push_back(std::move(value));
   }
   for (const OptionSpec& spec : options) {
     if (spec.is_required && !parsed.has(spec.name)) {
-      return base::invalid("missing " + std::string(spec.letter.empty() ? spec.name : spec.letter) + " " + std::string(spec.value));
+      return base::invalid("missing " + std::string(spec.letter.empty() ? spec.name : spec.letter) + " " +
+                           std::string(spec.value));
     }
   }
   return parsed;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands of `moongate`: each is a file of its own with a `Command` in it, and a line in the table in commands.cpp.
+// The commands of `moongate`: each is a file of its own with a `Command` in it, and a line in the table in
+// commands.cpp.
 #pragma once
 
 #include <span>
@@ -22,7 +23,7 @@ struct Invocation {
 
 struct Command {
   std::string_view name;
-  std::string_view words;    // other arguments, for the usage line: "METHOD URL"
+  std::string_view words;  // other arguments, for the usage line: "METHOD URL"
   size_t words_max = 0;
   std::string_view summary;  // one line
   std::span<const OptionSpec> options;

@@ -9,8 +9,9 @@
 namespace moongate::cli {
 namespace {
 
-constexpr const Command* kCommands[] = {&kStartCommand,  &kCheckCommand,    &kReloadCommand, &kStopCommand,
-                                        &kStatusCommand, &kRollbackCommand, &kPluginCommand, &kEchoCommand, &kVersionCommand};
+constexpr const Command* kCommands[] = {&kStartCommand,  &kCheckCommand,  &kReloadCommand,
+                                        &kStopCommand,   &kStatusCommand, &kRollbackCommand,
+                                        &kPluginCommand, &kEchoCommand,   &kVersionCommand};
 
 int print_version(const Invocation& invocation) {
   std::printf("moongate %s\n", invocation.version.c_str());
@@ -33,7 +34,8 @@ const Command* find_command(std::string_view name) {
 
 void print_help(std::FILE* out) {
   std::fprintf(out, "A scriptable API gateway.\n\n");
-  for (const Command* command : kCommands) std::fprintf(out, "  %s\n      %s\n", usage_of(*command).c_str(), std::string(command->summary).c_str());
+  for (const Command* command : kCommands)
+    std::fprintf(out, "  %s\n      %s\n", usage_of(*command).c_str(), std::string(command->summary).c_str());
   std::fprintf(out, "  moongate help [COMMAND]\n\nExit status: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
@@ -62,7 +64,9 @@ const Command kVersionCommand{"version", "", 0, "Prints the version.", {}, print
 
 std::span<const Command* const> commands() { return kCommands; }
 
-void print_error(std::string_view text) { std::fprintf(stderr, "moongate: %.*s\n", static_cast<int>(text.size()), text.data()); }
+void print_error(std::string_view text) {
+  std::fprintf(stderr, "moongate: %.*s\n", static_cast<int>(text.size()), text.data());
+}
 
 std::string directory_of(const Arguments& arguments) {
   std::error_code error;
@@ -85,7 +89,8 @@ int run(std::span<const std::string> arguments, std::string version) {
     if (argument == "--") break;
     if (argument == "--help" || argument == "-h") return help(arguments.first(1));
   }
-  base::Result<Arguments> parsed = parse_arguments(command->options, arguments.subspan(1), command->words_max);
+  base::Result<Arguments> parsed =
+      parse_arguments(command->options, arguments.subspan(1), command->words_max);
   if (!parsed) {
     print_error(parsed.error().detail + "\nusage: " + usage_of(*command));
     return kWrongUsage;

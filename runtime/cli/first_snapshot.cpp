@@ -24,8 +24,8 @@ using snapshot::MessageType;
 
 namespace {
 
-/// The configuration's snapshot with its number. Content that was current when the last instance ended keeps its number, so that restarts
-/// do not push what one may want to roll back to out of the store.
+/// The configuration's snapshot with its number. Content that was current when the last instance ended keeps
+/// its number, so that restarts do not push what one may want to roll back to out of the store.
 Result<std::string> give_number(const control::Loaded& loaded, const snapshot::Store& store) {
   uint64_t number = store.last_number() + 1;
   for (const snapshot::StoredSnapshot& stored : store.list()) {
@@ -75,7 +75,8 @@ Result<Message> receive(int fd) {
 
 }  // namespace
 
-Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config_paths, const std::string& directory, const std::string& lua_root) {
+Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config_paths,
+                                          const std::string& directory, const std::string& lua_root) {
   Result<snapshot::ChannelPair> pair = snapshot::make_channel();
   if (!pair) return pair.error();
   Result<int> child = supervisor::fork_child("start", [&] {
@@ -89,13 +90,15 @@ Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config
   Result<Message> message = receive(pair->first.get());
   int status = 0;
   while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) continue;
-  if (!message) return base::invalid("the process that checked the configuration " + supervisor::describe_end(status));
+  if (!message)
+    return base::invalid("the process that checked the configuration " + supervisor::describe_end(status));
   if (message->type != MessageType::kReady) return base::invalid(message->text);
   const Result<snapshot::MappedFile> mapped = snapshot::map_memfd(message->descriptor.get());
   if (!mapped) return mapped.error();
   const Result<snapshot::BlobView> view = snapshot::BlobView::open(mapped->bytes());
   if (!view) return view.error();
-  Result<config::Settings> settings = config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
+  Result<config::Settings> settings =
+      config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
   return FirstSnapshot{std::move(message->descriptor), settings.take(), std::move(message->text)};
 }

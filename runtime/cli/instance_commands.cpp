@@ -25,7 +25,8 @@ void print_list(const Value& answer, std::string_view key, std::string_view pref
   const Value* list = answer.find(key);
   if (list == nullptr || !list->is_array()) return;
   for (const Value& item : list->items()) {
-    if (item.is_string()) std::fprintf(stderr, "%s%s\n", std::string(prefix).c_str(), item.as_string().c_str());
+    if (item.is_string())
+      std::fprintf(stderr, "%s%s\n", std::string(prefix).c_str(), item.as_string().c_str());
   }
 }
 
@@ -41,11 +42,14 @@ std::optional<Value> ask(const Invocation& invocation, const Value& request) {
   return {};
 }
 
-unsigned long long number_of(const Value& value, std::string_view key) { return static_cast<unsigned long long>(value.get_number(key, 0)); }
+unsigned long long number_of(const Value& value, std::string_view key) {
+  return static_cast<unsigned long long>(value.get_number(key, 0));
+}
 
 int report_change(const Value& answer) {
   print_list(answer, "warnings", "warning: ");
-  const char* what = answer.get_bool("changed", false) ? "snapshot %llu serves\n" : "nothing changed; snapshot %llu serves on\n";
+  const char* what = answer.get_bool("changed", false) ? "snapshot %llu serves\n"
+                                                       : "nothing changed; snapshot %llu serves on\n";
   std::printf(what, number_of(answer, "snapshot"));  // NOLINT: both formats take the one number
   return kDone;
 }
@@ -93,17 +97,21 @@ int stop(const Invocation& invocation) {
 }
 
 void print_worker(const Value& worker) {
-  std::printf("  worker %llu: %s, pid %llu, snapshot %llu, %llu connections, %llu requests, %llu restarts", number_of(worker, "index"),
-              std::string(worker.get_string("state")).c_str(), number_of(worker, "pid"), number_of(worker, "snapshot"), number_of(worker, "connections"),
+  std::printf("  worker %llu: %s, pid %llu, snapshot %llu, %llu connections, %llu requests, %llu restarts",
+              number_of(worker, "index"), std::string(worker.get_string("state")).c_str(),
+              number_of(worker, "pid"), number_of(worker, "snapshot"), number_of(worker, "connections"),
               number_of(worker, "requests"), number_of(worker, "restarts"));
   const std::string end(worker.get_string("last_death"));
-  std::printf(end.empty() ? "%s\n" : "; the one before %s\n", end.c_str());  // NOLINT: both formats take the one text
+  std::printf(end.empty() ? "%s\n" : "; the one before %s\n",
+              end.c_str());  // NOLINT: both formats take the one text
 }
 
 void print_status(const Value& status) {
-  std::printf("moongate %s, pid %llu, up %llu s\n", std::string(status.get_string("version")).c_str(), number_of(status, "pid"), number_of(status, "uptime_s"));
+  std::printf("moongate %s, pid %llu, up %llu s\n", std::string(status.get_string("version")).c_str(),
+              number_of(status, "pid"), number_of(status, "uptime_s"));
   if (const Value* listen = status.find("listen"); listen != nullptr && listen->find("proxy") != nullptr) {
-    for (const Value& address : listen->find("proxy")->items()) std::printf("  listens on %s\n", address.as_string().c_str());
+    for (const Value& address : listen->find("proxy")->items())
+      std::printf("  listens on %s\n", address.as_string().c_str());
   }
   for (const Value& worker : status.find("workers")->items()) print_worker(worker);
   const Value* error = status.find("last_error");
@@ -117,8 +125,10 @@ void print_snapshots(const Value& answer) {
   if (list == nullptr || !list->is_array()) return;
   for (const Value& stored : list->items()) {
     const bool is_current = stored.get_number("number", 0) == answer.get_number("current", -1);
-    std::printf("%s snapshot %llu  %s  %s  %s\n", is_current ? "*" : " ", number_of(stored, "number"), std::string(stored.get_string("time")).c_str(),
-                std::string(stored.get_string("hash")).substr(0, 12).c_str(), std::string(stored.get_string("reason")).c_str());
+    std::printf("%s snapshot %llu  %s  %s  %s\n", is_current ? "*" : " ", number_of(stored, "number"),
+                std::string(stored.get_string("time")).c_str(),
+                std::string(stored.get_string("hash")).substr(0, 12).c_str(),
+                std::string(stored.get_string("reason")).c_str());
   }
 }
 
@@ -130,15 +140,21 @@ int status(const Invocation& invocation) {
     return kDone;
   }
   print_status(*answer);
-  if (const std::optional<Value> snapshots = ask(invocation, make_request("snapshots"))) print_snapshots(*snapshots);
+  if (const std::optional<Value> snapshots = ask(invocation, make_request("snapshots")))
+    print_snapshots(*snapshots);
   return kDone;
 }
 
 }  // namespace
 
-const Command kReloadCommand{"reload", "", 0, "Reads the configuration again and switches to it, or says why not.", kDirectoryOnly, reload};
-const Command kStopCommand{"stop", "", 0, "Ends the instance when the requests under way have ended; --now cuts them.", kStopOptions, stop};
+const Command kReloadCommand{
+    "reload",       "",    0, "Reads the configuration again and switches to it, or says why not.",
+    kDirectoryOnly, reload};
+const Command kStopCommand{
+    "stop",       "",  0, "Ends the instance when the requests under way have ended; --now cuts them.",
+    kStopOptions, stop};
 const Command kStatusCommand{"status", "", 0, "Tells what runs and what it serves.", kStatusOptions, status};
-const Command kRollbackCommand{"rollback", "[N]", 1, "Goes back to snapshot N, or to the one before.", kDirectoryOnly, rollback};
+const Command kRollbackCommand{"rollback",     "[N]",   1, "Goes back to snapshot N, or to the one before.",
+                               kDirectoryOnly, rollback};
 
 }  // namespace moongate::cli

@@ -15,7 +15,8 @@ base::Result<std::string> find_lua_root() {
   };
   std::error_code error;
   if (const char* given = std::getenv("MOONGATE_LUA"); given != nullptr && *given != '\0') {
-    if (!is_lua_root(given)) return base::invalid(std::string("MOONGATE_LUA: ") + given + " has no lib/moongate in it");
+    if (!is_lua_root(given))
+      return base::invalid(std::string("MOONGATE_LUA: ") + given + " has no lib/moongate in it");
     return fs::absolute(given, error).lexically_normal().string();
   }
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
@@ -24,7 +25,8 @@ base::Result<std::string> find_lua_root() {
     if (!error && is_lua_root(candidate)) return candidate.string();
   }
   return base::Error{base::ErrorKind::kNotFound, base::Side::kSelf, false,
-                     "the Lua that belongs to moongate is not found beside " + program.string() + "; set MOONGATE_LUA to the folder with lib/ and plugins/"};
+                     "the Lua that belongs to moongate is not found beside " + program.string() +
+                         "; set MOONGATE_LUA to the folder with lib/ and plugins/"};
 }
 
 }  // namespace moongate::cli

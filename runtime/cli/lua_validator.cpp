@@ -24,12 +24,15 @@ class LuaValidator : public control::Validator {
     return checker_->evaluate(path, text, file_index);
   }
 
-  Result<std::vector<control::Complaint>> check(const config::Document& document, const control::Sources& sources) override {
-    Result<std::vector<script::Complaint>> found = checker_->check(document, convert(sources.plugins), convert(sources.libraries));
+  Result<std::vector<control::Complaint>> check(const config::Document& document,
+                                                const control::Sources& sources) override {
+    Result<std::vector<script::Complaint>> found =
+        checker_->check(document, convert(sources.plugins), convert(sources.libraries));
     if (!found) return found.error();
     std::vector<control::Complaint> complaints;
     for (script::Complaint& one : *found) {
-      complaints.push_back({std::move(one.resource_kind), std::move(one.id), std::move(one.path), std::move(one.text)});
+      complaints.push_back(
+          {std::move(one.resource_kind), std::move(one.id), std::move(one.path), std::move(one.text)});
     }
     return complaints;
   }

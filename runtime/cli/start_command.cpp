@@ -37,7 +37,8 @@ uint32_t count_cores() {
 uint32_t count_workers(const config::Settings& settings) {
   const uint32_t wanted = settings.workers.value_or(count_cores());
   if (wanted <= shm::kWorkersMax) return wanted;
-  std::fprintf(stderr, "warning: moongate.workers: %u are more than the %u there can be\n", wanted, shm::kWorkersMax);
+  std::fprintf(stderr, "warning: moongate.workers: %u are more than the %u there can be\n", wanted,
+               shm::kWorkersMax);
   return shm::kWorkersMax;
 }
 
@@ -55,8 +56,8 @@ Result<void> open_error_log(const config::Settings& settings, const std::string&
   return base::open_log(path, settings.error_log.level);
 }
 
-/// Forks into the background. In the parent: waits until the instance serves, and gives the exit status. In the child: gives -1, and
-/// the descriptor that tells the parent.
+/// Forks into the background. In the parent: waits until the instance serves, and gives the exit status. In
+/// the child: gives -1, and the descriptor that tells the parent.
 int go_to_background(int* ready_fd) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
@@ -85,7 +86,8 @@ int go_to_background(int* ready_fd) {
 /// Lets go of the terminal; what libraries write to stderr goes to the error log's file.
 void detach_output(const std::string& directory) {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  const int output = ::open((directory + "/output.log").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  const int output =
+      ::open((directory + "/output.log").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   if (null >= 0) ::dup2(null, 0);
   if (output >= 0) {
     ::dup2(output, 1);
@@ -106,7 +108,8 @@ Result<Prepared> prepare(const Invocation& invocation, const std::string& direct
   if (!lua_root) return lua_root.error();
   Prepared prepared;
   prepared.control.config_paths = invocation.arguments.values("--config");
-  for (std::string& path : prepared.control.config_paths) path = std::filesystem::absolute(path).lexically_normal().string();
+  for (std::string& path : prepared.control.config_paths)
+    path = std::filesystem::absolute(path).lexically_normal().string();
   Result<FirstSnapshot> first = make_first_snapshot(prepared.control.config_paths, directory, *lua_root);
   if (!first) return first.error();
   prepared.snapshot = first.take();
@@ -124,7 +127,8 @@ Result<Prepared> prepare(const Invocation& invocation, const std::string& direct
 
 int run_single(Prepared prepared, int ready_fd) {
   if (ready_fd >= 0) detach_output(prepared.control.directory);
-  return supervisor::run_single_process({std::move(prepared.snapshot.settings), std::move(prepared.control), std::move(prepared.snapshot.memfd), ready_fd});
+  return supervisor::run_single_process({std::move(prepared.snapshot.settings), std::move(prepared.control),
+                                         std::move(prepared.snapshot.memfd), ready_fd});
 }
 
 int run_supervisor(Prepared prepared, supervisor::PidFile* pid_file, int ready_fd) {
@@ -138,7 +142,8 @@ int run_supervisor(Prepared prepared, supervisor::PidFile* pid_file, int ready_f
   options.on_fork = [pid_file] { pid_file->forget(); };
   options.worker_main = worker::run;
   options.control_main = [](const control::ControlStart& start) { return control::run(start); };
-  Result<std::unique_ptr<supervisor::Supervisor>> supervisor = supervisor::Supervisor::make(std::move(options));
+  Result<std::unique_ptr<supervisor::Supervisor>> supervisor =
+      supervisor::Supervisor::make(std::move(options));
   if (!supervisor) {
     print_error(supervisor.error().detail);
     return kFailed;
@@ -182,15 +187,23 @@ int start(const Invocation& invocation) {
   }
   if (!prepared->snapshot.error.empty()) {
     print_error("the configuration is broken; THE LAST GOOD SNAPSHOT SERVES until it is mended");
-    MG_LOG(kCrit) << "the configuration is broken and the last good snapshot serves until it is mended: " << prepared->snapshot.error;
+    MG_LOG(kCrit) << "the configuration is broken and the last good snapshot serves until it is mended: "
+                  << prepared->snapshot.error;
   }
-  const int status = prepared->worker_count == 0 ? run_single(prepared.take(), ready_fd) : run_supervisor(prepared.take(), &*pid_file, ready_fd);
+  const int status = prepared->worker_count == 0 ? run_single(prepared.take(), ready_fd)
+                                                 : run_supervisor(prepared.take(), &*pid_file, ready_fd);
   pid_file->remove();
   return status;
 }
 
 }  // namespace
 
-const Command kStartCommand{"start", "", 0, "Starts the gateway with these files, in the foreground unless --daemon; DIR holds pid, sockets, snapshots, logs.", kOptions, start};
+const Command kStartCommand{"start",
+                            "",
+                            0,
+                            "Starts the gateway with these files, in the foreground unless --daemon; DIR "
+                            "holds pid, sockets, snapshots, logs.",
+                            kOptions,
+                            start};
 
 }  // namespace moongate::cli

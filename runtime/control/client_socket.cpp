@@ -14,7 +14,11 @@ ClientSocket::ClientSocket(net::EventLoop& loop, int fd, uint64_t id, Limits lim
       limits_(limits),
       callbacks_(std::move(callbacks)),
       deadline_(on_deadline, this),
-      over_([](void* self) { static_cast<ClientSocket*>(self)->callbacks_.on_over(*static_cast<ClientSocket*>(self)); }, this) {
+      over_(
+          [](void* self) {
+            static_cast<ClientSocket*>(self)->callbacks_.on_over(*static_cast<ClientSocket*>(self));
+          },
+          this) {
   read_watch_.start(loop_, fd, net::FdWatch::Interest::kRead, on_readable, this);
   deadline_.start(loop_.timers(), limits_.deadline);
 }
@@ -49,7 +53,8 @@ void ClientSocket::flush() {
     const ssize_t size = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) {
-      if (!write_watch_.is_running()) write_watch_.start(loop_, socket_.get(), net::FdWatch::Interest::kWrite, on_writable, this);
+      if (!write_watch_.is_running())
+        write_watch_.start(loop_, socket_.get(), net::FdWatch::Interest::kWrite, on_writable, this);
       return;
     }
     if (size < 0) return end();
@@ -57,7 +62,8 @@ void ClientSocket::flush() {
   }
   write_watch_.stop();
   if (!is_last_) return;
-  // What the peer still has under way would turn our FIN into an RST and eat the answer, so it is read until it leaves.
+  // What the peer still has under way would turn our FIN into an RST and eat the answer, so it is read until
+  // it leaves.
   ::shutdown(socket_.get(), SHUT_WR);
 }
 

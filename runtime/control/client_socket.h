@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection to control: somebody who asks, gets an answer, and is watched by a clock. Not for the data path: plain
-// level-triggered reads into a bounded buffer.
+// One connection to control: somebody who asks, gets an answer, and is watched by a clock. Not for the data
+// path: plain level-triggered reads into a bounded buffer.
 #pragma once
 
 #include <functional>
@@ -54,7 +54,7 @@ class ClientSocket {
   net::FdWatch read_watch_;
   net::FdWatch write_watch_;
   net::Timer deadline_;
-  net::Deferred over_;   // on_over may destroy us, so never from within a call of the owner's
+  net::Deferred over_;  // on_over may destroy us, so never from within a call of the owner's
   bool is_last_ = false;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DIR/control.sock: how `moongate reload` and its kin talk to the instance. One JSON object per line each way; whoever may open
-// the socket (its owner) may do everything.
+// DIR/control.sock: how `moongate reload` and its kin talk to the instance. One JSON object per line each
+// way; whoever may open the socket (its owner) may do everything.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How control comes up. Where it goes from here: jobs.cpp (changes), workers.cpp (who serves what), status.cpp (answers).
+// How control comes up. Where it goes from here: jobs.cpp (changes), workers.cpp (who serves what),
+// status.cpp (answers).
 #include "control/control.h"
 
 #include <unistd.h>
@@ -23,19 +24,27 @@ constexpr auto kBeat = std::chrono::milliseconds(250);
 Control::Control(net::EventLoop& loop, const ControlStart& start)
     : loop_(loop),
       start_(start),
-      links_(loop, {[this](WorkerLink& link, snapshot::Message message) { on_worker_message(link, std::move(message)); },
+      links_(loop, {[this](WorkerLink& link, snapshot::Message message) {
+                      on_worker_message(link, std::move(message));
+                    },
                     [this](WorkerLink& link) { on_worker_gone(link); }}),
       round_deadline_(on_round_deadline, this),
       next_job_([](void* self) { static_cast<Control*>(self)->start_next_job(); }, this),
-      files_(loop, [this] { add_job({std::nullopt, "file change", false, {}}); }),
-      commands_(loop, [this](const std::string& command, const base::Value& request, const CommandServer::Answer& answer) { on_command(command, request, answer); }),
+      files_(loop,
+             [this] {
+               add_job({std::nullopt, "file change", false, {}});
+             }),
+      commands_(loop, [this](const std::string& command, const base::Value& request,
+                             const CommandServer::Answer& answer) { on_command(command, request, answer); }),
       pages_(loop),
       supervisor_(start.supervisor_fd),
-      beat_([](void* self) {
-        auto* control = static_cast<Control*>(self);
-        control->start_.processes->control().beat();
-        control->beat_.start(control->loop_.timers(), kBeat);
-      }, this) {}
+      beat_(
+          [](void* self) {
+            auto* control = static_cast<Control*>(self);
+            control->start_.processes->control().beat();
+            control->beat_.start(control->loop_.timers(), kBeat);
+          },
+          this) {}
 
 Result<std::unique_ptr<Control>> Control::make(net::EventLoop& loop, const ControlStart& start) {
   std::unique_ptr<Control> control(new Control(loop, start));
@@ -51,30 +60,42 @@ Result<void> Control::open() {
   if (auto taken = take_first_snapshot(); !taken) return taken;
   if (!start_.start_error.empty() && !start_.is_restart) {
     is_last_good_ = true;
-    last_error_ = {{start_.start_error}, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(Clock::wall().time_since_epoch()).count())};
+    last_error_ = {
+        {start_.start_error},
+        static_cast<uint64_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::wall().time_since_epoch()).count())};
   }
   files_.set(start_.config_paths, first_settings_.plugin_paths);
   add_pages();
   if (start_.command_fd >= 0) commands_.start(start_.command_fd);
   if (start_.metrics_fd >= 0) pages_.start(start_.metrics_fd);
-  if (!first_settings_.admin.listen.empty()) MG_LOG(kNotice) << "the Admin API is not in this version; " << first_settings_.admin.listen << " is not listened on";
+  if (!first_settings_.admin.listen.empty())
+    MG_LOG(kNotice) << "the Admin API is not in this version; " << first_settings_.admin.listen
+                    << " is not listened on";
   if (supervisor_.is_open()) {
-    const auto on_readable = [](void* self, net::Readiness) { static_cast<Control*>(self)->on_supervisor_messages(); };
+    const auto on_readable = [](void* self, net::Readiness) {
+      static_cast<Control*>(self)->on_supervisor_messages();
+    };
     supervisor_watch_.start(loop_, supervisor_.get(), net::FdWatch::Interest::kRead, on_readable, this);
-    terminate_.start(loop_, SIGTERM, [](void* self, int) { static_cast<Control*>(self)->loop_.stop(); }, this);
+    terminate_.start(
+        loop_, SIGTERM, [](void* self, int) { static_cast<Control*>(self)->loop_.stop(); }, this);
     start_.processes->control().state.store(shm::ProcessState::kServing);
     beat_.start(loop_.timers(), kBeat);
   } else {
-    const auto on_hangup = [](void* self, int) { static_cast<Control*>(self)->add_job({std::nullopt, "reload", true, {}}); };
+    const auto on_hangup = [](void* self, int) {
+      static_cast<Control*>(self)->add_job({std::nullopt, "reload", true, {}});
+    };
     hangup_.start(loop_, SIGHUP, on_hangup, this);
-    reopen_.start(loop_, SIGUSR1, [](void* self, int) { static_cast<Control*>(self)->reopen_logs(); }, this);
+    reopen_.start(
+        loop_, SIGUSR1, [](void* self, int) { static_cast<Control*>(self)->reopen_logs(); }, this);
     snapshot::Message started;
     started.type = snapshot::MessageType::kWorkerStarted;
     started.pid = ::getpid();
     started.descriptor = snapshot::Descriptor(start_.worker_fd);
     links_.add(std::move(started));
   }
-  // The sources may have changed while nobody watched: between the load at the start and now, or while control was dead. A rollback stays one.
+  // The sources may have changed while nobody watched: between the load at the start and now, or while
+  // control was dead. A rollback stays one.
   const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
   if (!is_rollback && !is_last_good_) add_job({std::nullopt, "file change", false, {}});
   return {};
@@ -88,7 +109,8 @@ Result<void> Control::take_first_snapshot() {
   const snapshot::Descriptor closed(start_.first_snapshot_fd);
   const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
   if (!view) return view.error();
-  Result<config::Settings> settings = config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
+  Result<config::Settings> settings =
+      config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
   first_settings_ = settings.take();
   const uint64_t first_number = view->number();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process that listens for change. It owns what the instance is to serve: reads the sources, numbers the snapshots, brings
-// them to the workers, keeps them on disk, and answers those who ask how things are. It never serves a request, so it
-// may take its time.
+// The process that listens for change. It owns what the instance is to serve: reads the sources, numbers the
+// snapshots, brings them to the workers, keeps them on disk, and answers those who ask how things are. It
+// never serves a request, so it may take its time.
 //
 //   file change ─┐                         ┌► PREPARE ... READY ──► SWITCH ... SWITCHED ─► store, answer
 //   reload       ├─► jobs, one at a time ──┤
@@ -49,9 +49,9 @@ class Control {
  private:
   /// A wish for another snapshot, and who waits for it.
   struct Job {
-    std::optional<uint64_t> rollback_to;   // nothing: read the sources; 0: the one before
+    std::optional<uint64_t> rollback_to;  // nothing: read the sources; 0: the one before
     std::string reason;
-    bool is_forced = false;                // asked for: what is served is compared, not what was read last
+    bool is_forced = false;  // asked for: what is served is compared, not what was read last
     std::vector<CommandServer::Answer> answers;
   };
 
@@ -88,7 +88,8 @@ class Control {
   void reopen_logs();
 
   // status.cpp
-  void on_command(const std::string& command, const base::Value& request, const CommandServer::Answer& answer);
+  void on_command(const std::string& command, const base::Value& request,
+                  const CommandServer::Answer& answer);
   base::Value status() const;
   base::Value describe_worker(uint32_t index) const;
   base::Value list_snapshots() const;
@@ -98,15 +99,15 @@ class Control {
   ControlStart start_;
   std::optional<snapshot::Store> store_;
   CurrentSnapshot current_;
-  config::Settings first_settings_;        // what cannot change before the next start
-  snapshot::Hash128 source_hash_;          // of what the sources held when they were read last
+  config::Settings first_settings_;  // what cannot change before the next start
+  snapshot::Hash128 source_hash_;    // of what the sources held when they were read last
   uint64_t next_number_ = 1;
   LastError last_error_;
-  bool is_serving_ = false;                // every worker has served once
-  bool is_last_good_ = false;              // the sources could not be used at the start, nor since
+  bool is_serving_ = false;    // every worker has served once
+  bool is_last_good_ = false;  // the sources could not be used at the start, nor since
 
   WorkerLinks links_;
-  std::deque<Job> jobs_;                   // the first is under way when round_ is there
+  std::deque<Job> jobs_;  // the first is under way when round_ is there
   std::optional<SwitchRound> round_;
   std::string round_blob_;
   snapshot::Descriptor round_memfd_;

@@ -21,7 +21,8 @@ constexpr auto kGatherMax = std::chrono::milliseconds(500);
 constexpr auto kRetry = std::chrono::seconds(1);
 constexpr size_t kFoldersMax = 4000;
 constexpr int kLinksMax = 40;  // as the kernel follows
-constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE |
+                           IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
 bool is_source_name(const std::string& name) {
   const std::string extension = fs::path(name).extension().string();
@@ -31,7 +32,11 @@ bool is_source_name(const std::string& name) {
 }  // namespace
 
 FileWatch::FileWatch(net::EventLoop& loop, std::function<void()> on_change)
-    : loop_(loop), on_change_(std::move(on_change)), inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)), quiet_(on_quiet, this), retry_(on_retry, this) {
+    : loop_(loop),
+      on_change_(std::move(on_change)),
+      inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+      quiet_(on_quiet, this),
+      retry_(on_retry, this) {
   if (!inotify_.is_open()) {
     MG_LOG(kError) << base::io_error("files are not watched; use `moongate reload` after a change").detail;
     return;
@@ -44,8 +49,10 @@ void FileWatch::set(const std::vector<std::string>& files, const std::vector<std
   folders_.clear();
   for (const std::string& path : files) add_file(path);
   std::error_code error;
-  for (const std::string& path : folders) folders_[fs::absolute(path.empty() ? "." : path, error).lexically_normal().string()].is_whole = true;
-  if (folders_.size() > kFoldersMax) MG_LOG(kError) << "more than 4000 folders with configuration and plugins; not all are watched";
+  for (const std::string& path : folders)
+    folders_[fs::absolute(path.empty() ? "." : path, error).lexically_normal().string()].is_whole = true;
+  if (folders_.size() > kFoldersMax)
+    MG_LOG(kError) << "more than 4000 folders with configuration and plugins; not all are watched";
   apply();
 }
 

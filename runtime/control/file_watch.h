@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells when configuration or plugins may have changed. Watches folders, not files: editors write a new file and rename it over
-// the old one, and Kubernetes swaps a link (`..data`) that the path leads through; a watch on the file itself would sleep
-// through both. What really changed is for the loader to find out.
+// Tells when configuration or plugins may have changed. Watches folders, not files: editors write a new file
+// and rename it over the old one, and Kubernetes swaps a link (`..data`) that the path leads through; a watch
+// on the file itself would sleep through both. What really changed is for the loader to find out.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,9 @@ namespace moongate::control {
 
 /// Watches files and folders through inotify.
 ///
-/// Shape:   one kernel watch per folder, at most 4,000; events are gathered until 50 ms have been quiet, or for half a second.
-/// Fails:   a folder that is not there is tried again every second; without inotify, changes need `moongate reload`.
+/// Shape:   one kernel watch per folder, at most 4,000; events are gathered until 50 ms have been quiet, or
+/// for half a second. Fails:   a folder that is not there is tried again every second; without inotify,
+/// changes need `moongate reload`.
 class FileWatch {
  public:
   FileWatch(net::EventLoop& loop, std::function<void()> on_change);
@@ -28,8 +29,8 @@ class FileWatch {
 
  private:
   struct Folder {
-    std::set<std::string> names;   // that matter here
-    bool is_whole = false;         // sources of any name matter
+    std::set<std::string> names;  // that matter here
+    bool is_whole = false;        // sources of any name matter
   };
   static void on_readable(void* self, net::Readiness ready);
   static void on_quiet(void* self);
@@ -48,8 +49,8 @@ class FileWatch {
   net::Timer retry_;
   base::SteadyTime first_event_{};
   std::unordered_map<std::string, Folder> folders_;
-  std::unordered_map<int, std::string> paths_;          // by kernel watch
-  std::unordered_map<std::string, int> watches_;        // by folder
+  std::unordered_map<int, std::string> paths_;    // by kernel watch
+  std::unordered_map<std::string, int> watches_;  // by folder
 };
 
 }  // namespace moongate::control

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of snapshots: one job after the other, each read, numbered, prepared by all workers, and switched to or refused.
+// Changes of snapshots: one job after the other, each read, numbered, prepared by all workers, and switched
+// to or refused.
 #include <algorithm>
 
 #include "base/log.h"
@@ -20,7 +21,10 @@ namespace {
 constexpr int kPrepareSeconds = 10;
 constexpr size_t kJobsMax = 64;
 
-uint64_t wall_ms() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count()); }
+uint64_t wall_ms() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count());
+}
 
 void count_change(const metrics::Registry& registry, std::string_view result) {
   metrics::Labels labels;
@@ -47,7 +51,8 @@ void Control::add_job(Job job) {
     }
   }
   if (jobs_.size() >= kJobsMax) {
-    for (const auto& answer : job.answers) answer(refusal({"too many changes are waiting already; try again later"}));
+    for (const auto& answer : job.answers)
+      answer(refusal({"too many changes are waiting already; try again later"}));
     return;
   }
   jobs_.push_back(std::move(job));
@@ -57,8 +62,10 @@ void Control::add_job(Job job) {
 void Control::start_next_job() {
   if (round_ || jobs_.empty()) return;
   Job& job = jobs_.front();
-  if (job.rollback_to) run_rollback(job);
-  else run_reload(job);
+  if (job.rollback_to)
+    run_rollback(job);
+  else
+    run_reload(job);
 }
 
 void Control::run_reload(Job& job) {
@@ -76,7 +83,9 @@ void Control::run_reload(Job& job) {
   if (is_same) {
     last_error_ = {};
     is_last_good_ = false;
-    if (job.is_forced) MG_LOG(kNotice) << job.reason << ": nothing changed, snapshot " << current_.about.number << " serves on";
+    if (job.is_forced)
+      MG_LOG(kNotice) << job.reason << ": nothing changed, snapshot " << current_.about.number
+                      << " serves on";
     Value answer = Value::object();
     answer.set("ok", Value::boolean(true));
     answer.set("changed", Value::boolean(false));
@@ -93,7 +102,8 @@ void Control::run_rollback(Job& job) {
   uint64_t wanted = *job.rollback_to;
   if (wanted == 0) {
     const snapshot::StoredSnapshot* previous = store_->find_previous();
-    if (previous == nullptr) return refuse_job({"there is no snapshot before the current one with other content"});
+    if (previous == nullptr)
+      return refuse_job({"there is no snapshot before the current one with other content"});
     wanted = previous->number;
   }
   const Result<std::string> stored = store_->load(wanted);
@@ -124,7 +134,9 @@ void Control::start_round(std::string blob) {
   on_round_progress();
 }
 
-void Control::restart_deadline() { round_deadline_.start(loop_.timers(), std::chrono::seconds(kPrepareSeconds)); }
+void Control::restart_deadline() {
+  round_deadline_.start(loop_.timers(), std::chrono::seconds(kPrepareSeconds));
+}
 
 void Control::on_round_deadline(void* self) {
   auto* control = static_cast<Control*>(self);
@@ -168,21 +180,26 @@ void Control::commit_round() {
   round_.reset();
   if (auto set = set_current(std::move(round_blob_)); !set) return refuse_job({set.error().detail});
   round_memfd_.reset();
-  if (auto saved = store_->save(current_.blob); !saved) MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+  if (auto saved = store_->save(current_.blob); !saved)
+    MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
   current_.is_stored = true;
   last_error_ = {};
   is_last_good_ = false;
   count_change(*start_.metrics, "applied");
-  start_.metrics->gauge(metrics::Family::kConfigReloadTime, "")->set(static_cast<int64_t>(current_.about.made_at_ms));
+  start_.metrics->gauge(metrics::Family::kConfigReloadTime, "")
+      ->set(static_cast<int64_t>(current_.about.made_at_ms));
   const snapshot::StoredSnapshot& about = current_.about;
-  MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text() << ")";
+  MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text()
+                  << ")";
   Value answer = Value::object();
   answer.set("ok", Value::boolean(true));
   answer.set("changed", Value::boolean(true));
   answer.set("snapshot", Value::number(static_cast<double>(about.number)));
   std::vector<std::string> warnings;
   if (const Result<snapshot::BlobView> view = snapshot::BlobView::open(current_.blob)) {
-    if (const auto settings = config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) warnings = warn_about_settings(*settings);
+    if (const auto settings =
+            config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}")))
+      warnings = warn_about_settings(*settings);
   }
   if (!oddity.empty()) warnings.push_back(oddity);
   for (const std::string& warning : warnings) MG_LOG(kWarn) << warning;
@@ -195,12 +212,14 @@ void Control::commit_round() {
 std::vector<std::string> Control::warn_about_settings(const config::Settings& settings) const {
   std::vector<std::string> warnings;
   const auto compare = [&](bool is_same, const char* name) {
-    if (!is_same) warnings.push_back(std::string("moongate.") + name + " changed; it takes effect at the next start");
+    if (!is_same)
+      warnings.push_back(std::string("moongate.") + name + " changed; it takes effect at the next start");
   };
   compare(settings.listen == first_settings_.listen, "listen");
   compare(settings.workers == first_settings_.workers, "workers");
   compare(settings.metrics.listen == first_settings_.metrics.listen, "metrics.listen");
-  compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb, "shared_memory.limiter_mb");
+  compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
+          "shared_memory.limiter_mb");
   compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");
   return warnings;
 }
@@ -214,7 +233,8 @@ void Control::finish_job(const Value& answer) {
 
 void Control::refuse_job(std::vector<std::string> errors) {
   const std::string& reason = jobs_.front().reason;
-  for (const std::string& error : errors) MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;
+  for (const std::string& error : errors)
+    MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;
   count_change(*start_.metrics, "refused");
   last_error_ = {errors, wall_ms()};
   finish_job(refusal(errors));

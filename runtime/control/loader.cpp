@@ -30,9 +30,12 @@ std::string pointer_of(const std::vector<std::string>& path) {
   for (const std::string& part : path) {
     pointer.push_back('/');
     for (const char c : part) {
-      if (c == '~') pointer += "~0";
-      else if (c == '/') pointer += "~1";
-      else pointer.push_back(c);
+      if (c == '~')
+        pointer += "~0";
+      else if (c == '/')
+        pointer += "~1";
+      else
+        pointer.push_back(c);
     }
   }
   return pointer;
@@ -42,29 +45,42 @@ std::string pointer_of(const std::vector<std::string>& path) {
 std::string field_text(const std::string& name, const std::vector<std::string>& path) {
   std::string text = name;
   for (const std::string& part : path) {
-    const bool is_index = !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_index =
+        !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
     text += is_index ? "[" + part + "]" : "." + part;
   }
   return text;
 }
 
-/// What the data path will make of the resource: the same parsers, so that nothing is accepted here and refused there.
+/// What the data path will make of the resource: the same parsers, so that nothing is accepted here and
+/// refused there.
 Result<void> parse_resource(const Resource& resource) {
-  const auto verdict = [](const auto& parsed) { return parsed ? Result<void>() : Result<void>(parsed.error()); };
+  const auto verdict = [](const auto& parsed) {
+    return parsed ? Result<void>() : Result<void>(parsed.error());
+  };
   switch (resource.kind) {
-    case Kind::kRoute: return verdict(config::parse_route(resource.body));
-    case Kind::kService: return verdict(config::parse_service(resource.body));
-    case Kind::kUpstream: return verdict(config::parse_upstream(resource.body));
-    case Kind::kConsumer: return verdict(config::parse_consumer(resource.body));
-    case Kind::kCredential: return verdict(config::parse_credential(resource.body, resource.id));
+    case Kind::kRoute:
+      return verdict(config::parse_route(resource.body));
+    case Kind::kService:
+      return verdict(config::parse_service(resource.body));
+    case Kind::kUpstream:
+      return verdict(config::parse_upstream(resource.body));
+    case Kind::kConsumer:
+      return verdict(config::parse_consumer(resource.body));
+    case Kind::kCredential:
+      return verdict(config::parse_credential(resource.body, resource.id));
     case Kind::kConsumerGroup:
     case Kind::kPluginConfig:
-    case Kind::kGlobalRule: return verdict(config::parse_plugin_group(resource.body));
-    case Kind::kPluginMetadata: return verdict(config::parse_plugin_metadata(resource.body));
-    case Kind::kSsl: return verdict(config::parse_ssl(resource.body));
+    case Kind::kGlobalRule:
+      return verdict(config::parse_plugin_group(resource.body));
+    case Kind::kPluginMetadata:
+      return verdict(config::parse_plugin_metadata(resource.body));
+    case Kind::kSsl:
+      return verdict(config::parse_ssl(resource.body));
     case Kind::kProto:
     case Kind::kSecret:
-    case Kind::kStreamRoute: return {};
+    case Kind::kStreamRoute:
+      return {};
   }
   return {};
 }
@@ -91,7 +107,9 @@ class Loader {
     Result<std::unique_ptr<Validator>> validator = (*options_.make_validator)();
     if (!validator) return validator.error();
     config::SourceOptions how;
-    how.evaluate_lua = [&](const std::string& path, std::string_view text, uint16_t file) { return (*validator)->evaluate(path, text, file); };
+    how.evaluate_lua = [&](const std::string& path, std::string_view text, uint16_t file) {
+      return (*validator)->evaluate(path, text, file);
+    };
     Result<config::Source> source = config::Source::load(options_.config_paths, how);
     if (!source) return source.error();
     places_ = &source->places();
@@ -130,14 +148,16 @@ class Loader {
     if (const Value* listed = document.root.find("plugins"); listed != nullptr && listed->is_array()) {
       for (const Value& item : listed->items()) {
         // APISIX writes {name: ..., stream: true} for plugins of streams.
-        const std::string_view name = item.is_string() ? std::string_view(item.as_string()) : item.get_string("name");
+        const std::string_view name =
+            item.is_string() ? std::string_view(item.as_string()) : item.get_string("name");
         if (!name.empty()) names.insert(std::string(name));
       }
     }
     return collect_sources(names, search);
   }
 
-  /// A plugin that is not there refuses whatever uses it: a route must not open because its authentication is missing.
+  /// A plugin that is not there refuses whatever uses it: a route must not open because its authentication is
+  /// missing.
   void report_missing(const config::Document& document, const std::vector<std::string>& missing) {
     const std::set<std::string> names(missing.begin(), missing.end());
     if (names.empty()) return;
@@ -164,20 +184,23 @@ class Loader {
 
   static std::string describe_missing(const std::string& name, const std::vector<std::string_view>& known) {
     const std::string_view near = config::nearest_word(name, known);
-    const std::string hint = near.empty() ? "put " + name + ".lua into a folder of moongate.plugin_paths" : "did you mean `" + std::string(near) + "`?";
+    const std::string hint = near.empty() ? "put " + name + ".lua into a folder of moongate.plugin_paths"
+                                          : "did you mean `" + std::string(near) + "`?";
     return "there is no plugin `" + name + "`; " + hint;
   }
 
   void report(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
     const std::string place = places_->of(resource.body, pointer_of(path));
-    out_.errors.push_back((place.empty() ? "" : place + ": ") + field_text(resource.name(), path) + ": " + text);
+    out_.errors.push_back((place.empty() ? "" : place + ": ") + field_text(resource.name(), path) + ": " +
+                          text);
   }
 
   Result<void> check(Validator& validator, const config::Document& document, const Sources& sources) {
     Result<std::vector<Complaint>> complaints = validator.check(document, sources);
     if (!complaints) return complaints.error();
     std::map<std::pair<std::string_view, std::string_view>, const Resource*> by_name;
-    for (const Resource& resource : document.resources) by_name[{config::kind_name(resource.kind), resource.id}] = &resource;
+    for (const Resource& resource : document.resources)
+      by_name[{config::kind_name(resource.kind), resource.id}] = &resource;
     std::set<const Resource*> complained;
     for (const Complaint& complaint : *complaints) {
       const auto found = by_name.find({complaint.resource_kind, complaint.id});
@@ -192,22 +215,26 @@ class Loader {
       if (complained.count(&resource) > 0) continue;
       if (auto parsed = parse_resource(resource); !parsed) {
         const std::string place = places_->of(resource.body);
-        out_.errors.push_back((place.empty() ? "" : place + ": ") + resource.name() + "." + parsed.error().detail);
+        out_.errors.push_back((place.empty() ? "" : place + ": ") + resource.name() + "." +
+                              parsed.error().detail);
       }
     }
     return {};
   }
 
-  /// What is wrong with a plugin and not with a resource; its text names the line itself where Lua knows it. Without a name it
-  /// is about all of them.
+  /// What is wrong with a plugin and not with a resource; its text names the line itself where Lua knows it.
+  /// Without a name it is about all of them.
   void report_source(const Complaint& complaint, const Sources& sources) {
     if (complaint.id.empty()) {
       out_.errors.push_back(complaint.text);
       return;
     }
-    const auto found = std::find_if(sources.plugins.begin(), sources.plugins.end(), [&](const auto& plugin) { return plugin.name == complaint.id; });
-    const bool is_named = found == sources.plugins.end() || complaint.text.find(found->path) != std::string::npos;
-    out_.errors.push_back((is_named ? "" : found->path + ": ") + complaint.resource_kind + " `" + complaint.id + "`: " + complaint.text);
+    const auto found = std::find_if(sources.plugins.begin(), sources.plugins.end(),
+                                    [&](const auto& plugin) { return plugin.name == complaint.id; });
+    const bool is_named =
+        found == sources.plugins.end() || complaint.text.find(found->path) != std::string::npos;
+    out_.errors.push_back((is_named ? "" : found->path + ": ") + complaint.resource_kind + " `" +
+                          complaint.id + "`: " + complaint.text);
   }
 
   Result<void> write(const config::Document& document, const Sources& sources) {
@@ -215,7 +242,8 @@ class Loader {
     const std::string settings = config::settings_to_json(document.settings);
     writer.add(Record{RecordKind::kSettings, 0, 0, "", "", settings, 0});
     const Value* attributes = document.root.find("plugin_attr");
-    const std::string attr = attributes != nullptr && attributes->is_object() ? base::to_json(*attributes, true) : "{}";
+    const std::string attr =
+        attributes != nullptr && attributes->is_object() ? base::to_json(*attributes, true) : "{}";
     writer.add(Record{RecordKind::kPluginAttr, 0, 0, "", "", attr, 0});
     for (const Resource& resource : document.resources) {
       out_.counts[static_cast<size_t>(resource.kind)]++;
@@ -224,8 +252,10 @@ class Loader {
       const std::string place = places_->of(resource.body);
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, body, 0});
     }
-    for (const SourceFile& plugin : sources.plugins) writer.add(Record{RecordKind::kPluginSource, 0, 0, plugin.name, plugin.path, plugin.text, 0});
-    for (const SourceFile& library : sources.libraries) writer.add(Record{RecordKind::kLibrarySource, 0, 0, library.name, library.path, library.text, 0});
+    for (const SourceFile& plugin : sources.plugins)
+      writer.add(Record{RecordKind::kPluginSource, 0, 0, plugin.name, plugin.path, plugin.text, 0});
+    for (const SourceFile& library : sources.libraries)
+      writer.add(Record{RecordKind::kLibrarySource, 0, 0, library.name, library.path, library.text, 0});
     Result<std::string> blob = writer.finish({});
     if (!blob) return blob.error();
     const Result<snapshot::BlobView> view = snapshot::BlobView::open(*blob);
@@ -250,7 +280,8 @@ Result<std::string> number_blob(std::string_view blob, uint64_t number, const st
   snapshot::BlobWriter writer;
   writer.add_all(*view);
   base::Clock::refresh();
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count();
   return writer.finish({number, static_cast<uint64_t>(now), reason});
 }
 

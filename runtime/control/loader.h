@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From files to a checked snapshot: reads the configuration, finds the plugins, asks the validator, writes the blob. What
-// `moongate check`, `moongate start` and every reload do alike.
+// From files to a checked snapshot: reads the configuration, finds the plugins, asks the validator, writes
+// the blob. What `moongate check`, `moongate start` and every reload do alike.
 #pragma once
 
 #include <array>

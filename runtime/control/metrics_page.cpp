@@ -42,7 +42,8 @@ void add_worker(std::vector<Sample>& samples, uint32_t index, const shm::Process
   const auto reading = static_cast<double>(slot.reading_count.load());
   const auto writing = static_cast<double>(slot.writing_count.load());
   const auto waiting = static_cast<double>(slot.waiting_count.load());
-  for (const auto& [state, value] : {std::pair("reading", reading), std::pair("writing", writing), std::pair("waiting", waiting)}) {
+  for (const auto& [state, value] :
+       {std::pair("reading", reading), std::pair("writing", writing), std::pair("waiting", waiting)}) {
     metrics::Labels labels;
     labels.add("worker", name).add("state", state);
     add_sample(samples, Family::kConnections, labels, value);
@@ -58,8 +59,9 @@ void add_worker(std::vector<Sample>& samples, uint32_t index, const shm::Process
 
 /// The names that APISIX's dashboards know.
 void add_totals(std::vector<Sample>& samples, const Totals& totals) {
-  const std::pair<const char*, double> states[] = {{"accepted", totals.accepted}, {"active", totals.active},   {"handled", totals.handled},
-                                                   {"reading", totals.reading},   {"waiting", totals.waiting}, {"writing", totals.writing}};
+  const std::pair<const char*, double> states[] = {
+      {"accepted", totals.accepted}, {"active", totals.active},   {"handled", totals.handled},
+      {"reading", totals.reading},   {"waiting", totals.waiting}, {"writing", totals.writing}};
   for (const auto& [state, value] : states) {
     metrics::Labels labels;
     labels.add("state", state);
@@ -70,7 +72,8 @@ void add_totals(std::vector<Sample>& samples, const Totals& totals) {
 
 }  // namespace
 
-std::vector<Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count, const std::string& version) {
+std::vector<Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count,
+                                     const std::string& version) {
   std::vector<Sample> samples;
   Totals totals;
   for (uint32_t i = 0; i < worker_count; i++) add_worker(samples, i, processes.slot(i), &totals);

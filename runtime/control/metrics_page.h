@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the metrics page shows beside the workers' counters: who lives, how many connections there are, which snapshot serves.
+// What the metrics page shows beside the workers' counters: who lives, how many connections there are, which
+// snapshot serves.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 namespace moongate::control {
 
 /// Samples looked up in the process table.
-std::vector<metrics::Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count, const std::string& version);
+std::vector<metrics::Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count,
+                                              const std::string& version);
 
 }  // namespace moongate::control

@@ -13,11 +13,15 @@ constexpr http::HeadLimits kHeadLimits{4 * 1024, 64};
 // Room for what comes behind a head in the same read; none of it is looked at.
 constexpr ClientSocket::Limits kLimits{16 * 1024, std::chrono::seconds(10)};
 
-Page error_page(uint16_t status, std::string_view text) { return {status, "text/plain; charset=utf-8", std::string(text) + "\n"}; }
+Page error_page(uint16_t status, std::string_view text) {
+  return {status, "text/plain; charset=utf-8", std::string(text) + "\n"};
+}
 
 std::string render(const Page& page) {
-  std::string out = "HTTP/1.1 " + std::to_string(page.status) + " " + std::string(http::status_reason(page.status)) + "\r\n";
-  out += "Content-Type: " + page.content_type + "\r\nContent-Length: " + std::to_string(page.body.size()) + "\r\n";
+  std::string out = "HTTP/1.1 " + std::to_string(page.status) + " " +
+                    std::string(http::status_reason(page.status)) + "\r\n";
+  out += "Content-Type: " + page.content_type + "\r\nContent-Length: " + std::to_string(page.body.size()) +
+         "\r\n";
   if (page.status == 405) out += "Allow: GET\r\n";
   return out + "Connection: close\r\n\r\n" + page.body;
 }
@@ -45,7 +49,8 @@ void PageServer::on_accept(void* self, int fd, const net::SocketAddress&) {
 void PageServer::on_input(ClientSocket& client) {
   const http::ScanResult scanned = http::scan_head(client.input(), 0, kHeadLimits);
   if (scanned.status == http::ScanStatus::kIncomplete) return;
-  if (scanned.status == http::ScanStatus::kTooLarge) return client.send(render(error_page(431, "the head is too large")), true);
+  if (scanned.status == http::ScanStatus::kTooLarge)
+    return client.send(render(error_page(431, "the head is too large")), true);
   const Page page = answer(std::string_view(client.input()).substr(0, scanned.head_size));
   client.consume(client.input().size());
   client.send(render(page), true);
@@ -55,9 +60,11 @@ Page PageServer::answer(std::string_view bytes) const {
   base::Arena arena;
   http::RequestHead head(&arena);
   http::HeadFault fault;
-  if (!http::parse_request_head(bytes, kHeadLimits, &head, &fault)) return error_page(fault.status, fault.reason);
+  if (!http::parse_request_head(bytes, kHeadLimits, &head, &fault))
+    return error_page(fault.status, fault.reason);
   if (head.method != http::Method::kGet) return error_page(405, "only GET is served here");
-  if (head.body != http::BodyKind::kNone && head.content_length != 0) return error_page(400, "a request for a page has no body");
+  if (head.body != http::BodyKind::kNone && head.content_length != 0)
+    return error_page(400, "a request for a page has no body");
   const std::string_view path = head.target.substr(0, head.target.find('?'));
   const auto found = pages_.find(path);
   return found == pages_.end() ? error_page(404, "there is no such page") : found->second();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small, strict HTTP server for pages about the gateway itself: metrics, health. Not a way around the gateway: it knows
-// its pages and nothing else, one request per connection.
+// A small, strict HTTP server for pages about the gateway itself: metrics, health. Not a way around the
+// gateway: it knows its pages and nothing else, one request per connection.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,8 @@ struct Page {
 /// Serves pages on one listening socket.
 ///
 /// Shape:   GET only; heads up to 4 KB; at most 64 connections, each for 10 seconds.
-/// Fails:   400 for what is no HTTP, 404 for other paths, 405 for other methods; connections beyond the limit are closed.
+/// Fails:   400 for what is no HTTP, 404 for other paths, 405 for other methods; connections beyond the limit
+/// are closed.
 class PageServer {
  public:
   using Maker = std::function<Page()>;

@@ -17,7 +17,9 @@ namespace {
 constexpr std::string_view kPluginModules = "apisix.plugins.";
 constexpr int kDepthMax = 16;
 
-base::Error failure(base::ErrorKind kind, std::string detail) { return {kind, base::Side::kSelf, false, std::move(detail)}; }
+base::Error failure(base::ErrorKind kind, std::string detail) {
+  return {kind, base::Side::kSelf, false, std::move(detail)};
+}
 
 /// "apisix/core/x.lua" to "apisix.core.x"; a folder's init.lua is named like the folder.
 std::string module_name(const fs::path& relative) {
@@ -31,11 +33,14 @@ std::string module_name(const fs::path& relative) {
 
 class Collector {
  public:
-  Collector(const std::set<std::string>& names, const SourceSearch& search) : names_(names), search_(search) {}
+  Collector(const std::set<std::string>& names, const SourceSearch& search)
+      : names_(names), search_(search) {}
 
   Result<CollectedSources> collect() {
     for (const std::string& path : search_.plugin_paths) {
-      if (!fs::is_directory(path)) return failure(base::ErrorKind::kNotFound, path + ": no such folder; name one in moongate.plugin_paths, or make it");
+      if (!fs::is_directory(path))
+        return failure(base::ErrorKind::kNotFound,
+                       path + ": no such folder; name one in moongate.plugin_paths, or make it");
     }
     for (const std::string& name : names_) {
       if (auto found = add_plugin(name); !found) return found.error();
@@ -59,7 +64,9 @@ class Collector {
     }
     candidates.push_back(shipped + ".lua");
     candidates.push_back(shipped + "/init.lua");
-    const auto found = std::find_if(candidates.begin(), candidates.end(), [&](const auto& path) { return is_plugin_name(name) && fs::is_regular_file(path); });
+    const auto found = std::find_if(candidates.begin(), candidates.end(), [&](const auto& path) {
+      return is_plugin_name(name) && fs::is_regular_file(path);
+    });
     if (found == candidates.end()) {
       out_.missing.push_back(name);
       return {};
@@ -68,18 +75,22 @@ class Collector {
     if (!text) return text.error();
     taken_.insert(*found);
     out_.sources.plugins.push_back({name, *found, text.take()});
-    // What lies beside an init.lua is the plugin's own: required as apisix.plugins.NAME.FILE wherever the folder is.
+    // What lies beside an init.lua is the plugin's own: required as apisix.plugins.NAME.FILE wherever the
+    // folder is.
     const fs::path folder = fs::path(*found).parent_path();
     if (fs::path(*found).filename() != "init.lua") return {};
     return add_libraries(folder.string(), folder.string(), std::string(kPluginModules) + name + ".", 0);
   }
 
-  Result<void> add_libraries(const std::string& root, const std::string& folder, const std::string& prefix, int depth) {
-    if (depth > kDepthMax) return failure(base::ErrorKind::kLimit, folder + ": folders nested deeper than 16");
+  Result<void> add_libraries(const std::string& root, const std::string& folder, const std::string& prefix,
+                             int depth) {
+    if (depth > kDepthMax)
+      return failure(base::ErrorKind::kLimit, folder + ": folders nested deeper than 16");
     out_.folders.push_back(folder);
     std::vector<fs::path> entries;
     std::error_code error;
-    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) entries.push_back(at->path());
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+      entries.push_back(at->path());
     if (error) return failure(base::ErrorKind::kIo, folder + ": " + error.message());
     std::sort(entries.begin(), entries.end());
     for (const fs::path& entry : entries) {
@@ -87,7 +98,8 @@ class Collector {
       if (fs::is_directory(entry, error)) {
         if (auto added = add_libraries(root, entry.string(), prefix, depth + 1); !added) return added;
       } else if (entry.extension() == ".lua") {
-        if (auto added = add_library(entry, prefix + module_name(fs::relative(entry, root, error))); !added) return added;
+        if (auto added = add_library(entry, prefix + module_name(fs::relative(entry, root, error))); !added)
+          return added;
       }
     }
     return {};
@@ -107,12 +119,15 @@ class Collector {
     std::error_code error;
     const auto size = fs::file_size(path, error);
     if (!error && (++files_ > kSourceFilesMax || (bytes_ += size) > kSourceBytesMax)) {
-      return failure(base::ErrorKind::kLimit, path + ": more than 2,000 Lua files or 16 MB below moongate.plugin_paths; name narrower folders");
+      return failure(
+          base::ErrorKind::kLimit,
+          path + ": more than 2,000 Lua files or 16 MB below moongate.plugin_paths; name narrower folders");
     }
     std::ifstream file(path, std::ios::binary);
     std::string text(error ? 0 : size, '\0');
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (error || file.bad() || !file.is_open()) return failure(base::ErrorKind::kIo, path + ": cannot be read");
+    if (error || file.bad() || !file.is_open())
+      return failure(base::ErrorKind::kIo, path + ": cannot be read");
     text.resize(static_cast<size_t>(file.gcount()));
     return text;
   }
@@ -129,21 +144,28 @@ class Collector {
 }  // namespace
 
 bool is_plugin_name(std::string_view name) {
-  const auto is_allowed = [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.'; };
-  return !name.empty() && name.size() <= 100 && name.front() != '.' && std::all_of(name.begin(), name.end(), is_allowed);
+  const auto is_allowed = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  return !name.empty() && name.size() <= 100 && name.front() != '.' &&
+         std::all_of(name.begin(), name.end(), is_allowed);
 }
 
-Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names, const SourceSearch& search) {
+Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names,
+                                         const SourceSearch& search) {
   return Collector(plugin_names, search).collect();
 }
 
 std::vector<std::string> shipped_plugins(const std::string& lua_root) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator at(lua_root + "/plugins", error), end; !error && at != end; at.increment(error)) {
+  for (fs::directory_iterator at(lua_root + "/plugins", error), end; !error && at != end;
+       at.increment(error)) {
     const fs::path& path = at->path();
-    if (path.extension() == ".lua") names.push_back(path.stem().string());
-    else if (fs::is_regular_file(path / "init.lua", error)) names.push_back(path.filename().string());
+    if (path.extension() == ".lua")
+      names.push_back(path.stem().string());
+    else if (fs::is_regular_file(path / "init.lua", error))
+      names.push_back(path.filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the Lua that a configuration needs: the plugins it names and the libraries beside them. All of it travels in the
-// snapshot, so that workers never read a plugin from disk and a rollback brings the old code back.
+// Finds the Lua that a configuration needs: the plugins it names and the libraries beside them. All of it
+// travels in the snapshot, so that workers never read a plugin from disk and a rollback brings the old code
+// back.
 #pragma once
 
 #include <set>
@@ -28,10 +29,11 @@ struct CollectedSources {
   std::vector<std::string> folders;  // every folder in which a change may matter
 };
 
-/// For each name NAME.lua, then apisix/plugins/NAME.lua in each of the paths, then plugins/NAME.lua or plugins/NAME/init.lua of
-/// what is shipped. Libraries are all other *.lua below the paths, and the files beside an init.lua. kLimit beyond 2,000 files or 16 MB;
-/// kNotFound for a path that is no folder.
-base::Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names, const SourceSearch& search);
+/// For each name NAME.lua, then apisix/plugins/NAME.lua in each of the paths, then plugins/NAME.lua or
+/// plugins/NAME/init.lua of what is shipped. Libraries are all other *.lua below the paths, and the files
+/// beside an init.lua. kLimit beyond 2,000 files or 16 MB; kNotFound for a path that is no folder.
+base::Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names,
+                                               const SourceSearch& search);
 
 /// Names of the plugins that are shipped, for suggestions.
 std::vector<std::string> shipped_plugins(const std::string& lua_root);

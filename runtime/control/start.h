@@ -16,25 +16,26 @@ namespace moongate::control {
 
 struct ControlStart {
   std::string version;
-  std::string directory;                    // DIR, absolute
-  std::vector<std::string> config_paths;    // of -c, in their order
+  std::string directory;                  // DIR, absolute
+  std::vector<std::string> config_paths;  // of -c, in their order
   std::string lua_root;
   ValidatorFactory make_validator;
   uint32_t worker_count = 0;
-  std::vector<std::string> addresses;       // where clients connect, for `status`
+  std::vector<std::string> addresses;  // where clients connect, for `status`
   std::string metrics_address;
-  /// Not empty: the configuration could not be used at the start, and the last good snapshot serves. Says what is wrong with it.
+  /// Not empty: the configuration could not be used at the start, and the last good snapshot serves. Says
+  /// what is wrong with it.
   std::string start_error;
   base::WallTime started_at{};
-  bool is_restart = false;                  // the control process before this one died
+  bool is_restart = false;  // the control process before this one died
 
   // Descriptors; -1 where there is none.
-  int first_snapshot_fd = -1;               // sealed memfd
-  int command_fd = -1;                      // listening, DIR/control.sock
-  int metrics_fd = -1;                      // listening
-  int supervisor_fd = -1;                   // snapshot/channel.h; -1: a single process
-  int worker_fd = -1;                       // in a single process: the channel to its only worker
-  int ready_fd = -1;                        // in a single process: gets one byte when the worker serves
+  int first_snapshot_fd = -1;  // sealed memfd
+  int command_fd = -1;         // listening, DIR/control.sock
+  int metrics_fd = -1;         // listening
+  int supervisor_fd = -1;      // snapshot/channel.h; -1: a single process
+  int worker_fd = -1;          // in a single process: the channel to its only worker
+  int ready_fd = -1;           // in a single process: gets one byte when the worker serves
 
   const metrics::Registry* metrics = nullptr;
   shm::ProcessTable* processes = nullptr;

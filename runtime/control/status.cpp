@@ -51,7 +51,8 @@ Value accepted() {
 
 }  // namespace
 
-void Control::on_command(const std::string& command, const Value& request, const CommandServer::Answer& answer) {
+void Control::on_command(const std::string& command, const Value& request,
+                         const CommandServer::Answer& answer) {
   if (command == "status") return answer(status());
   if (command == "snapshots") return answer(list_snapshots());
   if (command == "reload") return add_job({std::nullopt, "reload", true, {answer}});
@@ -65,14 +66,17 @@ void Control::on_command(const std::string& command, const Value& request, const
   }
   if (command == "rollback") {
     const double wanted = request.get_number("number", 0);
-    if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15) return answer(refusal({"`number` is not the number of a snapshot"}));
+    if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15)
+      return answer(refusal({"`number` is not the number of a snapshot"}));
     return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}});
   }
-  answer(refusal({"unknown command `" + command + "`; known are reload, rollback, snapshots, status, stop and reopen"}));
+  answer(refusal(
+      {"unknown command `" + command + "`; known are reload, rollback, snapshots, status, stop and reopen"}));
 }
 
 Value Control::status() const {
-  const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(base::Clock::wall() - start_.started_at).count();
+  const auto uptime =
+      std::chrono::duration_cast<std::chrono::seconds>(base::Clock::wall() - start_.started_at).count();
   Value value = Value::object();
   value.set("ok", Value::boolean(true));
   value.set("version", Value::string(start_.version));
@@ -81,7 +85,8 @@ Value Control::status() const {
   value.set("control_pid", number(static_cast<uint64_t>(::getpid())));
   value.set("directory", Value::string(start_.directory));
   Value& workers = value.set("workers", Value::array());
-  for (uint32_t i = 0; i < std::max<uint32_t>(start_.worker_count, 1); i++) workers.items().push_back(describe_worker(i));
+  for (uint32_t i = 0; i < std::max<uint32_t>(start_.worker_count, 1); i++)
+    workers.items().push_back(describe_worker(i));
   value.set("snapshot", describe(current_.about));
   value.set("is_last_good", Value::boolean(is_last_good_));
   if (last_error_.texts.empty()) {
@@ -93,7 +98,8 @@ Value Control::status() const {
   }
   Value& listen = value.set("listen", Value::object());
   listen.set("proxy", texts(start_.addresses));
-  listen.set("metrics", start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
+  listen.set("metrics",
+             start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
   value.set("quarantined", texts(current_.quarantined));
   return value;
 }
@@ -110,7 +116,8 @@ Value Control::describe_worker(uint32_t index) const {
   value.set("restarts", number(slot.restart_count.load()));
   value.set("connections", Value::number(static_cast<double>(slot.active_count.load())));
   value.set("requests", number(slot.request_count.load()));
-  value.set("last_death", link == nullptr || link->last_end.empty() ? Value::null() : Value::string(link->last_end));
+  value.set("last_death",
+            link == nullptr || link->last_end.empty() ? Value::null() : Value::string(link->last_end));
   return value;
 }
 

@@ -4,8 +4,8 @@
 //   kPreparing ──all ready──► kSwitching ──all switched──► kDone
 //        └──one refuses, or does not answer in time──► kRefused
 //
-// A worker that dies leaves the round: its replacement is given what is current then. When all die while they prepare,
-// the snapshot is to blame, and refused.
+// A worker that dies leaves the round: its replacement is given what is current then. When all die while they
+// prepare, the snapshot is to blame, and refused.
 #pragma once
 
 #include <cstdint>
@@ -49,16 +49,19 @@ class SwitchRound {
     if (members_.erase(worker) == 0) return;
     waiting_.erase(worker);
     ready_.erase(worker);
-    if (state_ == State::kPreparing && members_.empty()) return refuse("every worker died while preparing it");
+    if (state_ == State::kPreparing && members_.empty())
+      return refuse("every worker died while preparing it");
     advance();
   }
   /// The time for this state is over.
   void on_deadline(int seconds) {
     if (waiting_.empty()) return;
-    const std::string who = "worker " + std::to_string(*waiting_.begin()) + " did not answer within " + std::to_string(seconds) + " s";
+    const std::string who = "worker " + std::to_string(*waiting_.begin()) + " did not answer within " +
+                            std::to_string(seconds) + " s";
     if (state_ == State::kPreparing) return refuse(who);
     if (state_ != State::kSwitching) return;
-    // The others serve it already; the one that hangs is the supervisor's to kill, and its replacement gets it too.
+    // The others serve it already; the one that hangs is the supervisor's to kill, and its replacement gets
+    // it too.
     reason_ = who;
     state_ = State::kDone;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What control needs of Lua: judge a configuration and its plugins, and run configuration files written in Lua. An
-// interface, because the VM behind it is made for one load and thrown away, and because tests bring rules of their own.
+// What control needs of Lua: judge a configuration and its plugins, and run configuration files written in
+// Lua. An interface, because the VM behind it is made for one load and thrown away, and because tests bring
+// rules of their own.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,7 @@ namespace moongate::control {
 
 /// Lua source as it was found on disk.
 struct SourceFile {
-  std::string name;   // plugins: the plugin's name; libraries: what `require` is given
+  std::string name;  // plugins: the plugin's name; libraries: what `require` is given
   std::string path;
   std::string text;
 };
@@ -29,19 +30,22 @@ struct Sources {
 
 /// One thing that is wrong.
 struct Complaint {
-  std::string resource_kind;      // "route"; "plugin" for the source of one, whose name is `id`
+  std::string resource_kind;  // "route"; "plugin" for the source of one, whose name is `id`
   std::string id;
-  std::vector<std::string> path;  // keys and 0-based indices into the resource's body: {"plugins", "key-auth", "header"}
-  std::string text;               // what is wrong; what would be right
+  std::vector<std::string>
+      path;          // keys and 0-based indices into the resource's body: {"plugins", "key-auth", "header"}
+  std::string text;  // what is wrong; what would be right
 };
 
 class Validator {
  public:
   virtual ~Validator() = default;
   /// Runs a Lua configuration file; the table it returns.
-  virtual base::Result<base::Value> evaluate(const std::string& path, std::string_view text, uint16_t file_index) = 0;
+  virtual base::Result<base::Value> evaluate(const std::string& path, std::string_view text,
+                                             uint16_t file_index) = 0;
   /// Loads the plugins and checks every resource with them. Empty: all is well.
-  virtual base::Result<std::vector<Complaint>> check(const config::Document& document, const Sources& sources) = 0;
+  virtual base::Result<std::vector<Complaint>> check(const config::Document& document,
+                                                     const Sources& sources) = 0;
 };
 
 /// Makes a validator for one load, or says why it cannot.

@@ -17,11 +17,11 @@ namespace moongate::control {
 struct WorkerLink {
   uint32_t index = 0;
   int32_t pid = 0;
-  uint64_t serving = 0;        // number of the snapshot it serves; 0: none
-  uint64_t preparing = 0;      // what it was sent last and has not answered for; 0: nothing
-  bool has_greeted = false;    // kHello has come
+  uint64_t serving = 0;      // number of the snapshot it serves; 0: none
+  uint64_t preparing = 0;    // what it was sent last and has not answered for; 0: nothing
+  bool has_greeted = false;  // kHello has come
   uint64_t restarts = 0;
-  std::string last_end;        // how the one before it ended
+  std::string last_end;  // how the one before it ended
   bool is_open() const { return channel.is_open(); }
 
   snapshot::Descriptor channel;

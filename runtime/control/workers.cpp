@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who serves what: each worker that comes up is brought to the current snapshot, whatever happens to the others.
+// Who serves what: each worker that comes up is brought to the current snapshot, whatever happens to the
+// others.
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,7 +18,8 @@ using snapshot::MessageType;
 void Control::on_worker_message(WorkerLink& link, Message message) {
   if (message.type == MessageType::kHello) return on_hello(link, message);
   if (!link.has_greeted) return;  // meant for the control process before this one
-  const bool is_of_round = round_ && round_->number() == message.number && round_->members().count(link.index) > 0;
+  const bool is_of_round =
+      round_ && round_->number() == message.number && round_->members().count(link.index) > 0;
   switch (message.type) {
     case MessageType::kReady:
       link.preparing = 0;
@@ -47,7 +49,9 @@ void Control::on_worker_message(WorkerLink& link, Message message) {
       }
       note_serving();
       break;
-    default: MG_LOG(kError) << "worker " << link.index << " sent a message that is not for control"; break;
+    default:
+      MG_LOG(kError) << "worker " << link.index << " sent a message that is not for control";
+      break;
   }
 }
 
@@ -69,8 +73,10 @@ void Control::bring_up_to_date(WorkerLink& link) {
 
 void Control::on_refused(WorkerLink& link, const Message& message) {
   if (message.number != current_.about.number) return;
-  MG_LOG(kError) << "worker " << link.index << " refuses snapshot " << message.number << ", which others may serve: " << message.text;
-  const bool is_served = std::any_of(links_.all().begin(), links_.all().end(), [](const auto& other) { return other.second->serving != 0; });
+  MG_LOG(kError) << "worker " << link.index << " refuses snapshot " << message.number
+                 << ", which others may serve: " << message.text;
+  const bool is_served = std::any_of(links_.all().begin(), links_.all().end(),
+                                     [](const auto& other) { return other.second->serving != 0; });
   if (!is_served && !is_serving_) fall_back(message.text);
 }
 
@@ -82,8 +88,12 @@ void Control::fall_back(const std::string& reason) {
     if (at->hash == bad || at->number >= current_.about.number) continue;
     Result<std::string> stored = store_->load(at->number);
     if (!stored) continue;
-    MG_LOG(kCrit) << "snapshot " << current_.about.number << " cannot be served, the last good one (" << at->number << ") is: " << reason;
-    last_error_ = {{reason}, static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count())};
+    MG_LOG(kCrit) << "snapshot " << current_.about.number << " cannot be served, the last good one ("
+                  << at->number << ") is: " << reason;
+    last_error_ = {{reason},
+                   static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                             base::Clock::wall().time_since_epoch())
+                                             .count())};
     if (auto set = set_current(stored.take()); !set) continue;
     is_last_good_ = true;
     for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
@@ -106,11 +116,13 @@ void Control::note_serving() {
   if (count == 0) return;
   if (!current_.is_stored) {
     current_.is_stored = true;
-    if (auto saved = store_->save(current_.blob); !saved) MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+    if (auto saved = store_->save(current_.blob); !saved)
+      MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
   }
   if (is_serving_ || static_cast<uint32_t>(count) < std::max<uint32_t>(start_.worker_count, 1)) return;
   is_serving_ = true;
-  MG_LOG(kNotice) << "snapshot " << number << " serves (" << current_.about.reason << ", " << current_.about.hash.text() << ")";
+  MG_LOG(kNotice) << "snapshot " << number << " serves (" << current_.about.reason << ", "
+                  << current_.about.hash.text() << ")";
   tell_supervisor(MessageType::kServing);
 }
 
@@ -129,19 +141,31 @@ void Control::on_supervisor_messages() {
 
 void Control::on_supervisor_message(Message message) {
   switch (message.type) {
-    case MessageType::kWorkerStarted: links_.add(std::move(message)); break;
-    case MessageType::kWorkerGone: links_.note_end(message.worker, message.text); break;
-    case MessageType::kReload: add_job({std::nullopt, "reload", true, {}}); break;
-    case MessageType::kReopenLogs: reopen_logs(); break;
-    default: MG_LOG(kError) << "the supervisor sent a message that is not for control"; break;
+    case MessageType::kWorkerStarted:
+      links_.add(std::move(message));
+      break;
+    case MessageType::kWorkerGone:
+      links_.note_end(message.worker, message.text);
+      break;
+    case MessageType::kReload:
+      add_job({std::nullopt, "reload", true, {}});
+      break;
+    case MessageType::kReopenLogs:
+      reopen_logs();
+      break;
+    default:
+      MG_LOG(kError) << "the supervisor sent a message that is not for control";
+      break;
   }
 }
 
-/// In a single process there is no supervisor, and its part falls to signals that the worker on the same loop handles.
+/// In a single process there is no supervisor, and its part falls to signals that the worker on the same loop
+/// handles.
 void Control::tell_supervisor(MessageType type, uint64_t number, std::string text) {
   if (!supervisor_.is_open()) {
     if (type == MessageType::kServing && start_.ready_fd >= 0) {
-      if (::write(start_.ready_fd, "+", 1) != 1) MG_LOG(kWarn) << "nobody waits any more for the start to be done";
+      if (::write(start_.ready_fd, "+", 1) != 1)
+        MG_LOG(kWarn) << "nobody waits any more for the start to be done";
       ::close(start_.ready_fd);
     }
     if (type == MessageType::kStop) ::raise(number != 0 ? SIGTERM : SIGQUIT);
@@ -156,7 +180,8 @@ void Control::tell_supervisor(MessageType type, uint64_t number, std::string tex
   message.type = type;
   message.number = number;
   message.text = std::move(text);
-  if (auto sent = snapshot::send_message(supervisor_.get(), message); !sent) MG_LOG(kError) << "the supervisor cannot be reached: " << sent.error().detail;
+  if (auto sent = snapshot::send_message(supervisor_.get(), message); !sent)
+    MG_LOG(kError) << "the supervisor cannot be reached: " << sent.error().detail;
 }
 
 void Control::reopen_logs() {

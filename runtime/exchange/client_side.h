@@ -20,7 +20,8 @@ class BodySink {
   virtual void on_request_body(const iovec* pieces, int count, bool is_last) = 0;
   /// The lines `name: value\r\n` after a chunked body; before the piece that is last. Not called without any.
   virtual void on_request_trailers(std::string_view lines) { (void)lines; }
-  /// The body cannot be had: the client broke its framing (status 400), was too slow (408) or sent too much (413).
+  /// The body cannot be had: the client broke its framing (status 400), was too slow (408) or sent too much
+  /// (413).
   virtual void on_request_body_failed(uint16_t status, std::string_view reason) = 0;
   /// False while the sink has enough for now; read_body() starts again.
   virtual bool wants_body() const = 0;
@@ -36,7 +37,8 @@ class ClientSide {
   /// Sends the exchange's response head (once) with pieces of body behind it. `is_last` ends the answer.
   virtual void send_head(Exchange& exchange, const iovec* pieces, int count, bool is_last) = 0;
   virtual void send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) = 0;
-  /// Lines `name: value\r\n` that follow the last chunk; for answers that are sent in chunks. Before the piece that is last.
+  /// Lines `name: value\r\n` that follow the last chunk; for answers that are sent in chunks. Before the
+  /// piece that is last.
   virtual void set_trailers(std::string_view lines) = 0;
   /// Sends a 1xx head.
   virtual void send_interim(uint16_t status, const http::FieldList& fields) = 0;

@@ -27,8 +27,8 @@ void Exchange::begin(ClientSide& client_side, snapshot::Pin pinned) {
   started_wall = base::Clock::wall();
 }
 
-// Puts every field back to its start, so that nothing of one request is seen by the next. The arena goes last:
-// most fields point into it.
+// Puts every field back to its start, so that nothing of one request is seen by the next. The arena goes
+// last: most fields point into it.
 void Exchange::end() {
   request.~RequestHead();
   new (&request) http::RequestHead(&arena);
@@ -59,8 +59,10 @@ void Exchange::end() {
   body.clear();
   has_body_left_client = false;
   source = AnswerSource::kNone;
-  if (answer_body.capacity() > 4096) answer_body = {};
-  else answer_body.clear();
+  if (answer_body.capacity() > 4096)
+    answer_body = {};
+  else
+    answer_body.clear();
   is_head_sent = false;
   bytes_sent = body_bytes_sent = 0;
   upstream_status = 0;

@@ -31,7 +31,16 @@ enum class StepResult : uint8_t {
 };
 
 /// The phases plugins have, in the order of one request.
-enum class Phase : uint8_t { kNone, kRewrite, kAccess, kBeforeProxy, kHeaderFilter, kBodyFilter, kLog, kCount };
+enum class Phase : uint8_t {
+  kNone,
+  kRewrite,
+  kAccess,
+  kBeforeProxy,
+  kHeaderFilter,
+  kBodyFilter,
+  kLog,
+  kCount
+};
 
 /// Who made the answer.
 enum class AnswerSource : uint8_t { kNone, kGateway, kProxyError, kUpstream };
@@ -45,7 +54,7 @@ enum class BodyState : uint8_t { kNone, kUnread, kReading, kInMemory, kReplaced 
 /// One try at a node, for logs: "upstream_addr", "upstream_status", "upstream_response_time".
 struct TryRecord {
   std::string_view address;
-  uint16_t status = 0;                   // 0: no answer
+  uint16_t status = 0;  // 0: no answer
   base::Duration connect_time{-1};
   base::Duration header_time{-1};
   base::Duration response_time{-1};
@@ -66,45 +75,46 @@ class Exchange {
   /// Sets an answer of our own; `body` is copied.
   void answer(uint16_t status, std::string_view body, std::string_view content_type);
   void append_answer(std::string_view piece);
-  /// Where response fields are to be changed now: before there is a head, in the list that is laid over it later.
+  /// Where response fields are to be changed now: before there is a head, in the list that is laid over it
+  /// later.
   http::FieldList& response_fields() { return is_response_begun ? response.fields : early_fields; }
   /// The head is there (the upstream's or our own): lays what plugins set before over it.
   void begin_response();
   /// The id that stands in error bodies and logs: 32 hex digits, made when first asked for.
   std::string_view request_id();
 
-  const uint32_t slot;                   // index in the worker's pool: Lua's name for it
+  const uint32_t slot;  // index in the worker's pool: Lua's name for it
   base::Arena arena;
-  ClientSide* client = nullptr;          // null when the client is gone
+  ClientSide* client = nullptr;  // null when the client is gone
   snapshot::Pin snapshot;
 
   // The request.
   http::RequestHead request{&arena};
-  http::CanonicalUri uri;                // as plugins left it
-  http::CanonicalUri original_uri;       // as the client asked
-  std::string_view host;                 // lower case, without port
+  http::CanonicalUri uri;           // as plugins left it
+  http::CanonicalUri original_uri;  // as the client asked
+  std::string_view host;            // lower case, without port
   uint16_t host_port = 0;
   bool is_tls = false;
   std::string_view method_text() const { return request.method_text; }
 
   // The connection it came over.
-  std::string_view peer_address;         // of the socket, or as PROXY protocol said
+  std::string_view peer_address;  // of the socket, or as PROXY protocol said
   uint16_t peer_port = 0;
-  std::string_view remote_address;       // the client's, after trusted forwarders
+  std::string_view remote_address;  // the client's, after trusted forwarders
   router::Address remote;
   uint64_t connection_number = 0;
   uint64_t bytes_received = 0;
   bool is_peer_trusted = false;
-  struct Forwarded {                     // what the client sent, before it was replaced
+  struct Forwarded {  // what the client sent, before it was replaced
     std::string_view forwarded_for, proto, host, port;
   } forwarded;
 
   // Where it goes.
   const snapshot::Route* route = nullptr;
   router::Match match;
-  std::shared_ptr<upstream::Upstream> upstream;       // the route's, or a plugin's choice
+  std::shared_ptr<upstream::Upstream> upstream;  // the route's, or a plugin's choice
   upstream::Node* node = nullptr;
-  std::string_view upstream_host;        // Host sent upstream when a plugin set it
+  std::string_view upstream_host;  // Host sent upstream when a plugin set it
   std::string_view upstream_scheme;
   upstream::Tried tried;
   uint32_t tries = 0;
@@ -113,8 +123,8 @@ class Exchange {
 
   // The request's body.
   BodyState body_state = BodyState::kNone;
-  base::ByteQueue body;                  // collected for a plugin, or a plugin's own
-  bool has_body_left_client = false;     // some of it was passed on: no retry
+  base::ByteQueue body;               // collected for a plugin, or a plugin's own
+  bool has_body_left_client = false;  // some of it was passed on: no retry
 
   // The answer.
   http::ResponseHead response{&arena};
@@ -131,24 +141,24 @@ class Exchange {
   // Where it stands.
   uint8_t step = 0;
   Phase phase = Phase::kNone;
-  bool is_waiting = false;               // a step said kWait
+  bool is_waiting = false;  // a step said kWait
   base::SteadyTime started{};
   base::WallTime started_wall{};
   base::SteadyTime upstream_started{};
 
   // Lua's side: see script/. Handles, never owned here.
-  int chain = 0;                         // the plugins that apply, merged with the consumer's
+  int chain = 0;  // the plugins that apply, merged with the consumer's
   int global_chain = 0;
-  uint32_t phases_present = 0;           // bit per Phase: some plugin has a function for it
+  uint32_t phases_present = 0;  // bit per Phase: some plugin has a function for it
   void* task = nullptr;
-  bool has_context = false;              // plugins apply to it
-  bool is_known_to_lua = false;          // a hook ran, or filter_func
+  bool has_context = false;      // plugins apply to it
+  bool is_known_to_lua = false;  // a hook ran, or filter_func
   std::string_view consumer_name;
   std::string_view limiting_info;
   struct Variable {
     std::string_view name, value;
   };
-  std::vector<Variable> variables;       // set by plugins
+  std::vector<Variable> variables;  // set by plugins
 
  private:
   std::string_view request_id_;

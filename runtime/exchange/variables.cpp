@@ -30,7 +30,8 @@ string_view seconds(Exchange& exchange, base::Duration duration) {
 }
 
 string_view time_text(Exchange& exchange, const char* format) {
-  time_t now = std::chrono::duration_cast<std::chrono::seconds>(exchange.started_wall.time_since_epoch()).count();
+  time_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(exchange.started_wall.time_since_epoch()).count();
   tm parts{};
   ::gmtime_r(&now, &parts);
   char* text = exchange.arena.allocate_chars(64);
@@ -126,7 +127,8 @@ bool find_prefixed(Exchange& exchange, string_view name, string_view* value) {
   if (name.starts_with("cookie_")) return find_cookie(exchange, name.substr(7), value);
   if (name.starts_with("sent_http_")) return find_field(exchange.response.fields, name.substr(10), value);
   if (name.starts_with("upstream_http_")) {
-    return exchange.source == AnswerSource::kUpstream && find_field(exchange.response.fields, name.substr(14), value);
+    return exchange.source == AnswerSource::kUpstream &&
+           find_field(exchange.response.fields, name.substr(14), value);
   }
   if (name.starts_with("uri_param_")) return exchange.match.find_capture(name.substr(10), value);
   return false;
@@ -138,15 +140,20 @@ struct Named {
   Getter get;
 };
 
-#define MG_VARIABLE(name, expression) \
-  Named { name, []([[maybe_unused]] Exchange& ex, string_view* out) -> bool { *out = (expression); return true; } }
-#define MG_VARIABLE_IF(name, condition, expression)                                       \
-  Named {                                                                                 \
-    name, [](Exchange& ex, string_view* out) -> bool {                                    \
-      if (!(condition)) return false;                                                     \
-      *out = (expression);                                                                \
-      return true;                                                                        \
-    }                                                                                     \
+#define MG_VARIABLE(name, expression)                                   \
+  Named {                                                               \
+    name, []([[maybe_unused]] Exchange& ex, string_view* out) -> bool { \
+      *out = (expression);                                              \
+      return true;                                                      \
+    }                                                                   \
+  }
+#define MG_VARIABLE_IF(name, condition, expression)    \
+  Named {                                              \
+    name, [](Exchange& ex, string_view* out) -> bool { \
+      if (!(condition)) return false;                  \
+      *out = (expression);                             \
+      return true;                                     \
+    }                                                  \
   }
 
 string_view present_field(Exchange& ex, http::FieldId id) {
@@ -182,7 +189,8 @@ string_view add_forwarded_for(Exchange& ex) {
 
 string_view upstream_host(Exchange& ex) {
   if (!ex.upstream_host.empty()) return ex.upstream_host;
-  if (ex.upstream && ex.upstream->options().pass_host == upstream::PassHost::kRewrite) return ex.upstream->options().host;
+  if (ex.upstream && ex.upstream->options().pass_host == upstream::PassHost::kRewrite)
+    return ex.upstream->options().host;
   return ex.request.host;
 }
 
@@ -334,7 +342,9 @@ string_view find_hash_key(Exchange& exchange) {
         continue;
       }
       size_t end = at + 1;
-      while (end < options.key.size() && (std::isalnum(static_cast<unsigned char>(options.key[end])) || options.key[end] == '_')) end++;
+      while (end < options.key.size() &&
+             (std::isalnum(static_cast<unsigned char>(options.key[end])) || options.key[end] == '_'))
+        end++;
       string_view part;
       if (find_variable(exchange, string_view(options.key).substr(at + 1, end - at - 1), &part)) {
         text += part;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nginx's variables by name: what routes' expressions, access logs and `ctx.var` read. One implementation for all.
+// nginx's variables by name: what routes' expressions, access logs and `ctx.var` read. One implementation for
+// all.
 #pragma once
 
 #include <string_view>
@@ -12,17 +13,21 @@ namespace moongate::exchange {
 /// The value of variable `name`; false when it is unknown or unset. Views live until the exchange ends.
 bool find_variable(Exchange& exchange, std::string_view name, std::string_view* value);
 
-/// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own. False for those that are facts.
+/// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own. False for those
+/// that are facts.
 bool set_variable(Exchange& exchange, std::string_view name, std::string_view value);
 
-/// The text that consistent hashing works on, by the upstream's hash_on and key; the client's address when it is unset.
+/// The text that consistent hashing works on, by the upstream's hash_on and key; the client's address when it
+/// is unset.
 std::string_view find_hash_key(Exchange& exchange);
 
 /// Variables as the router's expressions want them.
 class ExchangeVariables final : public router::VariableSource {
  public:
   explicit ExchangeVariables(Exchange& exchange) : exchange_(exchange) {}
-  bool find(std::string_view name, std::string_view* value) override { return find_variable(exchange_, name, value); }
+  bool find(std::string_view name, std::string_view* value) override {
+    return find_variable(exchange_, name, value);
+  }
 
  private:
   Exchange& exchange_;

@@ -92,8 +92,9 @@ Result<SocketAddress> parse_listen_address(std::string_view text) {
   unsigned port = 0;
   auto [end, fault] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
   if (fault != std::errc() || end != port_text.data() + port_text.size() || port > 65535) {
-    return base::invalid("\"" + std::string(text) +
-                         "\" is no listening address; write 8080, \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:PATH\"");
+    return base::invalid(
+        "\"" + std::string(text) +
+        "\" is no listening address; write 8080, \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:PATH\"");
   }
   return make_ip_address(host, static_cast<uint16_t>(port));
 }

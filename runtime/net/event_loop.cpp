@@ -14,9 +14,15 @@ void FdWatch::start(EventLoop& loop, int fd, Interest interest, Callback callbac
   argument_ = argument;
   short what = EV_PERSIST;
   switch (interest) {
-    case Interest::kRead: what |= EV_READ; break;
-    case Interest::kWrite: what |= EV_WRITE; break;
-    case Interest::kEdge: what |= EV_READ | EV_WRITE | EV_CLOSED | EV_ET; break;
+    case Interest::kRead:
+      what |= EV_READ;
+      break;
+    case Interest::kWrite:
+      what |= EV_WRITE;
+      break;
+    case Interest::kEdge:
+      what |= EV_READ | EV_WRITE | EV_CLOSED | EV_ET;
+      break;
   }
   MG_ASSERT(event_assign(&event_, loop.base_, fd, what, on_event, this) == 0);
   MG_ASSERT(event_add(&event_, nullptr) == 0);
@@ -83,9 +89,7 @@ base::Result<std::unique_ptr<EventLoop>> EventLoop::make() {
   if (!loop->base_) return base::io_error("event loop (epoll is needed)");
   evtimer_assign(
       &loop->wakeup_, loop->base_,
-      [](int, short, void* self) {
-        static_cast<EventLoop*>(self)->wakeup_at_ = base::SteadyTime::max();
-      },
+      [](int, short, void* self) { static_cast<EventLoop*>(self)->wakeup_at_ = base::SteadyTime::max(); },
       loop.get());
   return loop;
 }

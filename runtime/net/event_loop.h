@@ -29,9 +29,9 @@ class FdWatch {
  public:
   using Callback = void (*)(void* argument, Readiness ready);
   enum class Interest : uint8_t {
-    kRead,       // level-triggered: listeners, channels, pipes
-    kWrite,      // level-triggered
-    kEdge,       // edge-triggered, both ways and closing: the data path
+    kRead,   // level-triggered: listeners, channels, pipes
+    kWrite,  // level-triggered
+    kEdge,   // edge-triggered, both ways and closing: the data path
   };
   FdWatch() = default;
   ~FdWatch() { stop(); }

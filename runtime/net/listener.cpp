@@ -18,7 +18,7 @@ constexpr auto kPause = std::chrono::milliseconds(100);
 
 void remove_stale_socket(const SocketAddress& address) {
   std::string path = reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
-  struct stat info{};
+  struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
   int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return;
@@ -73,7 +73,8 @@ void Listener::on_readable(void* self, Readiness) {
       continue;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      MG_LOG(kError) << "accepting connections is paused for 100 ms: out of descriptors or memory; raise the limit on open files";
+      MG_LOG(kError) << "accepting connections is paused for 100 ms: out of descriptors or memory; raise the "
+                        "limit on open files";
       listener->watch_.stop();
       listener->pause_.start(listener->loop_->timers(), kPause);
     }

@@ -7,8 +7,8 @@
 
 namespace moongate::net {
 
-/// Opens a listening socket; for TCP with SO_REUSEPORT, so that every worker can have its own. A stale unix socket
-/// file nobody listens on is replaced. The error names the address.
+/// Opens a listening socket; for TCP with SO_REUSEPORT, so that every worker can have its own. A stale unix
+/// socket file nobody listens on is replaced. The error names the address.
 base::Result<int> open_listening_socket(const SocketAddress& address, int backlog);
 
 /// Accepts connections from a listening socket.

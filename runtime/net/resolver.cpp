@@ -45,7 +45,8 @@ struct Resolver::SocketWatch {
 
 Result<std::unique_ptr<Resolver>> Resolver::make(EventLoop& loop, ResolverOptions options) {
   static const int initialised = ares_library_init(ARES_LIB_INIT_ALL);
-  if (initialised != ARES_SUCCESS) return base::invalid(std::string("resolver: ") + ares_strerror(initialised));
+  if (initialised != ARES_SUCCESS)
+    return base::invalid(std::string("resolver: ") + ares_strerror(initialised));
   std::unique_ptr<Resolver> resolver(new Resolver(loop, std::move(options)));
   if (auto opened = resolver->open_channel(); !opened) return opened.error();
   return resolver;
@@ -60,7 +61,8 @@ Result<void> Resolver::open_channel() {
   settings.tries = 3;
   settings.sock_state_cb = on_socket_state;
   settings.sock_state_cb_data = this;
-  int status = ares_init_options(&channel_, &settings, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+  int status =
+      ares_init_options(&channel_, &settings, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
   if (status != ARES_SUCCESS) return base::invalid(std::string("resolver: ") + ares_strerror(status));
   if (options_.servers.empty()) return {};
   std::string list;
@@ -89,7 +91,8 @@ void Resolver::set_options(ResolverOptions options) {
 }
 
 std::shared_ptr<const Resolver::Addresses> Resolver::find(const std::string& host) {
-  if (auto literal = make_ip_address(host, 0); literal) return std::make_shared<Addresses>(Addresses{*literal});
+  if (auto literal = make_ip_address(host, 0); literal)
+    return std::make_shared<Addresses>(Addresses{*literal});
   auto found = entries_.find(host);
   if (found == entries_.end()) return nullptr;
   Entry& entry = found->second;
@@ -108,7 +111,8 @@ void Resolver::resolve(const std::string& host, Callback callback) {
   if (entries_.size() >= kEntriesMax) drop_oldest();
   Entry& entry = entries_[host];
   entry.used_at = Clock::steady();
-  if (!entry.is_pending && !entry.addresses && Clock::steady() < entry.fresh_until) {  // a failure not long ago
+  if (!entry.is_pending && !entry.addresses &&
+      Clock::steady() < entry.fresh_until) {  // a failure not long ago
     Error error = entry.error;
     callback(error);
     return;

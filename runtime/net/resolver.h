@@ -30,7 +30,8 @@ struct ResolverOptions {
 /// Resolves host names on one loop.
 ///
 /// Shape:   one cache entry per name, at most 10,000; the least recently used go first.
-/// Fails:   kNotFound (the name has no address), kTimeout, kUnreachable; failures are cached for `negative_ttl`.
+/// Fails:   kNotFound (the name has no address), kTimeout, kUnreachable; failures are cached for
+/// `negative_ttl`.
 class Resolver {
  public:
   /// Addresses carry port 0.
@@ -40,10 +41,11 @@ class Resolver {
   static base::Result<std::unique_ptr<Resolver>> make(EventLoop& loop, ResolverOptions options);
   ~Resolver();
 
-  /// The cached addresses of `host`, or null when they must be waited for. IP literals always answer. Starts a refresh when the
-  /// entry has run out.
+  /// The cached addresses of `host`, or null when they must be waited for. IP literals always answer. Starts
+  /// a refresh when the entry has run out.
   std::shared_ptr<const Addresses> find(const std::string& host);
-  /// Answers through `callback`, at once when it is known. The callback is dropped if the resolver goes first.
+  /// Answers through `callback`, at once when it is known. The callback is dropped if the resolver goes
+  /// first.
   void resolve(const std::string& host, Callback callback);
   void set_options(ResolverOptions options);
 
@@ -66,7 +68,8 @@ class Resolver {
   Resolver(EventLoop& loop, ResolverOptions options);
   base::Result<void> open_channel();
   void start_query(const std::string& host, Entry& entry);
-  void finish(const std::string& host, base::Result<std::shared_ptr<const Addresses>> result, std::chrono::seconds ttl);
+  void finish(const std::string& host, base::Result<std::shared_ptr<const Addresses>> result,
+              std::chrono::seconds ttl);
   void drop_oldest();
   void arm_timer();
   static void on_answer(void* query, int status, int timeouts, ares_addrinfo* result);

@@ -22,8 +22,8 @@ void Stream::adopt(EventLoop& loop, int fd, ReadyCallback on_ready, void* argume
   watch_.start(loop, fd, FdWatch::Interest::kEdge, on_event, this);
 }
 
-base::Result<void> Stream::start_connect(EventLoop& loop, const SocketAddress& address, ReadyCallback on_ready,
-                                         void* argument) {
+base::Result<void> Stream::start_connect(EventLoop& loop, const SocketAddress& address,
+                                         ReadyCallback on_ready, void* argument) {
   int fd = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return base::io_error("socket");
   if (address.family() != AF_UNIX) {

@@ -29,7 +29,8 @@ struct IoResult {
 /// One TCP or unix connection.
 ///
 /// Owner:   whoever embeds it; destroying it closes the socket.
-/// Runs in: the loop it was opened on. `on_ready` is called on every edge; it may close or destroy the stream.
+/// Runs in: the loop it was opened on. `on_ready` is called on every edge; it may close or destroy the
+/// stream.
 class Stream {
  public:
   using ReadyCallback = void (*)(void* argument);
@@ -41,7 +42,8 @@ class Stream {
   /// Takes over a connected non-blocking socket.
   void adopt(EventLoop& loop, int fd, ReadyCallback on_ready, void* argument);
   /// Begins to connect; on_ready comes when it is known whether it worked (see finish_connect).
-  base::Result<void> start_connect(EventLoop& loop, const SocketAddress& address, ReadyCallback on_ready, void* argument);
+  base::Result<void> start_connect(EventLoop& loop, const SocketAddress& address, ReadyCallback on_ready,
+                                   void* argument);
   /// 0 when the connection stands, else errno. Call once after start_connect, when on_ready came.
   int finish_connect();
   /// Hands the edges to somebody else: pooled connections change owners.

@@ -62,7 +62,8 @@ void TimerWheel::advance() {
     current_tick_ = now + 1;
     return;
   }
-  if (now >= current_tick_ + kSlots) current_tick_ = now - kSlots + 1;  // asleep for a whole turn of the wheel
+  if (now >= current_tick_ + kSlots)
+    current_tick_ = now - kSlots + 1;  // asleep for a whole turn of the wheel
   while (current_tick_ <= now) {
     uint64_t slot = current_tick_ % kSlots;
     uint64_t word = occupied_[slot / 64] >> (slot % 64);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timeouts that cost nothing to push back. A timer that is started again before it fired only has its deadline
-// moved; it is looked at again when its old place in the wheel comes up. So a keepalive timeout that moves
-// with every request is two stores per request.
+// Timeouts that cost nothing to push back. A timer that is started again before it fired only has its
+// deadline moved; it is looked at again when its old place in the wheel comes up. So a keepalive timeout that
+// moves with every request is two stores per request.
 #pragma once
 
 #include <array>
@@ -67,8 +67,8 @@ class TimerWheel {
   static constexpr uint64_t kNever = UINT64_MAX;
   std::array<Timer*, kSlots> slots_{};
   std::array<uint64_t, kSlots / 64> occupied_{};
-  uint64_t current_tick_;        // everything before it has fired
-  uint64_t earliest_ = kNever;   // no timer is linked before it; stopping one leaves it as it is
+  uint64_t current_tick_;       // everything before it has fired
+  uint64_t earliest_ = kNever;  // no timer is linked before it; stopping one leaves it as it is
 };
 
 }  // namespace moongate::net

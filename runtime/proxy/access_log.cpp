@@ -20,7 +20,8 @@ namespace {
 
 // APISIX's default format.
 constexpr std::string_view kCombined =
-    "$remote_addr - $remote_user [$time_local] $http_host \"$request\" $status $body_bytes_sent $request_time "
+    "$remote_addr - $remote_user [$time_local] $http_host \"$request\" $status $body_bytes_sent "
+    "$request_time "
     "\"$http_referer\" \"$http_user_agent\" $upstream_addr $upstream_status $upstream_response_time "
     "\"$upstream_scheme://$upstream_host$upstream_uri\" \"$apisix_request_id\"";
 
@@ -30,16 +31,26 @@ struct JsonField {
   bool is_number;
 };
 constexpr JsonField kJsonFields[] = {
-    {"time", "time_iso8601", false},       {"remote_addr", "remote_addr", false},
-    {"method", "request_method", false},   {"uri", "request_uri", false},
-    {"host", "host", false},               {"protocol", "server_protocol", false},
-    {"status", "status", true},            {"request_time", "request_time", true},
-    {"request_length", "request_length", true}, {"bytes_sent", "bytes_sent", true},
-    {"body_bytes_sent", "body_bytes_sent", true}, {"referer", "http_referer", false},
-    {"user_agent", "http_user_agent", false}, {"route_id", "route_id", false},
-    {"route_name", "route_name", false},   {"service_id", "service_id", false},
-    {"consumer_name", "consumer_name", false}, {"upstream_addr", "upstream_addr", false},
-    {"upstream_status", "upstream_status", false}, {"upstream_response_time", "upstream_response_time", false},
+    {"time", "time_iso8601", false},
+    {"remote_addr", "remote_addr", false},
+    {"method", "request_method", false},
+    {"uri", "request_uri", false},
+    {"host", "host", false},
+    {"protocol", "server_protocol", false},
+    {"status", "status", true},
+    {"request_time", "request_time", true},
+    {"request_length", "request_length", true},
+    {"bytes_sent", "bytes_sent", true},
+    {"body_bytes_sent", "body_bytes_sent", true},
+    {"referer", "http_referer", false},
+    {"user_agent", "http_user_agent", false},
+    {"route_id", "route_id", false},
+    {"route_name", "route_name", false},
+    {"service_id", "service_id", false},
+    {"consumer_name", "consumer_name", false},
+    {"upstream_addr", "upstream_addr", false},
+    {"upstream_status", "upstream_status", false},
+    {"upstream_response_time", "upstream_response_time", false},
     {"request_id", "apisix_request_id", false},
 };
 
@@ -58,7 +69,9 @@ void append_escaped(std::string& line, std::string_view text) {
   }
 }
 
-bool is_name_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+bool is_name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 }  // namespace
 
@@ -66,7 +79,8 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path
   std::unique_ptr<AccessLog> log(new AccessLog());
   log->path_ = path;
   log->is_json_ = format == "json";
-  if (!log->is_json_) log->parts_ = parse_format(format == "combined" || format.empty() ? std::string(kCombined) : format);
+  if (!log->is_json_)
+    log->parts_ = parse_format(format == "combined" || format.empty() ? std::string(kCombined) : format);
   if (!log->open_file()) return base::io_error("access log " + path);
   // Signals are for the main thread.
   sigset_t all, before;
@@ -78,8 +92,9 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path
 }
 
 bool AccessLog::open_file() {
-  int fd = path_ == "-" || path_ == "stdout" ? ::dup(1)
-                                             : ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  int fd = path_ == "-" || path_ == "stdout"
+               ? ::dup(1)
+               : ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return false;
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
@@ -103,7 +118,8 @@ std::vector<AccessLog::Part> AccessLog::parse_format(const std::string& format) 
     bool is_braced = format[at] == '$' && at + 1 < format.size() && format[at + 1] == '{';
     size_t start = at + (is_braced ? 2 : 1);
     size_t end = start;
-    if (format[at] == '$') while (end < format.size() && is_name_char(format[end])) end++;
+    if (format[at] == '$')
+      while (end < format.size() && is_name_char(format[end])) end++;
     if (format[at] != '$' || end == start || (is_braced && (end >= format.size() || format[end] != '}'))) {
       literal += format[at++];
       continue;
@@ -127,8 +143,10 @@ void AccessLog::append_json(Exchange& exchange, std::string& line) {
     line += '"';
     line += field.key;
     line += "\":";
-    if (field.is_number) line += value;
-    else base::append_json_string(line, value);
+    if (field.is_number)
+      line += value;
+    else
+      base::append_json_string(line, value);
   }
   line += "}\n";
 }
@@ -136,17 +154,22 @@ void AccessLog::append_json(Exchange& exchange, std::string& line) {
 void AccessLog::append_formatted(Exchange& exchange, std::string& line) {
   for (const Part& part : parts_) {
     std::string_view value;
-    if (!part.is_variable) line += part.text;
-    else if (exchange::find_variable(exchange, part.text, &value) && !value.empty()) append_escaped(line, value);
-    else line += '-';
+    if (!part.is_variable)
+      line += part.text;
+    else if (exchange::find_variable(exchange, part.text, &value) && !value.empty())
+      append_escaped(line, value);
+    else
+      line += '-';
   }
   line += '\n';
 }
 
 void AccessLog::write(Exchange& exchange) {
   line_.clear();
-  if (is_json_) append_json(exchange, line_);
-  else append_formatted(exchange, line_);
+  if (is_json_)
+    append_json(exchange, line_);
+  else
+    append_formatted(exchange, line_);
   bool was_empty = false;
   {
     std::lock_guard lock(mutex_);
@@ -176,7 +199,8 @@ void AccessLog::run() {
         give_up_at = std::chrono::steady_clock::now() + std::chrono::seconds(1);
       }
     }
-    if (is_reopen_wanted_.exchange(false) && !open_file()) MG_LOG(kError) << "access log " << path_ << " cannot be opened again";
+    if (is_reopen_wanted_.exchange(false) && !open_file())
+      MG_LOG(kError) << "access log " << path_ << " cannot be opened again";
     if (std::chrono::steady_clock::now() > give_up_at) return;
     if (batch.empty()) continue;
     ssize_t written = ::write(fd_, batch.data(), batch.size());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The access log: one line per exchange, as JSON or in a format of the user's with $variables. Lines are written by a
-// thread of their own from a bounded queue, so that a slow disk or a full pipe delays no request: when the queue is full,
-// lines are counted and dropped.
+// The access log: one line per exchange, as JSON or in a format of the user's with $variables. Lines are
+// written by a thread of their own from a bounded queue, so that a slow disk or a full pipe delays no
+// request: when the queue is full, lines are counted and dropped.
 #pragma once
 
 #include <atomic>
@@ -28,14 +28,17 @@ class AccessLog {
 
   void write(exchange::Exchange& exchange);
   /// Opens the file again: it was renamed by a rotation.
-  void reopen() { is_reopen_wanted_ = true; wake(); }
+  void reopen() {
+    is_reopen_wanted_ = true;
+    wake();
+  }
   uint64_t dropped_lines() const { return dropped_; }
 
   static constexpr size_t kQueueMaxBytes = 8 * 1024 * 1024;
 
  private:
   struct Part {
-    std::string text;        // literal, or the variable's name
+    std::string text;  // literal, or the variable's name
     bool is_variable = false;
   };
   AccessLog() = default;

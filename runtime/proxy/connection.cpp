@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The receiving half of a client connection: heads, bodies and their faults. connection_output.cpp is the other half.
+// The receiving half of a client connection: heads, bodies and their faults. connection_output.cpp is the
+// other half.
 #include "proxy/connection.h"
 
 #include <sys/socket.h>
@@ -33,7 +34,10 @@ char* client_read_buffer() {
 }  // namespace
 
 Connection::Connection(Context& context, int fd, const net::SocketAddress& peer, ListenerTraits traits)
-    : context_(context), timer_(on_timeout, this), is_tls_(traits.is_tls), number_(++context.connections_accepted) {
+    : context_(context),
+      timer_(on_timeout, this),
+      is_tls_(traits.is_tls),
+      number_(++context.connections_accepted) {
   std::string host = peer.family() == AF_UNIX ? std::string("unix:") : peer.host_text();
   peer_address_size_ = static_cast<uint8_t>(std::min(host.size(), sizeof peer_address_));
   std::memcpy(peer_address_, host.data(), peer_address_size_);
@@ -54,8 +58,10 @@ Connection::~Connection() = default;
 void Connection::arm(std::chrono::milliseconds timeout) { timer_.start(context_.loop.timers(), timeout); }
 
 void Connection::consume(size_t count) {
-  if (input_.is_empty()) fresh_.remove_prefix(count);
-  else input_.consume(count);
+  if (input_.is_empty())
+    fresh_.remove_prefix(count);
+  else
+    input_.consume(count);
 }
 
 void Connection::stash() {
@@ -70,7 +76,8 @@ void Connection::on_stream_ready(void* self) {
     connection->tunnel_->on_ready();
     return;
   }
-  if (connection->state_ == State::kExchange && connection->body_ == Body::kDone && connection->has_been_reset()) {
+  if (connection->state_ == State::kExchange && connection->body_ == Body::kDone &&
+      connection->has_been_reset()) {
     connection->end();
     return;
   }
@@ -78,11 +85,12 @@ void Connection::on_stream_ready(void* self) {
   if (connection->state_ != State::kClosed) connection->on_readable();
 }
 
-// While an answer is awaited nothing is read, so a reset would go unnoticed. An end does not count: the client may have
-// closed its sending half and still want the answer.
+// While an answer is awaited nothing is read, so a reset would go unnoticed. An end does not count: the
+// client may have closed its sending half and still want the answer.
 bool Connection::has_been_reset() const {
   char byte;
-  return stream_.may_read() && ::recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR;
+  return stream_.may_read() && ::recv(stream_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         errno != EAGAIN && errno != EINTR;
 }
 
 bool Connection::wants_input() const {
@@ -90,10 +98,13 @@ bool Connection::wants_input() const {
     case State::kProxyHeader:
     case State::kIdle:
     case State::kHead:
-    case State::kLingering: return true;
-    case State::kExchange: return body_ != Body::kDone && input_.is_empty() && (!sink_ || sink_->wants_body());
+    case State::kLingering:
+      return true;
+    case State::kExchange:
+      return body_ != Body::kDone && input_.is_empty() && (!sink_ || sink_->wants_body());
     case State::kTunnel:
-    case State::kClosed: return false;
+    case State::kClosed:
+      return false;
   }
   return false;
 }
@@ -118,8 +129,10 @@ void Connection::on_readable() {
       continue;
     }
     std::string_view bytes(buffer, result.size);
-    if (input_.is_empty()) fresh_ = bytes;
-    else input_.append(bytes);
+    if (input_.is_empty())
+      fresh_ = bytes;
+    else
+      input_.append(bytes);
     take_input();
     if (state_ == State::kClosed) return;
     stash();
@@ -146,12 +159,14 @@ void Connection::take_input() {
 bool Connection::take_proxy_header() {
   ProxyHeader header;
   switch (parse_proxy_header(peek(), &header)) {
-    case ProxyHeaderStatus::kIncomplete: return false;
+    case ProxyHeaderStatus::kIncomplete:
+      return false;
     case ProxyHeaderStatus::kBad:
       MG_LOG(kInfo) << "a connection without a valid PROXY protocol header was closed";
       close();
       return false;
-    case ProxyHeaderStatus::kDone: break;
+    case ProxyHeaderStatus::kDone:
+      break;
   }
   consume(header.size);
   std::string_view peer(peer_address_, peer_address_size_);
@@ -190,7 +205,8 @@ bool Connection::take_head() {
   scan_from_ = 0;
   if (scan.status == http::ScanStatus::kTooLarge) {
     bool is_line_too_long = bytes.find('\n') == std::string_view::npos;
-    refuse(is_line_too_long ? 414 : 431, is_line_too_long ? "request line too long" : "header section too large");
+    refuse(is_line_too_long ? 414 : 431,
+           is_line_too_long ? "request line too long" : "header section too large");
     return false;
   }
   start_exchange(bytes.substr(0, scan.head_size), scan.head_size);
@@ -225,10 +241,11 @@ void Connection::start_exchange(std::string_view head, size_t head_size) {
     return;
   }
   const http::RequestHead& request = exchange->request;
-  is_keep_alive_ = request.is_keep_alive && !context_.is_draining && requests_ < context_.client.keepalive_requests;
-  body_ = request.body == http::BodyKind::kChunked                                   ? Body::kChunked
+  is_keep_alive_ =
+      request.is_keep_alive && !context_.is_draining && requests_ < context_.client.keepalive_requests;
+  body_ = request.body == http::BodyKind::kChunked                                ? Body::kChunked
           : request.body == http::BodyKind::kLength && request.content_length > 0 ? Body::kLength
-                                                                                      : Body::kDone;
+                                                                                  : Body::kDone;
   body_left_ = request.content_length;
   if (body_ == Body::kChunked) {
     if (!decoder_) decoder_ = std::make_unique<http::ChunkedDecoder>();
@@ -284,11 +301,14 @@ void Connection::read_body() {
 }
 
 void Connection::deliver_body() {
-  while (state_ == State::kExchange && body_ != Body::kDone && !peek().empty() && (!sink_ || sink_->wants_body())) {
+  while (state_ == State::kExchange && body_ != Body::kDone && !peek().empty() &&
+         (!sink_ || sink_->wants_body())) {
     if (!sink_ && !is_answer_ended_) return;  // nobody asked yet
     arm(context_.client.body_timeout);
-    if (body_ == Body::kLength) feed_length();
-    else feed_chunked();
+    if (body_ == Body::kLength)
+      feed_length();
+    else
+      feed_chunked();
   }
 }
 
@@ -304,8 +324,10 @@ std::string_view Connection::take_available(base::ByteQueue* kept) {
 }
 
 void Connection::put_back(std::string_view rest, const base::ByteQueue& kept) {
-  if (kept.is_empty()) fresh_ = rest;
-  else input_.append(rest);
+  if (kept.is_empty())
+    fresh_ = rest;
+  else
+    input_.append(rest);
 }
 
 void Connection::feed_length() {
@@ -349,7 +371,8 @@ void Connection::feed_chunked() {
 
 void Connection::give_body(const iovec* pieces, int count, bool is_last) {
   if (is_last) {
-    if (body_ == Body::kChunked && sink_ && !decoder_->trailers().empty()) sink_->on_request_trailers(decoder_->trailers());
+    if (body_ == Body::kChunked && sink_ && !decoder_->trailers().empty())
+      sink_->on_request_trailers(decoder_->trailers());
     body_ = Body::kDone;
     timer_.stop();
   }
@@ -383,7 +406,9 @@ void Connection::on_eof() {
 void Connection::on_timeout(void* self) {
   auto* connection = static_cast<Connection*>(self);
   switch (connection->state_) {
-    case State::kHead: connection->refuse(408, "the request head did not arrive in time"); return;
+    case State::kHead:
+      connection->refuse(408, "the request head did not arrive in time");
+      return;
     case State::kExchange:
       if (!connection->unsent_.is_empty()) {
         connection->finish_exchange(Ending::kClientGone);
@@ -392,7 +417,8 @@ void Connection::on_timeout(void* self) {
         connection->fail_body(408, "the request body did not arrive in time");
       }
       return;
-    default: connection->close();
+    default:
+      connection->close();
   }
 }
 

@@ -50,17 +50,17 @@ class Connection final : public exchange::ClientSide {
   void end();
   bool is_idle() const { return state_ == State::kIdle; }
 
-  Connection* next = nullptr;            // in Context::connections
+  Connection* next = nullptr;  // in Context::connections
   Connection** link = nullptr;
 
  private:
   enum class State : uint8_t {
-    kProxyHeader,   // PROXY protocol's header comes first
-    kIdle,          // between requests; nothing of the next has come
-    kHead,          // part of a head is here
-    kExchange,      // an exchange is under way
-    kTunnel,        // bytes both ways
-    kLingering,     // everything is said; reading until the client has heard it
+    kProxyHeader,  // PROXY protocol's header comes first
+    kIdle,         // between requests; nothing of the next has come
+    kHead,         // part of a head is here
+    kExchange,     // an exchange is under way
+    kTunnel,       // bytes both ways
+    kLingering,    // everything is said; reading until the client has heard it
     kClosed,
   };
   enum class Body : uint8_t { kDone, kLength, kChunked };
@@ -109,32 +109,32 @@ class Connection final : public exchange::ClientSide {
   State state_ = State::kIdle;
   Body body_ = Body::kDone;
   Framing framing_ = Framing::kNone;
-  bool is_processing_ = false;       // take_input() is on the stack
+  bool is_processing_ = false;  // take_input() is on the stack
   bool is_keep_alive_ = true;
-  bool is_answer_ended_ = false;     // the last byte is in unsent_ or gone
-  bool has_continued_ = false;       // 100 Continue was sent
-  bool is_eof_ = false;              // the client sends no more
+  bool is_answer_ended_ = false;  // the last byte is in unsent_ or gone
+  bool has_continued_ = false;    // 100 Continue was sent
+  bool is_eof_ = false;           // the client sends no more
   bool is_tls_ = false;
   uint16_t peer_port_ = 0;
   uint16_t server_port_ = 0;
   uint32_t requests_ = 0;
   uint64_t number_;
-  uint64_t body_left_ = 0;           // of a request body with a length
+  uint64_t body_left_ = 0;  // of a request body with a length
   uint64_t body_received_ = 0;
-  uint64_t answer_left_ = 0;         // of an answer with a length
+  uint64_t answer_left_ = 0;  // of an answer with a length
   size_t scan_from_ = 0;
   exchange::Exchange* exchange_ = nullptr;
   exchange::BodySink* sink_ = nullptr;
-  base::ByteQueue input_;            // received, not dealt with
-  std::string_view fresh_;           // the same, still in the read buffer; only inside on_readable
+  base::ByteQueue input_;   // received, not dealt with
+  std::string_view fresh_;  // the same, still in the read buffer; only inside on_readable
   base::ByteQueue unsent_;
   std::unique_ptr<http::ChunkedDecoder> decoder_;
   std::unique_ptr<Tunnel> tunnel_;
-  router::Address peer_;             // zero for unix sockets
-  char peer_address_[108];           // text; unix sockets give their path
+  router::Address peer_;    // zero for unix sockets
+  char peer_address_[108];  // text; unix sockets give their path
   uint8_t peer_address_size_ = 0;
   std::string server_address_;
-  std::string trailers_;             // of the answer, until its last piece
+  std::string trailers_;  // of the answer, until its last piece
 };
 
 }  // namespace moongate::proxy

@@ -41,7 +41,8 @@ void Connection::choose_framing(Exchange& exchange, const iovec* pieces, int cou
   http::FieldList& fields = exchange.response.fields;
   if (is_bodiless(exchange)) {
     framing_ = Framing::kNone;
-    if (exchange.response.status == 204 || exchange.response.status < 200) fields.remove(FieldId::kContentLength);
+    if (exchange.response.status == 204 || exchange.response.status < 200)
+      fields.remove(FieldId::kContentLength);
     return;
   }
   const http::Field* length = fields.find(FieldId::kContentLength);
@@ -84,15 +85,18 @@ void Connection::send_head(Exchange& exchange, const iovec* pieces, int count, b
   if (context_.is_draining) is_keep_alive_ = false;
   const http::FieldList& fields = exchange.response.fields;
   size_t bound = http::head_size_bound(fields, exchange.response.reason.size() + 32) + 64;
-  char* start = bound <= sizeof(HeadBuffer::bytes) ? HeadBuffer::get().bytes : exchange.arena.allocate_chars(bound);
+  char* start =
+      bound <= sizeof(HeadBuffer::bytes) ? HeadBuffer::get().bytes : exchange.arena.allocate_chars(bound);
   char* at = http::write_status_line(start, exchange.response.status, exchange.response.reason);
   for (const http::Field& field : fields) at = http::write_field(at, field.name, field.value);
   if (exchange.response.status == 101) {
     at = http::write_field(at, "Connection", "upgrade");
   } else {
     if (framing_ == Framing::kChunked) at = http::write_field(at, "Transfer-Encoding", "chunked");
-    if (!is_keep_alive_) at = http::write_field(at, "Connection", "close");
-    else if (exchange.request.version_minor == 0) at = http::write_field(at, "Connection", "keep-alive");
+    if (!is_keep_alive_)
+      at = http::write_field(at, "Connection", "close");
+    else if (exchange.request.version_minor == 0)
+      at = http::write_field(at, "Connection", "keep-alive");
   }
   *at++ = '\r';
   *at++ = '\n';
@@ -226,11 +230,14 @@ void Connection::flush() {
     unsent_.consume(result.size);
   }
   if (unsent_.size() < before) {
-    if (unsent_.is_empty()) timer_.stop();
-    else arm(context_.client.send_timeout);
+    if (unsent_.is_empty())
+      timer_.stop();
+    else
+      arm(context_.client.send_timeout);
   }
   if (unsent_.is_empty() && is_answer_ended_) return on_answer_written();
-  if (exchange_ && before > kUnsentLowBytes && unsent_.size() <= kUnsentLowBytes) on_client_drained(context_, *exchange_);
+  if (exchange_ && before > kUnsentLowBytes && unsent_.size() <= kUnsentLowBytes)
+    on_client_drained(context_, *exchange_);
 }
 
 // The whole answer is with the kernel.
@@ -268,8 +275,8 @@ void Connection::finish_exchange(Ending ending) {
   end_exchange(context_, *exchange, ending);
 }
 
-// A length or chunks that end too early tell the client by themselves; where only the end of the connection would, it
-// must not look like one.
+// A length or chunks that end too early tell the client by themselves; where only the end of the connection
+// would, it must not look like one.
 void Connection::abort_answer() {
   Framing framing = framing_;
   finish_exchange(Ending::kUpstreamBroke);
@@ -286,15 +293,16 @@ void Connection::abort_answer() {
 void Connection::start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) {
   state_ = State::kTunnel;
   timer_.stop();
-  tunnel_ = std::make_unique<Tunnel>(context_, stream_, std::move(upstream), [this](uint64_t to_client, uint64_t to_upstream) {
-    if (exchange_) {
-      exchange_->bytes_sent += to_client;
-      exchange_->body_bytes_sent += to_client;
-      exchange_->bytes_received += to_upstream;
-    }
-    finish_exchange(Ending::kComplete);
-    close();
-  });
+  tunnel_ = std::make_unique<Tunnel>(context_, stream_, std::move(upstream),
+                                     [this](uint64_t to_client, uint64_t to_upstream) {
+                                       if (exchange_) {
+                                         exchange_->bytes_sent += to_client;
+                                         exchange_->body_bytes_sent += to_client;
+                                         exchange_->bytes_received += to_upstream;
+                                       }
+                                       finish_exchange(Ending::kComplete);
+                                       close();
+                                     });
   tunnel_->queue_to_client(unsent_.view());
   tunnel_->queue_to_client(first_bytes);
   unsent_.clear();

@@ -8,7 +8,9 @@
 namespace moongate::proxy {
 
 Context::Context(net::EventLoop& event_loop, upstream::Pool& upstream_pool)
-    : loop(event_loop), pool(upstream_pool), free_closed([](void* self) { static_cast<Context*>(self)->closed.clear(); }, this) {}
+    : loop(event_loop),
+      pool(upstream_pool),
+      free_closed([](void* self) { static_cast<Context*>(self)->closed.clear(); }, this) {}
 
 Context::~Context() {
   while (connections) connections->end();

@@ -31,10 +31,10 @@ struct ClientOptions {
   std::chrono::milliseconds keepalive_timeout{75000};
   uint64_t keepalive_requests = 10000;
   http::HeadLimits head;
-  uint64_t body_size_max_bytes = 0;      // 0: no limit
+  uint64_t body_size_max_bytes = 0;  // 0: no limit
   http::UriPolicy uri;
   router::AddressSet trusted;
-  bool is_unix_trusted = false;          // peers on unix sockets
+  bool is_unix_trusted = false;  // peers on unix sockets
   bool adds_via = false;
   std::string server_name = "moongate";  // the Server field of our own answers
 };
@@ -50,16 +50,16 @@ struct Context {
   AccessLog* access_log = nullptr;
   WorkerMetrics* metrics = nullptr;
 
-  snapshot::Pin snapshot;                // what the next request begins with
+  snapshot::Pin snapshot;  // what the next request begins with
   ClientOptions client;
   exchange::ExchangePool exchanges;
-  std::vector<std::unique_ptr<Forwarder>> forwarders;   // by exchange slot
-  bool is_draining = false;              // answers end their connections
+  std::vector<std::unique_ptr<Forwarder>> forwarders;  // by exchange slot
+  bool is_draining = false;                            // answers end their connections
 
-  Connection* connections = nullptr;     // all that are open
+  Connection* connections = nullptr;  // all that are open
   uint32_t connection_count = 0;
   uint64_t connections_accepted = 0;
-  std::vector<std::unique_ptr<Connection>> closed;      // freed at the end of the turn
+  std::vector<std::unique_ptr<Connection>> closed;  // freed at the end of the turn
   net::Deferred free_closed;
 };
 

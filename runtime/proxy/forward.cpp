@@ -24,8 +24,10 @@ StepResult Forwarder::pick() {
   exchange.node = exchange.upstream->pick(exchange.tried, hash_key);
   if (!exchange.node) {
     exchange.source = exchange::AnswerSource::kProxyError;
-    if (exchange.tries == 0) exchange.fail(503, "no node of the upstream can be used");
-    else exchange.fail(502, "no further node of the upstream is left to try");
+    if (exchange.tries == 0)
+      exchange.fail(503, "no node of the upstream can be used");
+    else
+      exchange.fail(502, "no further node of the upstream is left to try");
     return StepResult::kAnswer;
   }
   endpoint_ = exchange.upstream->find_endpoint(*exchange.node, *context_.resolver);
@@ -102,7 +104,8 @@ void Forwarder::on_attempt_ready() {
   uint32_t serial = serial_;
   connection->read_body();
   // The head goes with the first of the body; when none is here yet it goes alone.
-  if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client) attempt_.send(nullptr, 0, false);
+  if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client)
+    attempt_.send(nullptr, 0, false);
 }
 
 void Forwarder::on_request_body(const iovec* pieces, int count, bool is_last) {
@@ -208,8 +211,8 @@ bool Forwarder::may_retry(const base::Error& error, AttemptStage stage) const {
 void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) {
   exchange::Exchange& exchange = exchange_;
   const std::string& id = exchange.upstream->options().id;
-  MG_LOG(kWarn) << "upstream " << id << " node " << (endpoint_ ? endpoint_->text() : exchange.node->text) << ": "
-                << error.detail;
+  MG_LOG(kWarn) << "upstream " << id << " node " << (endpoint_ ? endpoint_->text() : exchange.node->text)
+                << ": " << error.detail;
   release_node();
   bool was_reused = attempt_.is_reused();
   if (may_retry(error, stage)) {

@@ -16,9 +16,11 @@ namespace moongate::proxy {
 /// Fails:   by fail_upstream() once no further try is allowed.
 class Forwarder final : public upstream::AttemptHandler, public exchange::BodySink {
  public:
-  Forwarder(Context& context, exchange::Exchange& exchange) : context_(context), exchange_(exchange), attempt_(this) {}
+  Forwarder(Context& context, exchange::Exchange& exchange)
+      : context_(context), exchange_(exchange), attempt_(this) {}
 
-  /// Begins a try at exchange.node; its outcome comes through the steps. kWait, or kAnswer when nothing can be sent.
+  /// Begins a try at exchange.node; its outcome comes through the steps. kWait, or kAnswer when nothing can
+  /// be sent.
   exchange::StepResult start();
   /// Chooses the next node into exchange.node: kNext, kWait while a name is resolved, or kAnswer (502, 503).
   exchange::StepResult pick();
@@ -53,7 +55,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   std::string_view head_;
   bool is_node_counted_ = false;
   bool is_resolving_ = false;
-  uint32_t serial_ = 0;       // of the exchange: a late answer of the resolver must not find the next one
+  uint32_t serial_ = 0;  // of the exchange: a late answer of the resolver must not find the next one
 };
 
 }  // namespace moongate::proxy

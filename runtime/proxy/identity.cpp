@@ -33,12 +33,14 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-// Fields that Connection names end here. Nearly every request has `keep-alive`, `close` or no such field at all.
+// Fields that Connection names end here. Nearly every request has `keep-alive`, `close` or no such field at
+// all.
 void remove_listed(http::FieldList& fields) {
   for (uint32_t i = 0; i < fields.count(); i++) {
     if (fields[i].id != FieldId::kConnection) continue;
     std::string_view listed = fields[i].value;
-    if (http::equals_ignoring_case(listed, "keep-alive") || http::equals_ignoring_case(listed, "close")) continue;
+    if (http::equals_ignoring_case(listed, "keep-alive") || http::equals_ignoring_case(listed, "close"))
+      continue;
     for (uint32_t n = 0; n < fields.count();) {
       if (fields[n].id == FieldId::kOther && http::has_list_token(listed, fields[n].name)) {
         fields.remove_at(n);
@@ -77,7 +79,8 @@ bool is_identity_field(std::string_view name) {
 
 namespace {
 
-// Names of the family that the gateway has no own meaning for (X-Forwarded-Prefix), and other spellings of those it has.
+// Names of the family that the gateway has no own meaning for (X-Forwarded-Prefix), and other spellings of
+// those it has.
 bool is_other_forwarded_field(std::string_view name, bool is_peer_trusted) {
   bool is_forwarded = has_prefix(name, "x-forwarded-") || (name.size() == 9 && has_prefix(name, "x-real-ip"));
   return is_forwarded && (!is_peer_trusted || name.find('_') != std::string_view::npos);
@@ -99,7 +102,8 @@ void settle_identity(const Context& context, Exchange& exchange) {
   for (uint32_t i = 0; i < fields.count();) {
     const http::Field& field = fields[i];
     bool is_candidate = field.id == FieldId::kOther && (field.name[0] | 0x20) == 'x';
-    if (is_candidate && (is_identity_field(field.name) || is_other_forwarded_field(field.name, exchange.is_peer_trusted))) {
+    if (is_candidate &&
+        (is_identity_field(field.name) || is_other_forwarded_field(field.name, exchange.is_peer_trusted))) {
       fields.remove_at(i);
       continue;
     }
@@ -107,8 +111,9 @@ void settle_identity(const Context& context, Exchange& exchange) {
     i++;
   }
   if (!has_forwarded) return;
-  exchange.forwarded = {value_of(fields, FieldId::kXForwardedFor), value_of(fields, FieldId::kXForwardedProto),
-                        value_of(fields, FieldId::kXForwardedHost), value_of(fields, FieldId::kXForwardedPort)};
+  exchange.forwarded = {
+      value_of(fields, FieldId::kXForwardedFor), value_of(fields, FieldId::kXForwardedProto),
+      value_of(fields, FieldId::kXForwardedHost), value_of(fields, FieldId::kXForwardedPort)};
   if (exchange.is_peer_trusted) read_forwarded_for(context, exchange);
 }
 

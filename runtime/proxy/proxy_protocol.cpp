@@ -43,12 +43,15 @@ ProxyHeaderStatus parse_version1(std::string_view bytes, ProxyHeader* out) {
     line.remove_prefix(space + 1);
   }
   uint16_t unused = 0;
-  if (count != 5 || !line.empty() || (words[0] != "TCP4" && words[0] != "TCP6")) return ProxyHeaderStatus::kBad;
+  if (count != 5 || !line.empty() || (words[0] != "TCP4" && words[0] != "TCP6"))
+    return ProxyHeaderStatus::kBad;
   auto source = net::make_ip_address(words[1], 0);
   auto target = net::make_ip_address(words[2], 0);
   int family = words[0] == "TCP4" ? AF_INET : AF_INET6;
-  if (!source || !target || source->family() != family || target->family() != family) return ProxyHeaderStatus::kBad;
-  if (!parse_port(words[3], &out->source_port) || !parse_port(words[4], &unused)) return ProxyHeaderStatus::kBad;
+  if (!source || !target || source->family() != family || target->family() != family)
+    return ProxyHeaderStatus::kBad;
+  if (!parse_port(words[3], &out->source_port) || !parse_port(words[4], &unused))
+    return ProxyHeaderStatus::kBad;
   out->source = source->host_text();
   out->has_source = true;
   return ProxyHeaderStatus::kDone;

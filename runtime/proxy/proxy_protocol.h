@@ -11,9 +11,9 @@ namespace moongate::proxy {
 enum class ProxyHeaderStatus : uint8_t { kIncomplete, kDone, kBad };
 
 struct ProxyHeader {
-  size_t size = 0;            // bytes the header takes
-  bool has_source = false;    // false for LOCAL and UNKNOWN: the socket's own peer stands
-  std::string source;         // address text
+  size_t size = 0;          // bytes the header takes
+  bool has_source = false;  // false for LOCAL and UNKNOWN: the socket's own peer stands
+  std::string source;       // address text
   uint16_t source_port = 0;
 };
 

@@ -32,8 +32,10 @@ bool is_replaced(FieldId id) {
     case FieldId::kTe:
     case FieldId::kTransferEncoding:
     case FieldId::kUpgrade:
-    case FieldId::kTrailer: return true;
-    default: return false;
+    case FieldId::kTrailer:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -43,7 +45,8 @@ char* write_port(char* at, std::string_view name, uint16_t port) {
   return http::write_field(at, name, {text, static_cast<size_t>(end - text)});
 }
 
-// Only a trusted peer is believed about those before it; an upstream may take the first address of the list for the client.
+// Only a trusted peer is believed about those before it; an upstream may take the first address of the list
+// for the client.
 char* write_forwarded_for(char* at, const Exchange& exchange) {
   std::string_view claim = exchange.is_peer_trusted ? exchange.forwarded.forwarded_for : std::string_view();
   std::memcpy(at, "X-Forwarded-For: ", 17);
@@ -93,15 +96,17 @@ std::string_view choose_upstream_host(Exchange& exchange) {
   return exchange.request.host.empty() ? std::string_view(exchange.node->text) : exchange.request.host;
 }
 
-std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body, bool is_upgrade) {
+std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body,
+                                     bool is_upgrade) {
   const http::FieldList& fields = exchange.request.fields;
   std::string_view host = choose_upstream_host(exchange);
-  size_t bound = http::head_size_bound(fields, exchange.request.method_text.size() + exchange.uri.wire_path.size() +
-                                                   exchange.uri.query.size() + 32) +
-                 host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() + 512;
+  size_t bound =
+      http::head_size_bound(fields, exchange.request.method_text.size() + exchange.uri.wire_path.size() +
+                                        exchange.uri.query.size() + 32) +
+      host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() + 512;
   char* start = exchange.arena.allocate_chars(bound);
-  char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path, exchange.uri.query,
-                                      exchange.uri.has_query);
+  char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path,
+                                      exchange.uri.query, exchange.uri.has_query);
   at = http::write_field(at, "Host", host);
   for (const Field& field : fields) {
     if (is_replaced(field.id)) continue;
@@ -117,7 +122,8 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
   }
   if (is_upgrade) {
     at = http::write_field(at, "Connection", "upgrade");
-    if (const Field* upgrade = fields.find(FieldId::kUpgrade)) at = http::write_field(at, "Upgrade", upgrade->value);
+    if (const Field* upgrade = fields.find(FieldId::kUpgrade))
+      at = http::write_field(at, "Upgrade", upgrade->value);
   }
   if (exchange.request.has_te_trailers) {
     at = http::write_field(at, "TE", "trailers");

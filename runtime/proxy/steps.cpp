@@ -77,7 +77,8 @@ StepResult run_phase(Context& context, Exchange& exchange, Phase phase) {
 
 // Rewrite and access are one entry into Lua: nothing of ours happens between them.
 StepResult step_rewrite_and_access(Context& context, Exchange& exchange) {
-  constexpr uint32_t kBoth = 1U << static_cast<unsigned>(Phase::kRewrite) | 1U << static_cast<unsigned>(Phase::kAccess);
+  constexpr uint32_t kBoth =
+      1U << static_cast<unsigned>(Phase::kRewrite) | 1U << static_cast<unsigned>(Phase::kAccess);
   if ((exchange.phases_present & kBoth) == 0) return StepResult::kNext;
   return context.script->run_phase(exchange, Phase::kRewrite);
 }
@@ -97,7 +98,9 @@ StepResult step_pick(Context& context, Exchange& exchange) { return forwarder_of
 StepResult step_before_proxy(Context& context, Exchange& exchange) {
   return run_phase(context, exchange, Phase::kBeforeProxy);
 }
-StepResult step_forward(Context& context, Exchange& exchange) { return forwarder_of(context, exchange).start(); }
+StepResult step_forward(Context& context, Exchange& exchange) {
+  return forwarder_of(context, exchange).start();
+}
 
 // The walk of a request. before_proxy runs again for each try, as does what follows it.
 constexpr std::array<Step, 6> kSteps = {step_route, step_rewrite_and_access, step_upstream,
@@ -133,7 +136,8 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
 void begin_steps(Context& context, Exchange& exchange) {
   std::string_view reason;
   http::CanonicalUri& uri = exchange.uri;
-  bool is_canonical = http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, &reason);
+  bool is_canonical =
+      http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, &reason);
   if (is_canonical && !exchange.request.host.empty() &&
       !http::parse_host(exchange.request.host, &exchange.arena, &exchange.host, &exchange.host_port)) {
     is_canonical = false;
@@ -172,8 +176,10 @@ void resume(Context& context, Exchange& exchange, StepResult result) {
     return;
   }
   // A failed try comes back from the last step: the next try begins with the plugins' last word.
-  if (exchange.step + 1U >= kSteps.size()) exchange.step = kStepBeforeProxy;
-  else exchange.step++;
+  if (exchange.step + 1U >= kSteps.size())
+    exchange.step = kStepBeforeProxy;
+  else
+    exchange.step++;
   run(context, exchange);
 }
 
@@ -194,8 +200,10 @@ void remove_hop_by_hop(http::FieldList& fields) {
     listed += field.value;
   }
   for (uint32_t i = 0; i < fields.count();) {
-    if (http::is_hop_by_hop(fields[i], listed)) fields.remove_at(i);
-    else i++;
+    if (http::is_hop_by_hop(fields[i], listed))
+      fields.remove_at(i);
+    else
+      i++;
   }
 }
 
@@ -217,7 +225,8 @@ void on_response(Context& context, Exchange& exchange, const iovec* pieces, int 
   if (!exchange.client) return;
   if ((exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) == 0) {
     exchange.client->send_head(exchange, pieces, count, is_last);
-    if (!is_last && exchange.client && exchange.client->is_blocked()) forwarder_of(context, exchange).pause_answer();
+    if (!is_last && exchange.client && exchange.client->is_blocked())
+      forwarder_of(context, exchange).pause_answer();
     return;
   }
   // Whoever filters the body may change its size: the upstream's word for it does not hold.
@@ -238,7 +247,8 @@ void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int co
   iovec piece{};
   if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) {
     std::string chunk;
-    for (int i = 0; i < count; i++) chunk.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+    for (int i = 0; i < count; i++)
+      chunk.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
     bool is_ended = is_last;
     if (!context.script->filter_body(exchange, chunk, is_last, &filtered, &is_ended)) {
       forwarder_of(context, exchange).cancel();
@@ -253,9 +263,12 @@ void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int co
     pieces = &piece;
     count = filtered.empty() ? 0 : 1;
   }
-  if (!exchange.is_head_sent) exchange.client->send_head(exchange, pieces, count, is_last);
-  else if (count > 0 || is_last) exchange.client->send_body(exchange, pieces, count, is_last);
-  if (!is_last && exchange.client && exchange.client->is_blocked()) forwarder_of(context, exchange).pause_answer();
+  if (!exchange.is_head_sent)
+    exchange.client->send_head(exchange, pieces, count, is_last);
+  else if (count > 0 || is_last)
+    exchange.client->send_body(exchange, pieces, count, is_last);
+  if (!is_last && exchange.client && exchange.client->is_blocked())
+    forwarder_of(context, exchange).pause_answer();
 }
 
 void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::string_view reason) {
@@ -270,7 +283,9 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
   send_answer(context, exchange, true);
 }
 
-void on_client_drained(Context& context, Exchange& exchange) { forwarder_of(context, exchange).on_client_drained(); }
+void on_client_drained(Context& context, Exchange& exchange) {
+  forwarder_of(context, exchange).on_client_drained();
+}
 
 void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending) {
   exchange.ending = ending;
@@ -280,7 +295,8 @@ void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending)
   if (ending == exchange::Ending::kClientGone && !exchange.is_head_sent) exchange.response.status = 499;
   if (exchange.has_context) {
     context.script->cancel(exchange);
-    if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kLog))) context.script->run_log(exchange);
+    if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kLog)))
+      context.script->run_log(exchange);
   }
   count_exchange(context, exchange);
   if (context.access_log) context.access_log->write(exchange);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of an exchange as a table of named steps. Each step says: go on, answer now, or wait. This file and
-// steps.cpp are the place to see what happens to a request, and in which order.
+// The life of an exchange as a table of named steps. Each step says: go on, answer now, or wait. This file
+// and steps.cpp are the place to see what happens to a request, and in which order.
 #pragma once
 
 #include "exchange/exchange.h"
@@ -8,7 +8,8 @@
 
 namespace moongate::proxy {
 
-/// A parsed request begins its walk: its target is made canonical, the client's identity settled, then the steps run.
+/// A parsed request begins its walk: its target is made canonical, the client's identity settled, then the
+/// steps run.
 void begin_steps(Context& context, exchange::Exchange& exchange);
 /// Runs steps until one waits or the answer is on its way.
 void run(Context& context, exchange::Exchange& exchange);
@@ -18,7 +19,8 @@ void resume(Context& context, exchange::Exchange& exchange, exchange::StepResult
 void answer_without_steps(Context& context, exchange::Exchange& exchange);
 
 /// The upstream's head is in exchange.response: lets plugins see it, then sends it with these pieces of body.
-void on_response(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
+void on_response(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count,
+                 bool is_last);
 /// Passes pieces of body on, through the plugins that filter bodies.
 void pass_body(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
 /// Makes an error answer for a failed upstream, or breaks off an answer that has begun.

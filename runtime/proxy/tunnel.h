@@ -24,10 +24,10 @@ struct Connection::Tunnel {
 
  private:
   struct Direction {
-    base::ByteQueue waiting;   // read and not yet written
+    base::ByteQueue waiting;  // read and not yet written
     uint64_t moved_bytes = 0;
     bool has_read_end = false;
-    bool is_over = false;      // the end was passed on
+    bool is_over = false;  // the end was passed on
   };
   static constexpr size_t kWaitingMaxBytes = 64 * 1024;
   static void on_upstream_ready(void* self) { static_cast<Tunnel*>(self)->on_ready(); }

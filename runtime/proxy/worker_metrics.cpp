@@ -27,7 +27,8 @@ struct RouteMetrics {
 };
 
 struct WorkerMetrics {
-  explicit WorkerMetrics(const metrics::Registry& shared, shm::ProcessSlot& process) : registry(shared), slot(process) {}
+  explicit WorkerMetrics(const metrics::Registry& shared, shm::ProcessSlot& process)
+      : registry(shared), slot(process) {}
   const metrics::Registry& registry;
   shm::ProcessSlot& slot;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> routes;
@@ -36,7 +37,8 @@ struct WorkerMetrics {
 
 void WorkerMetricsDeleter::operator()(WorkerMetrics* metrics) const { delete metrics; }
 
-base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry, shm::ProcessSlot& slot) {
+base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry,
+                                                     shm::ProcessSlot& slot) {
   WorkerMetricsOwner owner(new WorkerMetrics(registry, slot));
   owner->retries = registry.counter(Family::kUpstreamRetries);
   return owner;
@@ -54,7 +56,8 @@ RouteMetrics& metrics_of(WorkerMetrics& worker, const snapshot::Route* route) {
     found = std::make_unique<RouteMetrics>();
     found->route = id;
     found->service = route ? route->service_id : std::string();
-    found->duration = worker.registry.histogram(Family::kRequestDuration, metrics::Labels().add("route", id).text());
+    found->duration =
+        worker.registry.histogram(Family::kRequestDuration, metrics::Labels().add("route", id).text());
   }
   if (route) route->metrics = found.get();
   return *found;
@@ -69,7 +72,8 @@ void count_exchange(Context& context, Exchange& exchange) {
   Counter*& requests = route.requests[exchange.response.status];
   if (!requests) {
     std::string code = std::to_string(exchange.response.status);
-    requests = worker.registry.counter(Family::kRequests, metrics::Labels().add("route", route.route).add("code", code).text());
+    requests = worker.registry.counter(Family::kRequests,
+                                       metrics::Labels().add("route", route.route).add("code", code).text());
   }
   requests->add();
   route.duration.observe(microseconds(base::Clock::steady() - exchange.started));

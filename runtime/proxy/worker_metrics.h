@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the data path counts, and how rarely it has to look a counter up: a route's counters hang on the route.
+// What the data path counts, and how rarely it has to look a counter up: a route's counters hang on the
+// route.
 #pragma once
 
 #include <memory>
@@ -20,7 +21,8 @@ struct WorkerMetricsDeleter {
 };
 using WorkerMetricsOwner = std::unique_ptr<WorkerMetrics, WorkerMetricsDeleter>;
 
-base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry, shm::ProcessSlot& slot);
+base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry,
+                                                     shm::ProcessSlot& slot);
 
 /// Counts a finished exchange. Costs a few relaxed atomic adds.
 void count_exchange(Context& context, exchange::Exchange& exchange);

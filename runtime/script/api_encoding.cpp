@@ -49,8 +49,8 @@ constexpr std::array<bool, 256> make_kept(bool is_component) {
   std::array<bool, 256> kept{};
   for (int i = 0x21; i < 0x7f; ++i) {
     char c = static_cast<char>(i);
-    kept[static_cast<size_t>(i)] = is_component ? is_alphanumeric(c) || is_listed("-._~!'()*", c)
-                                                : !is_listed("\"#%<>?\\^`{|}", c);
+    kept[static_cast<size_t>(i)] =
+        is_component ? is_alphanumeric(c) || is_listed("-._~!'()*", c) : !is_listed("\"#%<>?\\^`{|}", c);
   }
   return kept;
 }
@@ -157,7 +157,8 @@ size_t mg_unescape_uri(const char* data, size_t size, char* out) {
 
 uint32_t mg_crc32(const char* data, size_t size) {
   uint32_t crc = 0xffffffffu;
-  for (size_t i = 0; i < size; ++i) crc = kCrcTable[(crc ^ static_cast<uint8_t>(data[i])) & 0xff] ^ (crc >> 8);
+  for (size_t i = 0; i < size; ++i)
+    crc = kCrcTable[(crc ^ static_cast<uint8_t>(data[i])) & 0xff] ^ (crc >> 8);
   return crc ^ 0xffffffffu;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of native.lua that read and change an exchange. They are called from compiled traces: no Lua state, no
-// waiting, no callbacks. Every text given by Lua is copied into the exchange's arena.
+// The functions of native.lua that read and change an exchange. They are called from compiled traces: no Lua
+// state, no waiting, no callbacks. Every text given by Lua is copied into the exchange's arena.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -41,8 +41,10 @@ int set_field(Exchange& exchange, FieldList& fields, string_view name, string_vi
   if (!moongate::http::is_field_name(name) || !moongate::http::is_field_value(value)) return 0;
   string_view kept_name = exchange.arena.copy(name);
   string_view kept_value = exchange.arena.copy(value);
-  if (is_added) fields.add(kept_name, kept_value);
-  else fields.set(kept_name, kept_value);
+  if (is_added)
+    fields.add(kept_name, kept_value);
+  else
+    fields.set(kept_name, kept_value);
   return 1;
 }
 
@@ -113,23 +115,29 @@ int mg_request_field_set(void* ex, const char* name, size_t name_size, const cha
 int mg_request_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
   return set_field(of(ex), of(ex).request.fields, {name, name_size}, {value, size}, true);
 }
-void mg_request_field_remove(void* ex, const char* name, size_t size) { of(ex).request.fields.remove({name, size}); }
+void mg_request_field_remove(void* ex, const char* name, size_t size) {
+  of(ex).request.fields.remove({name, size});
+}
 
 void mg_request_path_get(void* ex, mg_text* decoded) { put(decoded, of(ex).uri.path); }
 
 void mg_request_query_get(void* ex, mg_text* out) {
-  if (of(ex).uri.has_query) put(out, of(ex).uri.query);
-  else put_nothing(out);
+  if (of(ex).uri.has_query)
+    put(out, of(ex).uri.query);
+  else
+    put_nothing(out);
 }
 
-int mg_request_uri_set(void* ex, const char* path, size_t path_size, const char* query, size_t query_size, mg_text* reason) {
+int mg_request_uri_set(void* ex, const char* path, size_t path_size, const char* query, size_t query_size,
+                       mg_text* reason) {
   Exchange& exchange = of(ex);
   moongate::http::CanonicalUri uri;
   string_view why;
   string_view kept_path = exchange.arena.copy({path, path_size});
   string_view kept_query = query ? exchange.arena.copy({query, query_size}) : string_view();
   const auto& policy = exchange.snapshot->settings->uri;
-  if (!moongate::http::canonicalize_path(kept_path, kept_query, query != nullptr, policy, &exchange.arena, &uri, &why)) {
+  if (!moongate::http::canonicalize_path(kept_path, kept_query, query != nullptr, policy, &exchange.arena,
+                                         &uri, &why)) {
     put(reason, why);
     return 0;
   }
@@ -152,11 +160,15 @@ int mg_request_body_get(void* ex, mg_text* out) {
   Exchange& exchange = of(ex);
   put_nothing(out);
   switch (exchange.body_state) {
-    case BodyState::kNone: return 0;
+    case BodyState::kNone:
+      return 0;
     case BodyState::kUnread:
-    case BodyState::kReading: return 1;
+    case BodyState::kReading:
+      return 1;
     case BodyState::kInMemory:
-    case BodyState::kReplaced: put(out, exchange.body.view()); return 2;
+    case BodyState::kReplaced:
+      put(out, exchange.body.view());
+      return 2;
   }
   return 0;
 }
@@ -195,8 +207,10 @@ int mg_response_number_set(void* ex, const char* name, size_t name_size, double 
   size_t size = 0;
   if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
     size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
-  } else if (double hundreds = number * 100; hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
-    auto all = static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
+  } else if (double hundreds = number * 100;
+             hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
+    auto all =
+        static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
     char* at = moongate::http::write_number(text, all / 100);
     *at++ = '.';
     *at++ = static_cast<char>('0' + all / 10 % 10);
@@ -210,7 +224,9 @@ int mg_response_number_set(void* ex, const char* name, size_t name_size, double 
 int mg_response_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
   return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, true);
 }
-void mg_response_field_remove(void* ex, const char* name, size_t size) { of(ex).response_fields().remove({name, size}); }
+void mg_response_field_remove(void* ex, const char* name, size_t size) {
+  of(ex).response_fields().remove({name, size});
+}
 
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
 void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }

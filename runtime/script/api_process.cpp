@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of native.lua about the process: clocks, log, worker, random numbers, consumers of the snapshot.
+// The functions of native.lua about the process: clocks, log, worker, random numbers, consumers of the
+// snapshot.
 #include <fcntl.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -51,7 +52,9 @@ int mg_worker_id(void) { return Host::current().options().worker_index; }
 int mg_worker_count(void) { return Host::current().options().worker_count; }
 int mg_worker_pid(void) { return ::getpid(); }
 int mg_worker_is_exiting(void) { return Host::current().is_exiting(); }
-int32_t mg_plugin_number(const char* name, size_t size) { return Host::current().plugin_number({name, size}); }
+int32_t mg_plugin_number(const char* name, size_t size) {
+  return Host::current().plugin_number({name, size});
+}
 volatile int32_t* mg_running_plugin(void) { return Host::current().running_plugin(); }
 
 uint64_t mg_random(void) {
@@ -81,10 +84,11 @@ int64_t mg_consumer_by_name(const char* name, size_t size) {
   return known == snapshot()->consumer_by_name.end() ? -1 : static_cast<int64_t>(known->second);
 }
 
-int64_t mg_credential_find(const char* plugin, size_t plugin_size, const char* attribute, size_t attribute_size,
-                           const char* value, size_t value_size) {
+int64_t mg_credential_find(const char* plugin, size_t plugin_size, const char* attribute,
+                           size_t attribute_size, const char* value, size_t value_size) {
   if (!snapshot()) return -1;
-  return snapshot()->consumer_index.find({plugin, plugin_size}, {attribute, attribute_size}, {value, value_size});
+  return snapshot()->consumer_index.find({plugin, plugin_size}, {attribute, attribute_size},
+                                         {value, value_size});
 }
 
 int64_t mg_credential_at(const char* plugin, size_t plugin_size, uint32_t position) {

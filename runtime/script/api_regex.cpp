@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Regular expressions for Lua: the mg_regex_* functions of lua/lib/moongate/native.lua, on PCRE2 with its JIT.
+// Regular expressions for Lua: the mg_regex_* functions of lua/lib/moongate/native.lua, on PCRE2 with its
+// JIT.
 //
-// Patterns come from configuration and subjects from clients, so a match is bounded: after kMatchLimit steps of
-// backtracking it gives up with an error instead of holding the worker. The values make a backtracking bomb end
-// within some 20 ms.
+// Patterns come from configuration and subjects from clients, so a match is bounded: after kMatchLimit steps
+// of backtracking it gives up with an error instead of holding the worker. The values make a backtracking
+// bomb end within some 20 ms.
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -33,21 +34,42 @@ Parsed parse_options(std::string_view letters) {
   Parsed parsed;
   for (char letter : letters) {
     switch (letter) {
-      case 'a': parsed.is_anchored = true; break;
-      case 'd': parsed.is_dfa = true; break;
+      case 'a':
+        parsed.is_anchored = true;
+        break;
+      case 'd':
+        parsed.is_dfa = true;
+        break;
       case 'D':
-      case 'J': parsed.compile |= PCRE2_DUPNAMES; break;
-      case 'i': parsed.compile |= PCRE2_CASELESS; break;
-      case 'm': parsed.compile |= PCRE2_MULTILINE; break;
-      case 's': parsed.compile |= PCRE2_DOTALL; break;
-      case 'u': parsed.compile |= PCRE2_UTF; break;
+      case 'J':
+        parsed.compile |= PCRE2_DUPNAMES;
+        break;
+      case 'i':
+        parsed.compile |= PCRE2_CASELESS;
+        break;
+      case 'm':
+        parsed.compile |= PCRE2_MULTILINE;
+        break;
+      case 's':
+        parsed.compile |= PCRE2_DOTALL;
+        break;
+      case 'u':
+        parsed.compile |= PCRE2_UTF;
+        break;
       // OpenResty skips the UTF-8 check here; on bytes that are not UTF-8 that is undefined, so such bytes
       // simply match nothing.
-      case 'U': parsed.compile |= PCRE2_UTF | PCRE2_MATCH_INVALID_UTF; break;
-      case 'x': parsed.compile |= PCRE2_EXTENDED; break;
+      case 'U':
+        parsed.compile |= PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
+        break;
+      case 'x':
+        parsed.compile |= PCRE2_EXTENDED;
+        break;
       case 'j':
-      case 'o': break;  // always compiled, and once
-      default: parsed.unknown = letter; break;
+      case 'o':
+        break;  // always compiled, and once
+      default:
+        parsed.unknown = letter;
+        break;
     }
   }
   if (parsed.is_anchored) parsed.compile |= PCRE2_ANCHORED;
@@ -113,8 +135,7 @@ mg_regex* mg_regex_compile(const char* pattern, size_t size, const char* options
   int code_of_error = 0;
   PCRE2_SIZE offset = 0;
   auto* text = reinterpret_cast<PCRE2_SPTR>(pattern);
-  pcre2_code* code =
-      pcre2_compile(text, size, parsed.compile, &code_of_error, &offset, scratch().compile);
+  pcre2_code* code = pcre2_compile(text, size, parsed.compile, &code_of_error, &offset, scratch().compile);
   if (code == nullptr) {
     char reason[160];
     pcre2_get_error_message(code_of_error, reinterpret_cast<PCRE2_UCHAR*>(reason), sizeof(reason));

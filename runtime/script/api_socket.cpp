@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How Lua calls the sockets. A function that may wait begins an operation and returns nothing, at once or when the
-// task was woken; `result` then has the outcome. It returns a text instead when it refused to begin.
+// How Lua calls the sockets. A function that may wait begins an operation and returns nothing, at once or
+// when the task was woken; `result` then has the outcome. It returns a text instead when it refused to begin.
 #include "script/api_socket.h"
 
 #include <luajit-2.1/lua.hpp>
@@ -60,7 +60,9 @@ UdpSocket& check_udp(lua_State* state) { return check_box<UdpSocket>(state, 1, k
 Task& check_task(lua_State* state) {
   Task* task = shared(state).host.running();
   if (!task) {
-    luaL_error(state, "a socket cannot wait here; allowed in: preread, rewrite, access, before_proxy, content, timer");
+    luaL_error(
+        state,
+        "a socket cannot wait here; allowed in: preread, rewrite, access, before_proxy, content, timer");
   }
   return *task;
 }
@@ -95,7 +97,8 @@ base::Duration check_timeout(lua_State* state, int index) {
   return std::chrono::duration_cast<base::Duration>(limit);
 }
 
-// --- making ------------------------------------------------------------------------------------------------------
+// --- making
+// ------------------------------------------------------------------------------------------------------
 
 template <class T, class... Rest>
 int make_socket(lua_State* state, const char* type, Rest&... rest) {
@@ -115,7 +118,8 @@ int make_socket(lua_State* state, const char* type, Rest&... rest) {
 int make_tcp(lua_State* state) { return make_socket<TcpSocket>(state, kTcpType, shared(state).pool); }
 int make_udp(lua_State* state) { return make_socket<UdpSocket>(state, kUdpType); }
 
-// --- TCP ---------------------------------------------------------------------------------------------------------
+// --- TCP
+// ---------------------------------------------------------------------------------------------------------
 
 // tcp_connect(socket, host, port, pool name, pool size)
 int tcp_connect(lua_State* state) {
@@ -159,8 +163,10 @@ int tcp_receive(lua_State* state) {
     reading.size = check_size(state, 2, 1e15);
   } else {
     std::string_view pattern = check_view(state, 2);
-    if (pattern == "*a") reading.kind = Reading::Kind::kAll;
-    else luaL_argcheck(state, pattern == "*l", 2, "a size, \"*l\" or \"*a\" is expected");
+    if (pattern == "*a")
+      reading.kind = Reading::Kind::kAll;
+    else
+      luaL_argcheck(state, pattern == "*l", 2, "a size, \"*l\" or \"*a\" is expected");
   }
   return begin_receive(state, std::move(reading));
 }
@@ -270,7 +276,8 @@ int close_socket(lua_State* state, T& socket) {
 
 int tcp_close(lua_State* state) { return close_socket(state, check_tcp(state)); }
 
-// --- UDP ---------------------------------------------------------------------------------------------------------
+// --- UDP
+// ---------------------------------------------------------------------------------------------------------
 
 // udp_set_peer(socket, host, port)
 int udp_set_peer(lua_State* state) {

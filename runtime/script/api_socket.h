@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of `moongate.native_socket`: sockets that wait without blocking. What plugins see on top of them is
-// lua/lib/moongate/ngx/socket.lua.
+// The functions of `moongate.native_socket`: sockets that wait without blocking. What plugins see on top of
+// them is lua/lib/moongate/ngx/socket.lua.
 #pragma once
 
 struct lua_State;

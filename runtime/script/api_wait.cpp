@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A function that waits marks the running task and yields; whatever it waits for wakes the task later. Inside a
-// coroutine of the plugin's own, the yield is passed outwards by lua/lib/moongate/runtime/coroutines.lua; results
-// come back the same way, so they are always pushed on the task's own thread.
+// A function that waits marks the running task and yields; whatever it waits for wakes the task later. Inside
+// a coroutine of the plugin's own, the yield is passed outwards by lua/lib/moongate/runtime/coroutines.lua;
+// results come back the same way, so they are always pushed on the task's own thread.
 #include "script/api_wait.h"
 
 #include <luajit-2.1/lua.hpp>
@@ -23,15 +23,20 @@ constexpr int kTimersRunningMax = 4096;
 
 Task& waiting_task(lua_State* state) {
   Task* task = Host::current().running();
-  if (!task) luaL_error(state, "this cannot wait here: API disabled in init, header_filter, body_filter and log; start a timer");
+  if (!task)
+    luaL_error(
+        state,
+        "this cannot wait here: API disabled in init, header_filter, body_filter and log; start a timer");
   if (!lua_isyieldable(state)) {
-    luaL_error(state, "this cannot wait inside a callback of string.gsub, table.sort or require; call it outside");
+    luaL_error(state,
+               "this cannot wait inside a callback of string.gsub, table.sort or require; call it outside");
   }
   return *task;
 }
 
 base::Duration to_duration(double seconds) {
-  return std::chrono::duration_cast<base::Duration>(std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e9)));
+  return std::chrono::duration_cast<base::Duration>(
+      std::chrono::duration<double>(std::clamp(seconds, 0.0, 1e9)));
 }
 
 int sleep(lua_State* state) {
@@ -51,12 +56,15 @@ int is_waiting(lua_State* state) {
   return 1;
 }
 
-// --- the request's body ----------------------------------------------------------------------------------------
+// --- the request's body
+// ----------------------------------------------------------------------------------------
 
-// Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange ends.
+// Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange
+// ends.
 class BodyCollector final : public exchange::BodySink {
  public:
-  BodyCollector(Task& task, uint64_t size_max) : task_(task), exchange_(*task.exchange), size_max_(size_max) {}
+  BodyCollector(Task& task, uint64_t size_max)
+      : task_(task), exchange_(*task.exchange), size_max_(size_max) {}
 
   void on_request_body(const iovec* pieces, int count, bool is_last) override {
     if (is_over_) return;
@@ -120,7 +128,8 @@ int read_body(lua_State* state) {
   using exchange::BodyState;
   if (exchange->body_state == BodyState::kInMemory || exchange->body_state == BodyState::kReplaced) {
     std::string_view body = exchange->body.view();
-    if (body.size() > size_max) return push_size_error(state, static_cast<double>(body.size()), static_cast<double>(size_max));
+    if (body.size() > size_max)
+      return push_size_error(state, static_cast<double>(body.size()), static_cast<double>(size_max));
     lua_pushlstring(state, body.data(), body.size());
     return 1;
   }
@@ -129,7 +138,8 @@ int read_body(lua_State* state) {
     return 1;
   }
   if (exchange->request.body == http::BodyKind::kLength && exchange->request.content_length > size_max) {
-    return push_size_error(state, static_cast<double>(exchange->request.content_length), static_cast<double>(size_max));
+    return push_size_error(state, static_cast<double>(exchange->request.content_length),
+                           static_cast<double>(size_max));
   }
   exchange->body_state = BodyState::kReading;
   auto collector = std::make_shared<BodyCollector>(task, size_max);
@@ -144,15 +154,16 @@ int read_body(lua_State* state) {
   return lua_yield(state, 0);
 }
 
-// --- timers ------------------------------------------------------------------------------------------------------
+// --- timers
+// ------------------------------------------------------------------------------------------------------
 
 struct ScriptTimer {
   explicit ScriptTimer(Host& owner) : host(owner), timer(on_due, this) {}
   static void on_due(void* self);
   Host& host;
   net::Timer timer;
-  int function_ref = 0;      // a table {fn, args...}
-  int count = 0;             // function and arguments
+  int function_ref = 0;  // a table {fn, args...}
+  int count = 0;         // function and arguments
   base::Duration interval{0};
   bool is_repeated = false;
 };
@@ -164,7 +175,8 @@ std::vector<std::unique_ptr<ScriptTimer>>& timers() {
 
 std::unique_ptr<ScriptTimer> take_timer(ScriptTimer* timer) {
   auto& list = timers();
-  auto found = std::find_if(list.begin(), list.end(), [timer](const auto& owned) { return owned.get() == timer; });
+  auto found =
+      std::find_if(list.begin(), list.end(), [timer](const auto& owned) { return owned.get() == timer; });
   if (found == list.end()) return nullptr;
   std::unique_ptr<ScriptTimer> taken = std::move(*found);
   *found = std::move(list.back());
@@ -239,8 +251,9 @@ int timer_counts(lua_State* state) {
 
 void register_wait_functions(lua_State* state) {
   timers().clear();
-  const luaL_Reg functions[] = {{"sleep", sleep},         {"is_waiting", is_waiting},     {"read_body", read_body},     {"seam", seam},
-                                {"timer", start_timer}, {"timer_counts", timer_counts}, {nullptr, nullptr}};
+  const luaL_Reg functions[] = {{"sleep", sleep},  {"is_waiting", is_waiting}, {"read_body", read_body},
+                                {"seam", seam},    {"timer", start_timer},     {"timer_counts", timer_counts},
+                                {nullptr, nullptr}};
   lua_getglobal(state, "package");
   lua_getfield(state, -1, "loaded");
   lua_newtable(state);

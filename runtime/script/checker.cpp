@@ -50,11 +50,14 @@ class TableReader {
   TableReader(lua_State* state, uint16_t file_index) : state_(state), file_(file_index) {}
 
   Result<Value> read(int index, const std::string& where, int depth) {
-    if (depth > kDepthMax) return base::invalid(where + ": tables are nested deeper than 64, or contain themselves");
+    if (depth > kDepthMax)
+      return base::invalid(where + ": tables are nested deeper than 64, or contain themselves");
     if (++count_ > kValuesMax) return base::invalid("more than 5,000,000 values");
     Value value;
     switch (lua_type(state_, index)) {
-      case LUA_TBOOLEAN: value = Value::boolean(lua_toboolean(state_, index)); break;
+      case LUA_TBOOLEAN:
+        value = Value::boolean(lua_toboolean(state_, index));
+        break;
       case LUA_TNUMBER: {
         double number = lua_tonumber(state_, index);
         if (!std::isfinite(number)) return base::invalid(where + ": a number must be finite");
@@ -67,7 +70,8 @@ class TableReader {
         value = Value::string(std::string(text, size));
         break;
       }
-      case LUA_TTABLE: return read_table(index, where, depth);
+      case LUA_TTABLE:
+        return read_table(index, where, depth);
       default:
         return base::invalid(where + ": a " + lua_typename(state_, lua_type(state_, index)) +
                              " cannot stand in a configuration; use tables, strings, numbers and booleans");
@@ -126,8 +130,10 @@ std::vector<std::string> read_path(lua_State* state, int table) {
     for (size_t i = 1; i <= length; i++) {
       lua_rawgeti(state, -1, static_cast<int>(i));
       // Lua counts from 1; places in a document from 0.
-      if (lua_type(state, -1) == LUA_TNUMBER) path.push_back(std::to_string(static_cast<long>(lua_tonumber(state, -1)) - 1));
-      else if (const char* text = lua_tostring(state, -1)) path.emplace_back(text);
+      if (lua_type(state, -1) == LUA_TNUMBER)
+        path.push_back(std::to_string(static_cast<long>(lua_tonumber(state, -1)) - 1));
+      else if (const char* text = lua_tostring(state, -1))
+        path.emplace_back(text);
       lua_pop(state, 1);
     }
   }
@@ -159,7 +165,8 @@ Checker::~Checker() = default;
 Result<Value> Checker::evaluate(const std::string& path, std::string_view text, uint16_t file_index) {
   lua_State* state = host_->vm().state();
   std::string name = "@" + path;
-  if (!text.empty() && text[0] == '\x1b') return base::invalid(path + ": bytecode is not read; write Lua source");
+  if (!text.empty() && text[0] == '\x1b')
+    return base::invalid(path + ": bytecode is not read; write Lua source");
   if (luaL_loadbuffer(state, text.data(), text.size(), name.c_str()) != 0 || host_->vm().call(0, 1) != 0) {
     std::string reason = host_->pop_error();
     return base::invalid(reason.substr(0, reason.find("\nstack traceback:")));
@@ -175,7 +182,8 @@ Result<Value> Checker::evaluate(const std::string& path, std::string_view text, 
   return value;
 }
 
-Result<std::vector<Complaint>> Checker::check(const config::Document& document, const std::vector<CheckedSource>& plugins,
+Result<std::vector<Complaint>> Checker::check(const config::Document& document,
+                                              const std::vector<CheckedSource>& plugins,
                                               const std::vector<CheckedSource>& libraries) {
   lua_State* state = host_->vm().state();
   const Value* attributes = document.root.find("plugin_attr");
@@ -201,8 +209,8 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document, 
   for (size_t i = 1; i <= count; i++) {
     lua_rawgeti(state, -1, static_cast<int>(i));
     int table = lua_gettop(state);
-    complaints.push_back({get_text(state, table, "kind"), get_text(state, table, "id"), read_path(state, table),
-                          get_text(state, table, "text")});
+    complaints.push_back({get_text(state, table, "kind"), get_text(state, table, "id"),
+                          read_path(state, table), get_text(state, table, "text")});
     lua_pop(state, 1);
   }
   lua_pop(state, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Judges a configuration before anyone serves it: runs configuration files written in Lua, loads plugins and lets
-// them check their confs. Works in a VM of its own that is thrown away afterwards.
+// Judges a configuration before anyone serves it: runs configuration files written in Lua, loads plugins and
+// lets them check their confs. Works in a VM of its own that is thrown away afterwards.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,9 @@ namespace moongate::script {
 
 /// Something that is wrong with a resource.
 struct Complaint {
-  std::string resource_kind;       // "route", ...; "plugin" for a plugin's source, whose name is `id`
+  std::string resource_kind;  // "route", ...; "plugin" for a plugin's source, whose name is `id`
   std::string id;
-  std::vector<std::string> path;   // keys and 0-based indices into the resource's body
+  std::vector<std::string> path;  // keys and 0-based indices into the resource's body
   std::string text;
 };
 
@@ -38,7 +38,8 @@ struct CheckerOptions {
 /// One check in one VM.
 ///
 /// Runs in: control, or the child that checks for `moongate check` and `start`.
-/// Fails:   a plugin that does not load, or a resource that does not fit, is a Complaint; an error means that no check took place.
+/// Fails:   a plugin that does not load, or a resource that does not fit, is a Complaint; an error means that
+/// no check took place.
 class Checker {
  public:
   static base::Result<std::unique_ptr<Checker>> make(CheckerOptions options);
@@ -46,7 +47,8 @@ class Checker {
 
   /// Runs a Lua configuration file; the table it returns. Strings, numbers, booleans and tables only.
   base::Result<base::Value> evaluate(const std::string& path, std::string_view text, uint16_t file_index);
-  base::Result<std::vector<Complaint>> check(const config::Document& document, const std::vector<CheckedSource>& plugins,
+  base::Result<std::vector<Complaint>> check(const config::Document& document,
+                                             const std::vector<CheckedSource>& plugins,
                                              const std::vector<CheckedSource>& libraries);
 
  private:

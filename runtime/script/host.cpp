@@ -22,8 +22,9 @@ namespace {
 
 Host* current_host = nullptr;
 
-constexpr const char* kPhaseNames[] = {"init", "rewrite", "access", "before_proxy", "header_filter", "body_filter", "log"};
-constexpr uint64_t kStrikesMax = 20;   // over budget so often: quarantine
+constexpr const char* kPhaseNames[] = {"init",          "rewrite",     "access", "before_proxy",
+                                       "header_filter", "body_filter", "log"};
+constexpr uint64_t kStrikesMax = 20;  // over budget so often: quarantine
 constexpr size_t kSpareTasksMax = 1024;
 
 const char* phase_name(Phase phase) { return kPhaseNames[static_cast<size_t>(phase)]; }
@@ -35,8 +36,8 @@ Host& Host::current() {
   return *current_host;
 }
 
-Host::Host(net::EventLoop& loop, net::Resolver* resolver, exchange::ExchangePool& exchanges, HostOptions options,
-           ResumeCallback on_resume)
+Host::Host(net::EventLoop& loop, net::Resolver* resolver, exchange::ExchangePool& exchanges,
+           HostOptions options, ResumeCallback on_resume)
     : loop_(loop),
       resolver_(resolver),
       exchanges_(exchanges),
@@ -108,7 +109,8 @@ std::string Host::pop_error() {
 
 namespace {
 
-void push_sources(lua_State* state, const std::vector<std::shared_ptr<const snapshot::ScriptSource>>& sources) {
+void push_sources(lua_State* state,
+                  const std::vector<std::shared_ptr<const snapshot::ScriptSource>>& sources) {
   lua_createtable(state, static_cast<int>(sources.size()), 0);
   int index = 0;
   for (const auto& source : sources) {
@@ -151,7 +153,8 @@ base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next) {
   push_sources(state, next.plugin_sources);
   push_sources(state, next.library_sources);
   uint64_t libraries_hash = 0;
-  for (const auto& source : next.library_sources) libraries_hash = libraries_hash * 1099511628211ULL ^ source->hash;
+  for (const auto& source : next.library_sources)
+    libraries_hash = libraries_hash * 1099511628211ULL ^ source->hash;
   std::string hash_text = std::to_string(libraries_hash);
   lua_pushlstring(state, hash_text.data(), hash_text.size());
   push_json(*vm_, next.plugin_attributes_json);
@@ -188,9 +191,11 @@ void Host::release_snapshot(int script_handle) {
   if (vm_->call(1, 0) != 0) MG_LOG(kError) << "releasing plugins: " << pop_error();
 }
 
-// --- chains --------------------------------------------------------------------------------------------------
+// --- chains
+// --------------------------------------------------------------------------------------------------
 
-int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, uint32_t* phases, std::string* reason) {
+int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, uint32_t* phases,
+                      std::string* reason) {
   lua_State* state = vm_->state();
   const snapshot::Route* route = &set == &exchange.snapshot->global_plugins ? nullptr : exchange.route;
   push_function("build_chain");
@@ -233,8 +238,11 @@ int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, 
     return 0;
   }
   int handle = 0;
-  if (lua_isnil(state, -2)) *reason = lua_tostring(state, -1);
-  else handle = static_cast<int>(lua_tointeger(state, -2)), *phases = static_cast<uint32_t>(lua_tointeger(state, -1));
+  if (lua_isnil(state, -2))
+    *reason = lua_tostring(state, -1);
+  else
+    handle = static_cast<int>(lua_tointeger(state, -2)),
+    *phases = static_cast<uint32_t>(lua_tointeger(state, -1));
   lua_pop(state, 2);
   return handle;
 }
@@ -245,13 +253,15 @@ bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* c
   if (!set.chain) {
     auto built = std::make_shared<snapshot::ChainHandle>();
     built->handle = build_chain(set, exchange, &built->phases, &built->reason);
-    if (built->handle == 0) MG_LOG(kError) << set.conf_type << " " << set.conf_id << " cannot serve: " << built->reason;
-    set.chain = std::shared_ptr<snapshot::ChainHandle>(built.get(), [this, built](snapshot::ChainHandle* handle) {
-      if (!current_host || handle->handle == 0) return;
-      push_function("release_chain");
-      lua_pushinteger(vm_->state(), handle->handle);
-      if (vm_->call(1, 0) != 0) pop_error();
-    });
+    if (built->handle == 0)
+      MG_LOG(kError) << set.conf_type << " " << set.conf_id << " cannot serve: " << built->reason;
+    set.chain =
+        std::shared_ptr<snapshot::ChainHandle>(built.get(), [this, built](snapshot::ChainHandle* handle) {
+          if (!current_host || handle->handle == 0) return;
+          push_function("release_chain");
+          lua_pushinteger(vm_->state(), handle->handle);
+          if (vm_->call(1, 0) != 0) pop_error();
+        });
   }
   *chain = set.chain->handle;
   exchange.phases_present |= set.chain->phases;
@@ -279,7 +289,8 @@ StepResult Host::prepare(Exchange& exchange) {
   return StepResult::kAnswer;
 }
 
-// --- runs ----------------------------------------------------------------------------------------------------
+// --- runs
+// ----------------------------------------------------------------------------------------------------
 
 Task* Host::take_task() {
   if (!free_tasks_.empty()) {
@@ -298,14 +309,17 @@ Task* Host::take_task() {
 void Host::give_task(Task* task) {
   task->exchange = nullptr;
   task->is_detached = false;
-  if (free_tasks_.size() >= kSpareTasksMax) drop_task(task);
-  else free_tasks_.push_back(task);
+  if (free_tasks_.size() >= kSpareTasksMax)
+    drop_task(task);
+  else
+    free_tasks_.push_back(task);
 }
 
 // A coroutine that ended in an error cannot be used again.
 void Host::drop_task(Task* task) {
   luaL_unref(vm_->state(), LUA_REGISTRYINDEX, task->reference);
-  auto found = std::find_if(tasks_.begin(), tasks_.end(), [task](const auto& owned) { return owned.get() == task; });
+  auto found =
+      std::find_if(tasks_.begin(), tasks_.end(), [task](const auto& owned) { return owned.get() == task; });
   if (found == tasks_.end()) return;
   std::swap(*found, tasks_.back());
   tasks_.pop_back();
@@ -359,8 +373,10 @@ StepResult Host::on_error(Task& task) {
   lua_pushvalue(thread, -1);
   lua_xmove(thread, state, 1);
   bool is_exit = !is_over_budget && vm_->call(1, 1) == 0 && lua_toboolean(state, -1);
-  if (!is_over_budget) lua_pop(state, 1);
-  else lua_pop(state, 2);
+  if (!is_over_budget)
+    lua_pop(state, 1);
+  else
+    lua_pop(state, 2);
   StepResult result = StepResult::kAnswer;
   if (is_exit && exchange) {
     push_function("take_exit");
@@ -395,19 +411,22 @@ void Host::note_failure(bool is_over_budget, const std::string& message) {
     who = "plugin " + account.name;
     if (is_over_budget && ++account.over_budget == kStrikesMax) {
       has_quarantine_ = true;
-      MG_LOG(kAlert) << who << " was over its CPU budget " << kStrikesMax
-                     << " times and is in quarantine: its routes answer 503 until its code or configuration changes";
+      MG_LOG(kAlert)
+          << who << " was over its CPU budget " << kStrikesMax
+          << " times and is in quarantine: its routes answer 503 until its code or configuration changes";
     }
   }
   MG_LOG(kError) << who << ": " << message;
   *running_plugin_ = 0;
 }
 
-// A state that is full of what scripts keep alive fails every request: another worker starts with an empty one.
+// A state that is full of what scripts keep alive fails every request: another worker starts with an empty
+// one.
 void Host::relieve_memory() {
   if (vm_->relieve() || is_exiting_) return;
-  MG_LOG(kAlert) << "plugins keep " << vm_->memory_bytes() / (1u << 20)
-                 << " MB alive, nearly all that script.memory_max_mb allows; this worker ends when its requests have";
+  MG_LOG(kAlert)
+      << "plugins keep " << vm_->memory_bytes() / (1u << 20)
+      << " MB alive, nearly all that script.memory_max_mb allows; this worker ends when its requests have";
   ::kill(::getpid(), SIGQUIT);
 }
 
@@ -431,8 +450,10 @@ void Host::resume_task(Task& task, int arguments) {
   task.on_timeout = nullptr;
   lua_State* state = vm_->state();
   push_function("restore");
-  if (task.exchange) lua_pushinteger(state, task.exchange->slot);
-  else lua_pushnil(state);
+  if (task.exchange)
+    lua_pushinteger(state, task.exchange->slot);
+  else
+    lua_pushnil(state);
   lua_pushstring(state, task.exchange ? phase_name(task.phase) : "timer");
   if (vm_->call(2, 0) != 0) MG_LOG(kError) << pop_error();
   Task* outer = running_;
@@ -490,7 +511,8 @@ bool Host::run_header_filter(Exchange& exchange) {
 
 void Host::run_log(Exchange& exchange) { run_filter(exchange, Phase::kLog, Function::kLog); }
 
-bool Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last, std::string* out, bool* is_ended) {
+bool Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last, std::string* out,
+                       bool* is_ended) {
   lua_State* state = vm_->state();
   push_function(Function::kBodyFilter);
   lua_pushinteger(state, exchange.slot);

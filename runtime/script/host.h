@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs plugins for exchanges: finds or builds their chains, enters Lua once per phase in a recycled coroutine,
-// and drives what waits. The Lua half is lua/lib/moongate/runtime/.
+// Runs plugins for exchanges: finds or builds their chains, enters Lua once per phase in a recycled
+// coroutine, and drives what waits. The Lua half is lua/lib/moongate/runtime/.
 #pragma once
 
 #include <functional>
@@ -22,8 +22,9 @@ struct HostOptions {
   VmOptions vm;
   int worker_index = 0;
   int worker_count = 1;
-  volatile int32_t* running_plugin = nullptr;          // in shared memory, for the watchdog; may be null
-  std::function<uint32_t(std::string_view)> number_plugin;   // the numbers all processes agree on; may be empty
+  volatile int32_t* running_plugin = nullptr;  // in shared memory, for the watchdog; may be null
+  std::function<uint32_t(std::string_view)>
+      number_plugin;  // the numbers all processes agree on; may be empty
 };
 
 /// What plugins cost and did, for metrics; by plugin number.
@@ -37,7 +38,8 @@ struct PluginAccount {
 ///
 /// Shape:   one Vm; coroutines in a pool; chains live in Lua under small integers.
 /// Runs in: a worker's loop. Never blocks; what waits is resumed from the loop.
-/// Fails:   an error in a plugin answers 500 for its exchange; over budget too, and again and again puts the plugin in
+/// Fails:   an error in a plugin answers 500 for its exchange; over budget too, and again and again puts the
+/// plugin in
 ///          quarantine: its routes answer 503 until its code or conf changes.
 class Host {
  public:
@@ -47,7 +49,8 @@ class Host {
                                                   ResumeCallback on_resume);
   ~Host();
 
-  /// Loads what a new snapshot needs that the present one has not: changed plugins are loaded and their init() called. Nothing that serves is touched.
+  /// Loads what a new snapshot needs that the present one has not: changed plugins are loaded and their
+  /// init() called. Nothing that serves is touched.
   base::Result<void> prepare_snapshot(snapshot::Snapshot& next);
   /// The snapshot serves from now on.
   void adopt_snapshot(const snapshot::Snapshot& now);
@@ -59,8 +62,10 @@ class Host {
   exchange::StepResult run_phase(exchange::Exchange& exchange, exchange::Phase phase);
   /// False when a plugin failed.
   bool run_header_filter(exchange::Exchange& exchange);
-  /// Filters a piece of body into `out`. `is_ended` may be set by a plugin that ends the body. False when a plugin failed.
-  bool filter_body(exchange::Exchange& exchange, std::string_view chunk, bool is_last, std::string* out, bool* is_ended);
+  /// Filters a piece of body into `out`. `is_ended` may be set by a plugin that ends the body. False when a
+  /// plugin failed.
+  bool filter_body(exchange::Exchange& exchange, std::string_view chunk, bool is_last, std::string* out,
+                   bool* is_ended);
   void run_log(exchange::Exchange& exchange);
   bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
   /// Ends what the exchange waits for; its coroutine is dropped.
@@ -70,7 +75,9 @@ class Host {
   void shut_down();
   /// CPU samples of 10 ms by plugin number since start; names beside them.
   const std::vector<PluginAccount>& accounts() const { return accounts_; }
-  uint64_t samples(size_t plugin_number) const { return plugin_number < kPluginsMax ? samples_[plugin_number] : 0; }
+  uint64_t samples(size_t plugin_number) const {
+    return plugin_number < kPluginsMax ? samples_[plugin_number] : 0;
+  }
   int32_t plugin_number(std::string_view name);
   bool is_exiting() const { return is_exiting_; }
 
@@ -103,7 +110,8 @@ class Host {
   void drop_task(Task* task);
   exchange::StepResult after_resume(Task& task, int status);
   exchange::StepResult on_error(Task& task);
-  int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases, std::string* reason);
+  int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases,
+                  std::string* reason);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   bool is_quarantined(const snapshot::PluginSet& set) const;
   /// Entered for every request, and so kept at hand.
@@ -120,15 +128,15 @@ class Host {
   HostOptions options_;
   ResumeCallback on_resume_;
   std::unique_ptr<Vm> vm_;
-  int runtime_ref_ = 0;                  // the table that moongate.runtime returns
+  int runtime_ref_ = 0;  // the table that moongate.runtime returns
   int function_refs_[4] = {};
-  int current_ref_ = 0;                  // the table of moongate.current
+  int current_ref_ = 0;  // the table of moongate.current
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_tasks_;
   Task* running_ = nullptr;
   int detached_running_ = 0;
   const snapshot::Snapshot* snapshot_ = nullptr;
-  Host* former_ = nullptr;               // whose place as current() this one took: a checker beside a worker
+  Host* former_ = nullptr;  // whose place as current() this one took: a checker beside a worker
   bool is_exiting_ = false;
   bool has_quarantine_ = false;
   std::vector<PluginAccount> accounts_;

@@ -5,8 +5,8 @@
 
 struct mg_regex;
 extern "C" {
-mg_regex* mg_regex_compile(const char* pattern, size_t size, const char* options, size_t options_size, char* error,
-                           size_t error_size);
+mg_regex* mg_regex_compile(const char* pattern, size_t size, const char* options, size_t options_size,
+                           char* error, size_t error_size);
 void mg_regex_free(mg_regex* re);
 int mg_regex_exec(mg_regex* re, const char* subject, size_t size, size_t start, int* ovector, int pairs);
 }
@@ -29,10 +29,14 @@ class Pattern final : public router::Regex {
 
 class Engine final : public router::RegexEngine {
  public:
-  std::shared_ptr<router::Regex> compile(std::string_view pattern, bool is_caseless, std::string* error) override {
+  std::shared_ptr<router::Regex> compile(std::string_view pattern, bool is_caseless,
+                                         std::string* error) override {
     char text[256] = "";
-    std::string_view options = is_caseless ? "jo" "i" : "jo";
-    mg_regex* compiled = mg_regex_compile(pattern.data(), pattern.size(), options.data(), options.size(), text, sizeof text);
+    std::string_view options = is_caseless ? "jo"
+                                             "i"
+                                           : "jo";
+    mg_regex* compiled =
+        mg_regex_compile(pattern.data(), pattern.size(), options.data(), options.size(), text, sizeof text);
     if (compiled) return std::make_shared<Pattern>(compiled);
     *error = text;
     return nullptr;

@@ -27,7 +27,8 @@ bool SocketPool::is_silent(net::Stream& stream) {
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-void SocketPool::give(const std::string& name, Connection connection, base::Duration idle_max, size_t list_max) {
+void SocketPool::give(const std::string& name, Connection connection, base::Duration idle_max,
+                      size_t list_max) {
   if (count_ >= kIdleMax && !lists_.contains(name)) return;  // full of others' connections: this one closes
   List& list = lists_[name];
   if (list.count_max == 0) list.count_max = list_max;
@@ -59,7 +60,8 @@ void SocketPool::drop(Idle* idle) {
   auto found = lists_.find(idle->name);
   MG_ASSERT(found != lists_.end());
   auto& list = found->second.idle;
-  auto place = std::find_if(list.begin(), list.end(), [idle](const auto& owned) { return owned.get() == idle; });
+  auto place =
+      std::find_if(list.begin(), list.end(), [idle](const auto& owned) { return owned.get() == idle; });
   MG_ASSERT(place != list.end());
   list.erase(place);
   count_--;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections that Lua has put aside with setkeepalive, by the name of their pool. Upstreams' connections are pooled
-// elsewhere (upstream/pool.h): a plugin must never get hold of one.
+// Connections that Lua has put aside with setkeepalive, by the name of their pool. Upstreams' connections are
+// pooled elsewhere (upstream/pool.h): a plugin must never get hold of one.
 #pragma once
 
 #include <cstdint>

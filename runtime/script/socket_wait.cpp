@@ -23,8 +23,8 @@ uint16_t* port_of(net::SocketAddress& address) {
 
 }  // namespace
 
-// Lives in the task's on_cancel. Whatever way the wait ends for the task (cancelled, dropped, the host destroyed), the guard goes
-// with it, and the socket learns that nobody is left to wake.
+// Lives in the task's on_cancel. Whatever way the wait ends for the task (cancelled, dropped, the host
+// destroyed), the guard goes with it, and the socket learns that nobody is left to wake.
 struct SocketWaitGuard {
   WaitingSocket* socket;
   explicit SocketWaitGuard(WaitingSocket& waited) : socket(&waited) {}
@@ -73,7 +73,8 @@ int WaitingSocket::finish_or_wait(lua_State* state, Task& task, base::Duration l
   if (is_done_) return 0;
   if (!lua_isyieldable(state) || task.is_waiting) {
     on_abandoned();
-    return luaL_error(state, "a socket cannot wait inside a C function that calls back (table.sort, string.gsub, require)");
+    return luaL_error(
+        state, "a socket cannot wait inside a C function that calls back (table.sort, string.gsub, require)");
   }
   auto guard = std::make_shared<SocketWaitGuard>(*this);
   lua_pushvalue(state, 1);
@@ -106,9 +107,11 @@ void WaitingSocket::wake_if_done() {
   end_wait()->wake([](lua_State*) { return 0; });
 }
 
-// --- names -------------------------------------------------------------------------------------------------------
+// --- names
+// -------------------------------------------------------------------------------------------------------
 
-SocketLookup::Answer SocketLookup::make_answer(const base::Result<std::shared_ptr<const Addresses>>& result) const {
+SocketLookup::Answer SocketLookup::make_answer(
+    const base::Result<std::shared_ptr<const Addresses>>& result) const {
   if (!result) return {nullptr, name_ + " could not be resolved: " + result.error().detail};
   if ((*result)->empty()) return {nullptr, name_ + " could not be resolved: it has no address"};
   auto addresses = std::make_shared<Addresses>(**result);

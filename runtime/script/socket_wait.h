@@ -24,9 +24,10 @@ struct SocketTimeouts {
   base::Duration receive = std::chrono::seconds(60);
 };
 
-/// Base of a socket that Lua sees. An operation runs until it is done or the kernel has nothing: then the task that
-/// asked is put aside, and is woken when on_ready of the socket found the rest. Nothing is pushed to Lua from the
-/// loop: the woken task fetches the outcome itself, where running out of memory is an error of the plugin's.
+/// Base of a socket that Lua sees. An operation runs until it is done or the kernel has nothing: then the
+/// task that asked is put aside, and is woken when on_ready of the socket found the rest. Nothing is pushed
+/// to Lua from the loop: the woken task fetches the outcome itself, where running out of memory is an error
+/// of the plugin's.
 ///
 /// Owner:   a userdata; it is kept alive by the registry while a task waits.
 /// Runs in: the loop of the host.
@@ -37,13 +38,14 @@ class WaitingSocket {
   WaitingSocket(const WaitingSocket&) = delete;
   WaitingSocket& operator=(const WaitingSocket&) = delete;
 
-  /// Makes the task's request, or the task itself when it serves none, the only one that may use the socket. Stack index 1 of
-  /// `state` holds the userdata.
+  /// Makes the task's request, or the task itself when it serves none, the only one that may use the socket.
+  /// Stack index 1 of `state` holds the userdata.
   void claim(lua_State* state, const Task& task);
-  /// True while someone waits on it, or when it is another request's. `task` may be null: code that cannot wait.
+  /// True while someone waits on it, or when it is another request's. `task` may be null: code that cannot
+  /// wait.
   bool is_busy_for(const Task* task) const;
-  /// Ends a lua_CFunction that began an operation: goes on at once when it is done, else puts the task to sleep. Stack index 1 holds
-  /// the userdata.
+  /// Ends a lua_CFunction that began an operation: goes on at once when it is done, else puts the task to
+  /// sleep. Stack index 1 holds the userdata.
   int finish_or_wait(lua_State* state, Task& task, base::Duration limit);
 
   bool is_done() const { return is_done_; }
@@ -100,7 +102,8 @@ class SocketLookup {
     bool is_known() const { return addresses || !failure.empty(); }
   };
   using Callback = void (*)(void* argument, Answer answer);
-  SocketLookup(Callback callback, void* argument) : callback_(callback), argument_(argument), later_(on_later, this) {}
+  SocketLookup(Callback callback, void* argument)
+      : callback_(callback), argument_(argument), later_(on_later, this) {}
 
   Answer start(Host& host, const std::string& name, uint16_t port);
   void stop();

@@ -20,15 +20,15 @@ class Task {
 
   Host& host;
   lua_State* thread = nullptr;
-  int reference = 0;                         // keeps the thread alive in Lua
-  exchange::Exchange* exchange = nullptr;    // null: detached (a timer)
+  int reference = 0;                       // keeps the thread alive in Lua
+  exchange::Exchange* exchange = nullptr;  // null: detached (a timer)
   exchange::Phase phase = exchange::Phase::kNone;
   bool is_waiting = false;
   bool is_detached = false;
-  bool is_entered = false;                   // on the C stack now
-  net::Timer timer;                          // sleep, and deadlines of waits
-  std::function<void()> on_cancel;           // ends what is waited for
-  std::function<int(lua_State*)> on_timeout; // pushes results when the timer fires; default: none
+  bool is_entered = false;                    // on the C stack now
+  net::Timer timer;                           // sleep, and deadlines of waits
+  std::function<void()> on_cancel;            // ends what is waited for
+  std::function<int(lua_State*)> on_timeout;  // pushes results when the timer fires; default: none
 
   /// Says that the task waits; the C function then returns lua_yield(L, 0).
   void begin_wait(std::function<void()> cancel);

@@ -14,15 +14,23 @@ char scratch[kReadBytes];  // one for the process: its bytes are copied on at on
 
 }  // namespace
 
-TcpSocket::TcpSocket(Host& host, SocketPool& pool) : WaitingSocket(host), pool_(pool), lookup_(on_addresses, this) {}
+TcpSocket::TcpSocket(Host& host, SocketPool& pool)
+    : WaitingSocket(host), pool_(pool), lookup_(on_addresses, this) {}
 
 void TcpSocket::on_stream_ready(void* self) {
   auto* socket = static_cast<TcpSocket*>(self);
   switch (socket->operation_) {
-    case Operation::kNone: return;
-    case Operation::kConnect: socket->step_connect(); break;
-    case Operation::kSend: socket->step_send(); break;
-    case Operation::kReceive: socket->step_receive(); break;
+    case Operation::kNone:
+      return;
+    case Operation::kConnect:
+      socket->step_connect();
+      break;
+    case Operation::kSend:
+      socket->step_send();
+      break;
+    case Operation::kReceive:
+      socket->step_receive();
+      break;
   }
   socket->wake_if_done();
 }
@@ -44,8 +52,10 @@ void TcpSocket::close() {
 }
 
 void TcpSocket::on_deadline() {
-  if (operation_ == Operation::kReceive) fail_reading("timeout");
-  else fail_and_close("timeout");
+  if (operation_ == Operation::kReceive)
+    fail_reading("timeout");
+  else
+    fail_and_close("timeout");
 }
 
 std::string TcpSocket::keep_alive(base::Duration idle_max, size_t pool_size) {
@@ -60,7 +70,8 @@ std::string TcpSocket::keep_alive(base::Duration idle_max, size_t pool_size) {
   return {};
 }
 
-// --- connect -----------------------------------------------------------------------------------------------------
+// --- connect
+// -----------------------------------------------------------------------------------------------------
 
 void TcpSocket::start_connect(ConnectTarget target) {
   close();
@@ -115,7 +126,8 @@ void TcpSocket::step_connect() {
   try_next_address();
 }
 
-// --- send --------------------------------------------------------------------------------------------------------
+// --- send
+// --------------------------------------------------------------------------------------------------------
 
 void TcpSocket::start_send(std::string_view data) {
   begin_operation();
@@ -143,7 +155,8 @@ void TcpSocket::step_send() {
   succeed();
 }
 
-// --- receive -----------------------------------------------------------------------------------------------------
+// --- receive
+// -----------------------------------------------------------------------------------------------------
 
 void TcpSocket::start_receive(Reading reading) {
   begin_operation();
@@ -203,9 +216,12 @@ void TcpSocket::drop_received() {
 bool TcpSocket::find_wanted() {
   std::string_view input = input_.view();
   switch (reading_.kind) {
-    case Reading::Kind::kAll: return false;
-    case Reading::Kind::kLine: return find_line(input);
-    case Reading::Kind::kUntil: return find_pattern(input);
+    case Reading::Kind::kAll:
+      return false;
+    case Reading::Kind::kLine:
+      return find_line(input);
+    case Reading::Kind::kUntil:
+      return find_pattern(input);
     case Reading::Kind::kSize:
       if (input.size() < reading_.size) return false;
       end_with(reading_.size, 0);
@@ -226,7 +242,8 @@ bool TcpSocket::find_line(std::string_view input) {
   return true;
 }
 
-// With a size, up to that many bytes are the outcome as soon as none of them can belong to the pattern any more.
+// With a size, up to that many bytes are the outcome as soon as none of them can belong to the pattern any
+// more.
 bool TcpSocket::find_pattern(std::string_view input) {
   const std::string& pattern = reading_.pattern;
   size_t place = input.find(pattern, scanned_size_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One TCP or unix connection that Lua drives: connect, send, receive in the ways LuaSocket knows. Bindings are in
-// api_socket.cpp, waiting in socket_wait.h, idle connections in socket_pool.h.
+// One TCP or unix connection that Lua drives: connect, send, receive in the ways LuaSocket knows. Bindings
+// are in api_socket.cpp, waiting in socket_wait.h, idle connections in socket_pool.h.
 #pragma once
 
 #include <memory>
@@ -14,10 +14,10 @@
 
 namespace moongate::script {
 
-constexpr size_t kSocketLineMaxBytes = 1u << 20;    // receive("*l")
-constexpr size_t kSocketReadMaxBytes = 64u << 20;   // receive("*a"), receive(size), receiveuntil
-constexpr size_t kSocketSendMaxBytes = 64u << 20;   // one send
-constexpr size_t kSocketPatternMaxBytes = 4096;     // of receiveuntil
+constexpr size_t kSocketLineMaxBytes = 1u << 20;   // receive("*l")
+constexpr size_t kSocketReadMaxBytes = 64u << 20;  // receive("*a"), receive(size), receiveuntil
+constexpr size_t kSocketSendMaxBytes = 64u << 20;  // one send
+constexpr size_t kSocketPatternMaxBytes = 4096;    // of receiveuntil
 
 /// What a receive waits for.
 struct Reading {
@@ -38,8 +38,9 @@ struct ConnectTarget {
 
 /// A connection of a script.
 ///
-/// Shape:   what was received and not asked for yet stays in `input`, at most one read (64 KB) more than asked for.
-/// Fails:   "timeout" leaves the connection open after a receive and closes it otherwise; every other failure closes it.
+/// Shape:   what was received and not asked for yet stays in `input`, at most one read (64 KB) more than
+/// asked for. Fails:   "timeout" leaves the connection open after a receive and closes it otherwise; every
+/// other failure closes it.
 class TcpSocket final : public WaitingSocket {
  public:
   explicit TcpSocket(Host& host, SocketPool& pool);
@@ -57,7 +58,8 @@ class TcpSocket final : public WaitingSocket {
   size_t pool_size() const { return target_.pool_size; }
 
   size_t sent_bytes() const { return sent_bytes_; }
-  /// What the last receive brought, or the part of it that came before a failure; `drop_received` when Lua has it.
+  /// What the last receive brought, or the part of it that came before a failure; `drop_received` when Lua
+  /// has it.
   std::string_view received() const { return input_.view().substr(0, received_size_); }
   void drop_received();
   bool is_line() const { return reading_.kind == Reading::Kind::kLine; }

@@ -21,7 +21,8 @@ class UdpSocket final : public WaitingSocket {
   ~UdpSocket() override { close(); }
 
   void start_set_peer(const std::string& name, uint16_t port);
-  /// Empty, or why the datagram did not leave. Never waits: a datagram that finds no room is lost, as on the wire.
+  /// Empty, or why the datagram did not leave. Never waits: a datagram that finds no room is lost, as on the
+  /// wire.
   std::string send(std::string_view data);
   /// Waits for a datagram; more than `size_max` bytes of it are dropped.
   void start_receive(size_t size_max);

@@ -16,9 +16,9 @@ constexpr size_t kReserveBytes = 16u << 20;
 
 // What the signal handler sees. One per process, as signals are.
 struct Sampling {
-  const void* owner = nullptr;                // the Vm that started it
-  lua_State* volatile state = nullptr;        // main state, null while no call runs
-  volatile uint32_t ticks = 0;                // of the present call
+  const void* owner = nullptr;          // the Vm that started it
+  lua_State* volatile state = nullptr;  // main state, null while no call runs
+  volatile uint32_t ticks = 0;          // of the present call
   volatile uint32_t ticks_max = 0;
   volatile bool is_over = false;
   volatile int32_t* running_plugin = nullptr;
@@ -32,17 +32,19 @@ void on_budget_hook(lua_State* state, lua_Debug*) {
   luaL_error(state, "over its CPU budget of %d ms", static_cast<int>(sampling.ticks_max * 10));
 }
 
-// LuaJIT's own handler comes first: it makes compiled loops look for hooks. A hook set from its callback would be undone,
-// so the hook is set here, after it.
+// LuaJIT's own handler comes first: it makes compiled loops look for hooks. A hook set from its callback
+// would be undone, so the hook is set here, after it.
 void on_profile_signal(int number, siginfo_t* info, void* context) {
-  if (sampling.luajit_action.sa_flags & SA_SIGINFO) sampling.luajit_action.sa_sigaction(number, info, context);
+  if (sampling.luajit_action.sa_flags & SA_SIGINFO)
+    sampling.luajit_action.sa_sigaction(number, info, context);
   else if (sampling.luajit_action.sa_handler != SIG_DFL && sampling.luajit_action.sa_handler != SIG_IGN) {
     sampling.luajit_action.sa_handler(number);
   }
   lua_State* state = sampling.state;
   if (!state) return;
   int32_t plugin = sampling.running_plugin ? *sampling.running_plugin : 0;
-  if (plugin > 0 && static_cast<size_t>(plugin) < sampling.samples_count) sampling.samples[plugin] = sampling.samples[plugin] + 1;
+  if (plugin > 0 && static_cast<size_t>(plugin) < sampling.samples_count)
+    sampling.samples[plugin] = sampling.samples[plugin] + 1;
   sampling.ticks = sampling.ticks + 1;
   if (sampling.ticks_max == 0 || sampling.ticks <= sampling.ticks_max) return;
   sampling.is_over = true;
@@ -90,7 +92,9 @@ base::Result<void> Vm::open() {
   lua_setfield(state_, -2, "path");
   lua_pop(state_, 1);
   // More room for machine code than the default: a gateway runs many small chains.
-  constexpr const char* kTune = "require('jit.opt').start('maxtrace=8000', 'maxrecord=20000', 'maxirconst=10000', 'maxsnap=4000', 'loopunroll=60', 'maxmcode=16384', 'sizemcode=128', 'minstitch=0')";
+  constexpr const char* kTune =
+      "require('jit.opt').start('maxtrace=8000', 'maxrecord=20000', 'maxirconst=10000', 'maxsnap=4000', "
+      "'loopunroll=60', 'maxmcode=16384', 'sizemcode=128', 'minstitch=0')";
   if (luaL_dostring(state_, kTune) != 0) {
     std::string reason = lua_tostring(state_, -1);
     return base::invalid("tuning LuaJIT: " + reason);
@@ -103,7 +107,8 @@ Vm::~Vm() {
   if (state_) lua_close(state_);
 }
 
-// LuaJIT puts back the handler that was there before, which ends the process; a last tick may still be on its way.
+// LuaJIT puts back the handler that was there before, which ends the process; a last tick may still be on its
+// way.
 void Vm::stop_sampling() {
   sigset_t profile, before;
   sigemptyset(&profile);

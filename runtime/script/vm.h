@@ -15,9 +15,9 @@ struct lua_State;
 namespace moongate::script {
 
 struct VmOptions {
-  std::string lua_root;            // the folder with lib/ and plugins/
+  std::string lua_root;  // the folder with lib/ and plugins/
   size_t memory_max_bytes = 256u << 20;
-  uint32_t cpu_budget_ms = 50;     // per entry into Lua; 0: none
+  uint32_t cpu_budget_ms = 50;  // per entry into Lua; 0: none
 };
 
 /// A Lua state under budgets.
@@ -36,17 +36,19 @@ class Vm {
 
   /// Resumes `thread` with `arguments` values on its stack, under the CPU budget. Lua's status.
   int resume(lua_State* thread, int arguments);
-  /// Calls the function on the main state's stack under the CPU budget; Lua's status, the error with a traceback.
+  /// Calls the function on the main state's stack under the CPU budget; Lua's status, the error with a
+  /// traceback.
   int call(int arguments, int results);
   /// True when the last resume or call was ended by the CPU budget.
   bool was_over_budget() const { return was_over_budget_; }
 
-  /// Starts the sampling that the CPU budget and the accounts rely on. `on_sample` runs in signal context, with the plugin number
-  /// that `running_plugin` holds.
+  /// Starts the sampling that the CPU budget and the accounts rely on. `on_sample` runs in signal context,
+  /// with the plugin number that `running_plugin` holds.
   void start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count);
 
   size_t memory_bytes() const { return memory_.used; }
-  /// After a script failed: collects what it left when that is much. False when the state stays nearly full all the same.
+  /// After a script failed: collects what it left when that is much. False when the state stays nearly full
+  /// all the same.
   bool relieve();
   const VmOptions& options() const { return options_; }
 
@@ -54,7 +56,8 @@ class Vm {
   struct Memory {
     size_t used = 0;
     size_t max = 0;
-    bool is_in_call = false;   // the limit is for scripts; what the runtime does about one that hit it may take more
+    bool is_in_call =
+        false;  // the limit is for scripts; what the runtime does about one that hit it may take more
     void* (*allocate)(void*, void*, size_t, size_t) = nullptr;
     void* context = nullptr;
   };

@@ -17,9 +17,10 @@ constexpr size_t kRecordHeaderSize = 32;
 constexpr size_t kChecksumAt = 56;
 
 constexpr std::array<config::Kind, config::kKindCount> kResourceKinds = {
-    config::Kind::kRoute,         config::Kind::kService,      config::Kind::kUpstream,   config::Kind::kConsumer,
-    config::Kind::kCredential,    config::Kind::kConsumerGroup, config::Kind::kPluginConfig, config::Kind::kGlobalRule,
-    config::Kind::kPluginMetadata, config::Kind::kSsl,         config::Kind::kProto,      config::Kind::kSecret,
+    config::Kind::kRoute,        config::Kind::kService,    config::Kind::kUpstream,
+    config::Kind::kConsumer,     config::Kind::kCredential, config::Kind::kConsumerGroup,
+    config::Kind::kPluginConfig, config::Kind::kGlobalRule, config::Kind::kPluginMetadata,
+    config::Kind::kSsl,          config::Kind::kProto,      config::Kind::kSecret,
     config::Kind::kStreamRoute};
 
 void put(std::string& out, uint64_t number, size_t size) {
@@ -60,7 +61,8 @@ auto identity(const R& record) {
 base::Error damaged(std::string what) { return base::invalid("damaged snapshot: " + std::move(what)); }
 
 base::Error duplicate(RecordKind kind, std::string_view id) {
-  return base::invalid("two records of kind " + std::to_string(static_cast<int>(kind)) + " have the id `" + std::string(id) + "`");
+  return base::invalid("two records of kind " + std::to_string(static_cast<int>(kind)) + " have the id `" +
+                       std::string(id) + "`");
 }
 
 /// Two records of one kind and id, or null. Orders differ, so neighbours in the blob are not enough.
@@ -101,8 +103,8 @@ const config::Kind* resource_kind(RecordKind kind) {
 }
 
 void BlobWriter::add(const Record& record) {
-  records_.push_back(Owned{record.kind, record.flags, record.order, std::string(record.id), std::string(record.place),
-                           std::string(record.body)});
+  records_.push_back(Owned{record.kind, record.flags, record.order, std::string(record.id),
+                           std::string(record.place), std::string(record.body)});
 }
 
 void BlobWriter::add_all(const BlobView& view) {
@@ -116,18 +118,22 @@ Result<std::string> BlobWriter::finish(const About& about) {
   std::vector<Owned> records = std::move(records_);
   records_.clear();
   size_t size = kHeaderSize;
-  for (const Owned& record : records) size += kRecordHeaderSize + padded(record.id.size() + record.place.size() + record.body.size());
+  for (const Owned& record : records)
+    size += kRecordHeaderSize + padded(record.id.size() + record.place.size() + record.body.size());
   if (size > kBlobSizeMaxBytes || records.size() > kBlobRecordsMax) {
-    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false, "a snapshot larger than 1 GB or 4,000,000 records"};
+    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false,
+                       "a snapshot larger than 1 GB or 4,000,000 records"};
   }
   if (const Owned* twin = find_duplicate(records)) return duplicate(twin->kind, twin->id);
-  std::sort(records.begin(), records.end(), [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); });
+  std::sort(records.begin(), records.end(),
+            [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); });
 
   std::string body;
   body.reserve(size - kHeaderSize);
   Hasher hasher;
   for (const Owned& owned : records) {
-    const Record record{owned.kind, owned.flags, owned.order, owned.id, owned.place, owned.body, hash64(owned.body)};
+    const Record record{owned.kind,  owned.flags, owned.order,       owned.id,
+                        owned.place, owned.body,  hash64(owned.body)};
     add_content(hasher, record);
     put_record(body, record);
   }
@@ -156,7 +162,8 @@ Result<BlobView> BlobView::open(std::string_view bytes) {
 
 Result<void> BlobView::read_header() {
   if (bytes_.size() < kHeaderSize) return damaged("shorter than its header");
-  if (bytes_.substr(0, kMagic.size()) != kMagic) return damaged("it does not begin with MGSNAP1; made by another version?");
+  if (bytes_.substr(0, kMagic.size()) != kMagic)
+    return damaged("it does not begin with MGSNAP1; made by another version?");
   number_ = get(bytes_, 8, 8);
   hash_ = {get(bytes_, 16, 8), get(bytes_, 24, 8)};
   made_at_ms_ = get(bytes_, 32, 8);
@@ -182,7 +189,8 @@ Result<Record> BlobView::read_record(size_t* at) const {
   const size_t id_size = get(head, 12, 4);
   const size_t place_size = get(head, 16, 4);
   const size_t body_size = get(head, 20, 4);
-  const size_t size = kRecordHeaderSize + padded(id_size + place_size + body_size);  // three 32-bit sizes cannot overflow
+  const size_t size =
+      kRecordHeaderSize + padded(id_size + place_size + body_size);  // three 32-bit sizes cannot overflow
   if (size > bytes_.size() - *at) return damaged("a record is cut short");
   const std::string_view texts = bytes_.substr(*at + kRecordHeaderSize, id_size + place_size + body_size);
   Record record;
@@ -193,7 +201,8 @@ Result<Record> BlobView::read_record(size_t* at) const {
   record.place = texts.substr(id_size, place_size);
   record.body = texts.substr(id_size + place_size);
   record.hash = get(head, 24, 8);
-  if (record.hash != hash64(record.body)) return damaged("the hash of record `" + std::string(record.id) + "` is wrong");
+  if (record.hash != hash64(record.body))
+    return damaged("the hash of record `" + std::string(record.id) + "` is wrong");
   *at += size;
   return record;
 }
@@ -205,7 +214,8 @@ Result<void> BlobView::read_records() {
   for (uint32_t i = 0; i < record_count_; i++) {
     Result<Record> record = read_record(&at);
     if (!record) return record.error();
-    if (!records_.empty() && !(sort_key(records_.back()) < sort_key(*record))) return damaged("its records are out of order");
+    if (!records_.empty() && !(sort_key(records_.back()) < sort_key(*record)))
+      return damaged("its records are out of order");
     add_content(hasher, *record);
     records_.push_back(*record);
   }

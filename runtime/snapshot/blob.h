@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A snapshot as bytes: what travels from control to the workers in a sealed memfd, and what lies in DIR/snapshots.
-// Apart from snapshot.h because control, which makes blobs, must not compile them, and workers, which compile them, did
-// not make them.
+// A snapshot as bytes: what travels from control to the workers in a sealed memfd, and what lies in
+// DIR/snapshots. Apart from snapshot.h because control, which makes blobs, must not compile them, and
+// workers, which compile them, did not make them.
 //
 //   0   8  "MGSNAP1\n"
 //   8   8  number                       64   records, one after the other, each padded to 8 bytes:
@@ -12,9 +12,9 @@
 //  52   4  0                                12  4  bytes of the id
 //  56   8  hash of all other bytes
 //
-// Numbers are little-endian. Records are sorted by kind, then order (routes keep the order of their file), then id;
-// no two have the same kind and id. The hash of the content leaves out number, time, reason and places: an added comment line
-// makes no new snapshot.
+// Numbers are little-endian. Records are sorted by kind, then order (routes keep the order of their file),
+// then id; no two have the same kind and id. The hash of the content leaves out number, time, reason and
+// places: an added comment line makes no new snapshot.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +31,10 @@
 namespace moongate::snapshot {
 
 enum class RecordKind : uint16_t {
-  kReason,         // why the snapshot was made; body is the sentence
-  kSettings,       // body: config::settings_to_json
-  kPluginAttr,     // body: JSON object, plugin name to attributes
-  kRoute,          // from here to kStreamRoute in the order of config::Kind; body: canonical JSON
+  kReason,      // why the snapshot was made; body is the sentence
+  kSettings,    // body: config::settings_to_json
+  kPluginAttr,  // body: JSON object, plugin name to attributes
+  kRoute,       // from here to kStreamRoute in the order of config::Kind; body: canonical JSON
   kService,
   kUpstream,
   kConsumer,
@@ -68,7 +68,7 @@ struct Record {
   std::string_view id;
   std::string_view place;  // "file:line" where it was written, or the path of a source
   std::string_view body;
-  uint64_t hash = 0;       // of the body
+  uint64_t hash = 0;  // of the body
 };
 
 inline constexpr size_t kBlobSizeMaxBytes = size_t{1} << 30;
@@ -87,7 +87,8 @@ class BlobWriter {
     uint64_t made_at_ms = 0;
     std::string reason;
   };
-  /// The blob; or an error when two records have the same kind and id, or it would be too large. Leaves the writer empty.
+  /// The blob; or an error when two records have the same kind and id, or it would be too large. Leaves the
+  /// writer empty.
   base::Result<std::string> finish(const About& about);
 
  private:

@@ -30,7 +30,10 @@ union Control {
   char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-base::Error closed() { return {base::ErrorKind::kClosed, base::Side::kSelf, false, "the process at the other end of the channel is gone"}; }
+base::Error closed() {
+  return {base::ErrorKind::kClosed, base::Side::kSelf, false,
+          "the process at the other end of the channel is gone"};
+}
 
 /// Takes the descriptor that came with a packet; those of a packet that is refused are closed with it.
 Descriptor take_descriptor(msghdr* packet) {
@@ -51,12 +54,14 @@ Descriptor take_descriptor(msghdr* packet) {
 
 Result<ChannelPair> make_channel() {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return base::io_error("a channel between processes");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+    return base::io_error("a channel between processes");
   return ChannelPair{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
 Result<void> send_message(int fd, const Message& message) {
-  Head head{kChannelMagic, static_cast<uint16_t>(message.type), 0, message.worker, message.pid, message.number};
+  Head head{kChannelMagic, static_cast<uint16_t>(message.type), 0, message.worker, message.pid,
+            message.number};
   const size_t text_size = std::min(message.text.size(), kMessageTextMax);
   iovec pieces[2] = {{&head, sizeof head}, {const_cast<char*>(message.text.data()), text_size}};
   msghdr packet{};
@@ -75,7 +80,8 @@ Result<void> send_message(int fd, const Message& message) {
   }
   while (::sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     if (errno == EINTR) continue;
-    if (errno == EAGAIN) return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, true, "the channel is full"};
+    if (errno == EAGAIN)
+      return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, true, "the channel is full"};
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return closed();
     return base::io_error("sending on a channel");
   }
@@ -103,7 +109,8 @@ Result<std::optional<Message>> receive_message(int fd) {
   message.descriptor = take_descriptor(&packet);
   if (size == 0) return closed();
   const bool is_known = head.type >= 1 && head.type <= kMessageTypeLast;
-  if (static_cast<size_t>(size) < sizeof head || head.magic != kChannelMagic || !is_known || (packet.msg_flags & MSG_TRUNC) != 0) {
+  if (static_cast<size_t>(size) < sizeof head || head.magic != kChannelMagic || !is_known ||
+      (packet.msg_flags & MSG_TRUNC) != 0) {
     return base::invalid("a message on a channel that is none of ours");
   }
   message.text.resize(static_cast<size_t>(size) - sizeof head);

@@ -17,25 +17,25 @@ namespace moongate::snapshot {
 struct PluginConf {
   std::string name;
   std::shared_ptr<const std::string> conf_json;
-  std::string resource_key;    // "/apisix/routes/1": where the conf was written
+  std::string resource_key;  // "/apisix/routes/1": where the conf was written
   std::string resource_version;
 };
 
 /// A chain of hooks in Lua, named by a small integer; released with the last owner.
 struct ChainHandle {
-  int handle = 0;              // 0: it could not be built
-  uint32_t phases = 0;         // bit per exchange::Phase that has hooks
-  std::string reason;          // why it could not be built
+  int handle = 0;       // 0: it could not be built
+  uint32_t phases = 0;  // bit per exchange::Phase that has hooks
+  std::string reason;   // why it could not be built
 };
 
 /// What Lua needs to build a chain, and the handle under which it keeps it.
 struct PluginSet {
   std::vector<PluginConf> plugins;
-  std::string conf_type;       // "route", "route&service", "global_rule"
-  std::string conf_id;         // "1", "1&2"
+  std::string conf_type;  // "route", "route&service", "global_rule"
+  std::string conf_id;    // "1", "1&2"
   std::string conf_version;
-  uint64_t dependencies = 0;   // of everything the chain is made from: confs, code, parents
-  mutable std::shared_ptr<ChainHandle> chain;   // null until the first request
+  uint64_t dependencies = 0;                   // of everything the chain is made from: confs, code, parents
+  mutable std::shared_ptr<ChainHandle> chain;  // null until the first request
 };
 
 struct Route {
@@ -43,17 +43,17 @@ struct Route {
   std::string name;
   std::string service_id;
   std::string service_name;
-  std::string body_json;                       // the resource as it was given
-  PluginSet plugins;                           // service, plugin_config and route merged
+  std::string body_json;  // the resource as it was given
+  PluginSet plugins;      // service, plugin_config and route merged
   std::shared_ptr<upstream::Upstream> upstream;
-  upstream::Timeouts timeouts;                 // route over service over upstream
+  upstream::Timeouts timeouts;  // route over service over upstream
   bool is_websocket_enabled = false;
-  std::string filter_function;                 // Lua source, or empty
+  std::string filter_function;  // Lua source, or empty
   mutable int filter_handle = 0;
   /// Not 0: the route cannot serve; this status and reason answer instead.
   uint16_t fault_status = 0;
   std::string fault_reason;
-  mutable void* metrics = nullptr;             // the worker's counters for this route
+  mutable void* metrics = nullptr;  // the worker's counters for this route
 };
 
 struct Consumer {
@@ -61,13 +61,13 @@ struct Consumer {
   std::string group_id;
   std::string body_json;
   std::string version;
-  std::vector<PluginConf> plugins;             // group and consumer merged; credentials (auth plugins) too
+  std::vector<PluginConf> plugins;  // group and consumer merged; credentials (auth plugins) too
 };
 
 /// One way to prove to be a consumer: an auth plugin's conf on a consumer or on one of its credentials.
 struct CredentialRef {
-  uint32_t consumer;                           // index into Snapshot::consumers
-  std::string credential_id;                   // empty: on the consumer itself
+  uint32_t consumer;          // index into Snapshot::consumers
+  std::string credential_id;  // empty: on the consumer itself
   std::shared_ptr<const std::string> conf_json;
 };
 

@@ -31,12 +31,13 @@ uint64_t hash_text(std::string_view text) {
 
 std::string version_text(uint64_t hash) { return std::to_string(hash % 1000000000000ULL); }
 
-std::vector<PluginConf> to_plugins(const std::vector<config::PluginConf>& confs, const std::string& resource_key,
-                                   const std::string& version) {
+std::vector<PluginConf> to_plugins(const std::vector<config::PluginConf>& confs,
+                                   const std::string& resource_key, const std::string& version) {
   std::vector<PluginConf> plugins;
   plugins.reserve(confs.size());
   for (const auto& conf : confs) {
-    plugins.push_back({conf.name, std::make_shared<const std::string>(conf.conf_json), resource_key, version});
+    plugins.push_back(
+        {conf.name, std::make_shared<const std::string>(conf.conf_json), resource_key, version});
   }
   return plugins;
 }
@@ -44,15 +45,19 @@ std::vector<PluginConf> to_plugins(const std::vector<config::PluginConf>& confs,
 // Puts `over` on top of `base`: a whole conf replaces the one of the same name.
 void merge_plugins(std::vector<PluginConf>& base, const std::vector<PluginConf>& over) {
   for (const PluginConf& plugin : over) {
-    auto same = std::find_if(base.begin(), base.end(), [&](const PluginConf& had) { return had.name == plugin.name; });
-    if (same == base.end()) base.push_back(plugin);
-    else *same = plugin;
+    auto same = std::find_if(base.begin(), base.end(),
+                             [&](const PluginConf& had) { return had.name == plugin.name; });
+    if (same == base.end())
+      base.push_back(plugin);
+    else
+      *same = plugin;
   }
 }
 
 void fill_missing_plugins(std::vector<PluginConf>& base, const std::vector<PluginConf>& more) {
   for (const PluginConf& plugin : more) {
-    auto same = std::find_if(base.begin(), base.end(), [&](const PluginConf& had) { return had.name == plugin.name; });
+    auto same = std::find_if(base.begin(), base.end(),
+                             [&](const PluginConf& had) { return had.name == plugin.name; });
     if (same == base.end()) base.push_back(plugin);
   }
 }
@@ -61,11 +66,16 @@ upstream::Timeouts to_timeouts(const config::Timeouts& conf) { return {conf.conn
 
 const char* hash_on_name(config::HashOn hash_on) {
   switch (hash_on) {
-    case config::HashOn::kHeader: return "header";
-    case config::HashOn::kCookie: return "cookie";
-    case config::HashOn::kConsumer: return "consumer";
-    case config::HashOn::kVarsCombinations: return "vars_combinations";
-    case config::HashOn::kVars: break;
+    case config::HashOn::kHeader:
+      return "header";
+    case config::HashOn::kCookie:
+      return "cookie";
+    case config::HashOn::kConsumer:
+      return "consumer";
+    case config::HashOn::kVarsCombinations:
+      return "vars_combinations";
+    case config::HashOn::kVars:
+      break;
   }
   return "vars";
 }
@@ -120,7 +130,8 @@ bool Compiler::step(base::Duration budget) {
 void Compiler::do_some() {
   auto each = [this](RecordKind kind, void (Compiler::*add)(const Record&), Stage next) {
     auto records = blob_.records_of(kind);
-    for (size_t n = 0; n < kRoutesPerStep && position_ < records.size(); n++) (this->*add)(records[position_++]);
+    for (size_t n = 0; n < kRoutesPerStep && position_ < records.size(); n++)
+      (this->*add)(records[position_++]);
     if (position_ < records.size()) return;
     position_ = 0;
     stage_ = next;
@@ -137,8 +148,10 @@ void Compiler::do_some() {
       read_sources();
       stage_ = Stage::kUpstreams;
       return;
-    case Stage::kUpstreams: return each(RecordKind::kUpstream, &Compiler::add_upstream, Stage::kServices);
-    case Stage::kServices: return each(RecordKind::kService, &Compiler::add_service, Stage::kGroups);
+    case Stage::kUpstreams:
+      return each(RecordKind::kUpstream, &Compiler::add_upstream, Stage::kServices);
+    case Stage::kServices:
+      return each(RecordKind::kService, &Compiler::add_service, Stage::kGroups);
     case Stage::kGroups:
       all(RecordKind::kPluginConfig, &Compiler::add_group);
       all(RecordKind::kConsumerGroup, &Compiler::add_group);
@@ -150,13 +163,15 @@ void Compiler::do_some() {
       each(RecordKind::kConsumer, &Compiler::add_consumer, Stage::kRoutes);
       if (stage_ == Stage::kRoutes) all(RecordKind::kCredential, &Compiler::add_credential);
       return;
-    case Stage::kRoutes: return each(RecordKind::kRoute, &Compiler::add_route, Stage::kRouter);
+    case Stage::kRoutes:
+      return each(RecordKind::kRoute, &Compiler::add_route, Stage::kRouter);
     case Stage::kRouter:
       if (!router_->step(64)) return;
       next_->router = router_->finish();
       stage_ = Stage::kDone;
       return;
-    case Stage::kDone: return;
+    case Stage::kDone:
+      return;
   }
 }
 
@@ -185,13 +200,14 @@ void Compiler::read_sources() {
   uint64_t libraries = 0;
   for (const Record& record : blob_.records_of(RecordKind::kLibrarySource)) {
     libraries = mix(libraries, mix(hash_text(record.id), record.hash));
-    next_->library_sources.push_back(std::make_shared<const ScriptSource>(
-        ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash, false}));
+    next_->library_sources.push_back(std::make_shared<const ScriptSource>(ScriptSource{
+        std::string(record.id), std::string(record.place), std::string(record.body), record.hash, false}));
   }
   for (const Record& record : blob_.records_of(RecordKind::kPluginSource)) {
     bool is_shipped = (record.flags & kFlagShipped) != 0;
     next_->plugin_sources.push_back(std::make_shared<const ScriptSource>(
-        ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash, is_shipped}));
+        ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash,
+                     is_shipped}));
     source_hashes_[std::string(record.id)] = is_shipped ? record.hash : mix(record.hash, libraries);
   }
   for (const Record& record : blob_.records_of(RecordKind::kPluginMetadata)) {
@@ -209,8 +225,8 @@ uint64_t Compiler::plugins_fingerprint(const std::vector<PluginConf>& plugins) c
   return hash;
 }
 
-std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstream& conf, const std::string& id,
-                                                            std::string* fault) {
+std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstream& conf,
+                                                            const std::string& id, std::string* fault) {
   upstream::UpstreamOptions options;
   options.id = id;
   options.type = conf.type;
@@ -225,7 +241,8 @@ std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstre
   const config::UpstreamSettings& pool = next_->settings->upstream;
   options.pool = {pool.keepalive_size, pool.keepalive_timeout, pool.keepalive_requests};
   if (conf.keepalive_pool) {
-    options.pool = {conf.keepalive_pool->size, conf.keepalive_pool->idle_timeout, conf.keepalive_pool->requests};
+    options.pool = {conf.keepalive_pool->size, conf.keepalive_pool->idle_timeout,
+                    conf.keepalive_pool->requests};
   }
   if (!conf.discovery_type.empty()) {
     *fault = "service discovery by \"" + conf.discovery_type + "\" is not in this version";
@@ -286,14 +303,17 @@ void Compiler::add_service(const Record& record) {
   auto entry = std::make_unique<ServiceEntry>();
   entry->conf = conf.take();
   entry->hash = record.hash;
-  entry->plugins = to_plugins(entry->conf.plugins, "/apisix/services/" + entry->conf.id, version_text(record.hash));
+  entry->plugins =
+      to_plugins(entry->conf.plugins, "/apisix/services/" + entry->conf.id, version_text(record.hash));
   if (entry->conf.upstream) {
     entry->upstream = make_upstream(*entry->conf.upstream, "service#" + entry->conf.id, &entry->fault);
     if (!entry->upstream) complain(record, entry->fault);
   } else if (!entry->conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(entry->conf.upstream_id);
-    if (found != next_->upstreams.end()) entry->upstream = found->second;
-    else entry->fault = "there is no upstream " + entry->conf.upstream_id;
+    if (found != next_->upstreams.end())
+      entry->upstream = found->second;
+    else
+      entry->fault = "there is no upstream " + entry->conf.upstream_id;
     entry->hash = mix(entry->hash, reinterpret_cast<uintptr_t>(entry->upstream.get()));
   }
   services_[std::string(record.id)] = std::move(entry);
@@ -306,8 +326,9 @@ void Compiler::add_group(const Record& record) {
   auto entry = std::make_unique<GroupEntry>();
   entry->id = conf->id;
   entry->hash = record.hash;
-  entry->plugins = to_plugins(conf->plugins, (is_consumer_group ? "/apisix/consumer_groups/" : "/apisix/plugin_configs/") + conf->id,
-                              version_text(record.hash));
+  entry->plugins = to_plugins(
+      conf->plugins, (is_consumer_group ? "/apisix/consumer_groups/" : "/apisix/plugin_configs/") + conf->id,
+      version_text(record.hash));
   (is_consumer_group ? consumer_groups_ : plugin_configs_)[std::string(record.id)] = std::move(entry);
 }
 
@@ -332,7 +353,8 @@ void Compiler::finish_globals() {
   set.conf_type = "global_rule";
   set.dependencies = mix(hash, plugins_fingerprint(set.plugins));
   set.conf_version = version_text(hash);
-  if (present_ && present_->global_plugins.dependencies == set.dependencies) set.chain = present_->global_plugins.chain;
+  if (present_ && present_->global_plugins.dependencies == set.dependencies)
+    set.chain = present_->global_plugins.chain;
 }
 
 void Compiler::add_consumer(const Record& record) {
@@ -362,14 +384,17 @@ void Compiler::add_credential(const Record& record) {
   auto conf = config::parse_credential(*value, record.id);
   if (!conf) return complain(record, conf.error().detail);
   auto owner = next_->consumer_by_name.find(conf->consumer);
-  if (owner == next_->consumer_by_name.end()) return complain(record, "there is no consumer " + conf->consumer);
-  for (const PluginConf& plugin : to_plugins(conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
+  if (owner == next_->consumer_by_name.end())
+    return complain(record, "there is no consumer " + conf->consumer);
+  for (const PluginConf& plugin :
+       to_plugins(conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
     add_credential_of(owner->second, conf->id, plugin);
   }
 }
 
 // Every text attribute of the conf is a way to find it: plugins differ in which one they look up.
-void Compiler::add_credential_of(uint32_t consumer, const std::string& credential_id, const PluginConf& plugin) {
+void Compiler::add_credential_of(uint32_t consumer, const std::string& credential_id,
+                                 const PluginConf& plugin) {
   auto conf = base::parse_json(*plugin.conf_json);
   if (!conf || !conf->is_object()) return;
   auto number = static_cast<uint32_t>(next_->credentials.size());
@@ -417,8 +442,10 @@ bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
   spec.hosts = input.conf.hosts.empty() && input.service ? input.service->conf.hosts : input.conf.hosts;
   for (const std::string& name : input.conf.methods) {
     http::Method method = http::find_method(name);
-    if (method == http::Method::kOther) spec.other_methods.push_back(name);
-    else spec.methods |= router::method_bit(method);
+    if (method == http::Method::kOther)
+      spec.other_methods.push_back(name);
+    else
+      spec.methods |= router::method_bit(method);
   }
   auto addresses = router::AddressSet::parse(input.conf.remote_addrs);
   if (!addresses) {
@@ -438,7 +465,8 @@ bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
   spec.order = input.record.order;
   spec.has_filter = !input.conf.filter_func.empty();
   spec.target = target;
-  auto added = router_->add(std::make_shared<const router::RouteSpec>(std::move(spec)), target, input.record.order);
+  auto added =
+      router_->add(std::make_shared<const router::RouteSpec>(std::move(spec)), target, input.record.order);
   if (!added) complain(input.record, added.error().detail);
   return added.ok();
 }
@@ -448,7 +476,8 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   const ServiceEntry* service = input.service;
   std::vector<PluginConf> plugins;
   if (service) plugins = service->plugins;
-  std::vector<PluginConf> own = to_plugins(conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
+  std::vector<PluginConf> own =
+      to_plugins(conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
   if (input.plugin_config) fill_missing_plugins(own, input.plugin_config->plugins);
   merge_plugins(plugins, own);
   uint64_t dependencies = mix(input.record.hash, plugins_fingerprint(plugins));
@@ -478,11 +507,14 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
     bool is_same = present_ && had != present_->route_by_id.end() &&
                    present_->routes[had->second]->plugins.dependencies == dependencies &&
                    present_->settings->upstream == next_->settings->upstream;
-    route->upstream = is_same ? present_->routes[had->second]->upstream : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
+    route->upstream = is_same ? present_->routes[had->second]->upstream
+                              : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
   } else if (!conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(conf.upstream_id);
-    if (found != next_->upstreams.end()) route->upstream = found->second;
-    else fault = "the route's upstream " + conf.upstream_id + " is not there";
+    if (found != next_->upstreams.end())
+      route->upstream = found->second;
+    else
+      fault = "the route's upstream " + conf.upstream_id + " is not there";
   } else if (service) {
     route->upstream = service->upstream;
     fault = service->fault;
@@ -509,18 +541,21 @@ void Compiler::take_over(const std::string& id, Route& route) const {
   route.metrics = present.metrics;
 }
 
-void ConsumerIndex::add(std::string_view plugin, std::string_view attribute, std::string_view value, uint32_t credential) {
+void ConsumerIndex::add(std::string_view plugin, std::string_view attribute, std::string_view value,
+                        uint32_t credential) {
   credentials_.emplace(key_of(plugin, attribute, value), credential);
 }
 
-int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute, std::string_view value) const {
+int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute,
+                            std::string_view value) const {
   static thread_local std::string key;
   key.assign(plugin).append(1, '\0').append(attribute).append(1, '\0').append(value);
   auto found = credentials_.find(key);
   return found == credentials_.end() ? -1 : static_cast<int64_t>(found->second);
 }
 
-std::string ConsumerIndex::key_of(std::string_view plugin, std::string_view attribute, std::string_view value) {
+std::string ConsumerIndex::key_of(std::string_view plugin, std::string_view attribute,
+                                  std::string_view value) {
   std::string key(plugin);
   key.append(1, '\0').append(attribute).append(1, '\0').append(value);
   return key;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes a Snapshot from a blob, in slices, so that a worker builds the next while it serves the present one. Objects
-// whose sources did not change are taken over from the present snapshot, with what others left on them.
+// Makes a Snapshot from a blob, in slices, so that a worker builds the next while it serves the present one.
+// Objects whose sources did not change are taken over from the present snapshot, with what others left on
+// them.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ namespace moongate::snapshot {
 ///
 /// Shape:   phases over the records of one kind each; step() does a bounded amount of work.
 /// Owner:   the worker's reload; the blob's bytes must outlive it, the Snapshot does not need them.
-/// Fails:   finish() gives an error only for settings that cannot be used; a resource that cannot serve makes its
+/// Fails:   finish() gives an error only for settings that cannot be used; a resource that cannot serve makes
+/// its
 ///          routes answer 503 and is named in `complaints`.
 class Compiler {
  public:
@@ -30,7 +32,17 @@ class Compiler {
   const std::vector<std::string>& complaints() const { return complaints_; }
 
  private:
-  enum class Stage : uint8_t { kSettings, kSources, kUpstreams, kServices, kGroups, kConsumers, kRoutes, kRouter, kDone };
+  enum class Stage : uint8_t {
+    kSettings,
+    kSources,
+    kUpstreams,
+    kServices,
+    kGroups,
+    kConsumers,
+    kRoutes,
+    kRouter,
+    kDone
+  };
   struct ServiceEntry;
   struct GroupEntry;
   void do_some();
@@ -49,7 +61,8 @@ class Compiler {
   std::shared_ptr<Route> make_route(const RouteInput& input);
   void take_over(const std::string& id, Route& route) const;
   bool add_to_router(const RouteInput& input, uint32_t target);
-  std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id, std::string* fault);
+  std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id,
+                                                    std::string* fault);
   uint64_t plugins_fingerprint(const std::vector<PluginConf>& plugins) const;
   void complain(const Record& record, const std::string& what);
 
@@ -59,7 +72,7 @@ class Compiler {
   std::shared_ptr<Snapshot> next_;
   base::Result<void> fault_;
   Stage stage_ = Stage::kSettings;
-  size_t position_ = 0;            // within the stage
+  size_t position_ = 0;  // within the stage
   std::unique_ptr<router::Router::Builder> router_;
   std::unordered_map<std::string, std::unique_ptr<ServiceEntry>> services_;
   std::unordered_map<std::string, std::unique_ptr<GroupEntry>> plugin_configs_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both hashes multiply 64-bit words to 128 bits and fold the halves, which mixes every bit of two words in one
-// multiplication; a megabyte takes some 0.2 ms.
+// Both hashes multiply 64-bit words to 128 bits and fold the halves, which mixes every bit of two words in
+// one multiplication; a megabyte takes some 0.2 ms.
 #include "snapshot/hash.h"
 
 #include <algorithm>
@@ -63,7 +63,9 @@ void Hasher::add(uint64_t number) {
   low_ = fold(low_ ^ number ^ kMixC, high_ ^ kMixD) + count_;
 }
 
-Hash128 Hasher::finish() const { return {fold(high_ ^ kMixB, count_ ^ kMixC) ^ low_, fold(low_ ^ kMixA, high_ ^ kMixD) ^ count_}; }
+Hash128 Hasher::finish() const {
+  return {fold(high_ ^ kMixB, count_ ^ kMixC) ^ low_, fold(low_ ^ kMixA, high_ ^ kMixD) ^ count_};
+}
 
 std::string Hash128::text() const {
   constexpr std::string_view kDigits = "0123456789abcdef";

@@ -29,7 +29,8 @@ bool write_all(int fd, std::string_view bytes) {
 base::Result<Descriptor> write_sealed_memfd(std::string_view bytes) {
   Descriptor file(::memfd_create("moongate-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.is_open()) return base::io_error("memory for a snapshot");
-  if (!write_all(file.get(), bytes)) return base::io_error("memory for a snapshot of " + std::to_string(bytes.size()) + " bytes");
+  if (!write_all(file.get(), bytes))
+    return base::io_error("memory for a snapshot of " + std::to_string(bytes.size()) + " bytes");
   if (::fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) return base::io_error("sealing a snapshot");
   return file;
 }
@@ -49,11 +50,13 @@ void MappedFile::unmap() {
 
 base::Result<MappedFile> map_memfd(int fd) {
   const int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kSeals) != kSeals) return base::invalid("a snapshot came in a file that is not sealed");
+  if (seals < 0 || (seals & kSeals) != kSeals)
+    return base::invalid("a snapshot came in a file that is not sealed");
   struct stat status {};
   if (::fstat(fd, &status) != 0) return base::io_error("a snapshot's size");
   const auto size = static_cast<size_t>(status.st_size);
-  if (size == 0 || size > kBlobSizeMaxBytes) return base::invalid("a snapshot of " + std::to_string(size) + " bytes");
+  if (size == 0 || size > kBlobSizeMaxBytes)
+    return base::invalid("a snapshot of " + std::to_string(size) + " bytes");
   void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (at == MAP_FAILED) return base::io_error("mapping a snapshot");
   MappedFile file;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes in anonymous memory that nobody can change any more: how a snapshot reaches every worker without a copy each.
+// Bytes in anonymous memory that nobody can change any more: how a snapshot reaches every worker without a
+// copy each.
 #pragma once
 
 #include <string_view>
@@ -30,8 +31,8 @@ class MappedFile {
   std::string_view bytes_;
 };
 
-/// Maps a memfd; the descriptor may be closed afterwards. Refuses one that is not sealed: its bytes could change or
-/// vanish under the reader.
+/// Maps a memfd; the descriptor may be closed afterwards. Refuses one that is not sealed: its bytes could
+/// change or vanish under the reader.
 base::Result<MappedFile> map_memfd(int fd);
 
 }  // namespace moongate::snapshot

@@ -15,11 +15,11 @@ namespace moongate::snapshot {
 
 /// Lua source that travels with the snapshot.
 struct ScriptSource {
-  std::string name;        // module name: "key-auth" for plugins, "my.lib" for libraries
-  std::string path;        // where it was read, for error messages
+  std::string name;  // module name: "key-auth" for plugins, "my.lib" for libraries
+  std::string path;  // where it was read, for error messages
   std::string text;
   uint64_t hash = 0;
-  bool is_shipped = false; // comes with the gateway: sees no library of the user's
+  bool is_shipped = false;  // comes with the gateway: sees no library of the user's
 };
 
 struct Snapshot {
@@ -29,7 +29,7 @@ struct Snapshot {
   std::string plugin_attributes_json = "{}";
 
   std::unique_ptr<const router::Router> router;
-  std::vector<std::shared_ptr<const Route>> routes;          // a match's target is an index here
+  std::vector<std::shared_ptr<const Route>> routes;  // a match's target is an index here
   std::unordered_map<std::string, uint32_t> route_by_id;
   PluginSet global_plugins;
   std::unordered_map<std::string, std::shared_ptr<upstream::Upstream>> upstreams;
@@ -41,10 +41,10 @@ struct Snapshot {
   std::unordered_map<std::string, uint32_t> consumer_by_name;
   std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
 
-  std::unordered_map<std::string, std::string> plugin_metadata;   // plugin name to JSON
+  std::unordered_map<std::string, std::string> plugin_metadata;  // plugin name to JSON
   std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;
   std::vector<std::shared_ptr<const ScriptSource>> library_sources;
-  int script_handle = 0;   // Lua's handle for the plugins of this snapshot
+  int script_handle = 0;  // Lua's handle for the plugins of this snapshot
 };
 
 using Pin = std::shared_ptr<const Snapshot>;

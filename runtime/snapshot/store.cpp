@@ -35,7 +35,8 @@ Result<void> write_file(const std::string& path, std::string_view bytes) {
   }
   if (::fsync(file.get()) != 0) return base::io_error(temporary);
   if (::rename(temporary.c_str(), path.c_str()) != 0) return base::io_error(path);
-  Descriptor folder(::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  Descriptor folder(
+      ::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.is_open()) ::fsync(folder.get());
   return {};
 }
@@ -44,8 +45,10 @@ Result<std::string> read_file(const std::string& path) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.is_open()) return base::io_error(path);
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return base::invalid(path + ": not a regular file");
-  if (static_cast<size_t>(status.st_size) > kBlobSizeMaxBytes) return base::invalid(path + ": larger than 1 GB");
+  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
+    return base::invalid(path + ": not a regular file");
+  if (static_cast<size_t>(status.st_size) > kBlobSizeMaxBytes)
+    return base::invalid(path + ": larger than 1 GB");
   std::string bytes(static_cast<size_t>(status.st_size), '\0');
   size_t at = 0;
   while (at < bytes.size()) {
@@ -63,7 +66,8 @@ Result<std::string> read_file(const std::string& path) {
 std::optional<uint64_t> parse_number(std::string_view text, std::string_view suffix) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || std::string_view(end, text.data() + text.size() - end) != suffix || number == 0) return {};
+  if (error != std::errc() || std::string_view(end, text.data() + text.size() - end) != suffix || number == 0)
+    return {};
   return number;
 }
 
@@ -77,7 +81,9 @@ Result<Store> Store::open(const std::string& directory) {
   Store store(directory + "/snapshots");
   std::error_code error;
   std::filesystem::create_directories(store.folder_, error);
-  if (error) return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false, store.folder_ + ": " + error.message()};
+  if (error)
+    return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false,
+                       store.folder_ + ": " + error.message()};
   if (auto scanned = store.scan(); !scanned) return scanned.error();
   return store;
 }
@@ -90,7 +96,8 @@ std::string Store::path_of(uint64_t number) const {
 
 Result<void> Store::scan() {
   std::error_code error;
-  for (std::filesystem::directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
+  for (std::filesystem::directory_iterator at(folder_, error), end; !error && at != end;
+       at.increment(error)) {
     const auto number = parse_number(at->path().filename().string(), kSuffix);
     if (!number) continue;
     last_number_ = std::max(last_number_, *number);
@@ -102,9 +109,11 @@ Result<void> Store::scan() {
     const Result<BlobView> view = BlobView::open(*bytes);
     if (view) list_.push_back(describe(*view));
   }
-  if (error) return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false, folder_ + ": " + error.message()};
+  if (error)
+    return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false, folder_ + ": " + error.message()};
   std::sort(list_.begin(), list_.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
-  if (Result<std::string> text = read_file(folder_ + "/current")) current_ = parse_number(*text, "\n").value_or(0);
+  if (Result<std::string> text = read_file(folder_ + "/current"))
+    current_ = parse_number(*text, "\n").value_or(0);
   last_number_ = std::max(last_number_, current_);
   return {};
 }
@@ -131,7 +140,8 @@ void Store::drop_oldest() {
 }
 
 const StoredSnapshot* Store::find_previous() const {
-  const auto now = std::find_if(list_.begin(), list_.end(), [&](const auto& stored) { return stored.number == current_; });
+  const auto now =
+      std::find_if(list_.begin(), list_.end(), [&](const auto& stored) { return stored.number == current_; });
   if (now == list_.end()) return nullptr;
   for (auto at = now; at != list_.begin();) {
     --at;
@@ -146,11 +156,13 @@ Result<std::string> Store::load(uint64_t number) const {
   if (!bytes) {
     const bool is_there = ::access(path.c_str(), F_OK) == 0;
     if (is_there) return bytes.error();
-    return base::Error{base::ErrorKind::kNotFound, base::Side::kSelf, false, "there is no snapshot " + std::to_string(number)};
+    return base::Error{base::ErrorKind::kNotFound, base::Side::kSelf, false,
+                       "there is no snapshot " + std::to_string(number)};
   }
   const Result<BlobView> view = BlobView::open(*bytes);
   if (!view) return base::invalid(path + ": " + view.error().detail);
-  if (view->number() != number) return base::invalid(path + ": holds snapshot " + std::to_string(view->number()));
+  if (view->number() != number)
+    return base::invalid(path + ": holds snapshot " + std::to_string(view->number()));
   return bytes;
 }
 
@@ -164,7 +176,8 @@ Result<std::string> Store::load_current() const {
     Result<std::string> bytes = load(at->number);
     if (bytes) return bytes;
   }
-  return base::Error{base::ErrorKind::kNotFound, base::Side::kSelf, false, folder_ + " holds no whole snapshot"};
+  return base::Error{base::ErrorKind::kNotFound, base::Side::kSelf, false,
+                     folder_ + " holds no whole snapshot"};
 }
 
 }  // namespace moongate::snapshot

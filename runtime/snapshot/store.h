@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last snapshots on disk, DIR/snapshots/NNNNNNNN.snap, and a file `current` that names the one in use: what a
-// rollback goes back to, and what a start without its source serves.
+// The last snapshots on disk, DIR/snapshots/NNNNNNNN.snap, and a file `current` that names the one in use:
+// what a rollback goes back to, and what a start without its source serves.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,9 @@ struct StoredSnapshot {
 
 /// A folder of blobs.
 ///
-/// Owner:   one control process writes; anybody may read. Files appear by rename, so that a reader never sees half of one.
-/// Fails:   kIo; kNotFound for a number that is not there; kInvalid for a damaged file. One bad file spoils only itself.
+/// Owner:   one control process writes; anybody may read. Files appear by rename, so that a reader never sees
+/// half of one. Fails:   kIo; kNotFound for a number that is not there; kInvalid for a damaged file. One bad
+/// file spoils only itself.
 class Store {
  public:
   static constexpr size_t kKept = 16;

@@ -45,7 +45,8 @@ std::string describe_end(int wait_status) {
   if (WIFEXITED(wait_status)) return "ended with status " + std::to_string(WEXITSTATUS(wait_status));
   if (!WIFSIGNALED(wait_status)) return "ended";
   const char* name = ::sigabbrev_np(WTERMSIG(wait_status));
-  const std::string signal_name = name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(WTERMSIG(wait_status));
+  const std::string signal_name =
+      name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(WTERMSIG(wait_status));
   return "was killed by " + signal_name;
 }
 

@@ -10,8 +10,8 @@
 
 namespace moongate::supervisor {
 
-/// Forks. The child gets back the default signals but for SIGINT, SIGHUP and SIGPIPE, which it ignores; it dies when its parent does;
-/// `main` is its life and gives its exit status. The pid.
+/// Forks. The child gets back the default signals but for SIGINT, SIGHUP and SIGPIPE, which it ignores; it
+/// dies when its parent does; `main` is its life and gives its exit status. The pid.
 base::Result<int> fork_child(const std::string& title, const std::function<int()>& main);
 
 /// How a process ended, from wait(2)'s status: "ended with status 3", "was killed by SIGSEGV".

@@ -19,11 +19,13 @@ std::string command_path(const control::ControlStart& control) { return control.
 
 }  // namespace
 
-Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count, control::ControlStart* control) {
+Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count,
+                               control::ControlStart* control) {
   // The listeners come last: who reaches the gateway can also ask it for its status.
   Result<SharedMemory> memory = make_shared_memory(settings);
   if (!memory) return memory.error();
-  // Whoever may connect may stop the gateway, so the socket must never exist with other rights than its owner's.
+  // Whoever may connect may stop the gateway, so the socket must never exist with other rights than its
+  // owner's.
   std::string address = std::string(kUnixMark) + command_path(*control);
   const mode_t former = ::umask(0177);
   Result<snapshot::Descriptor> command = open_page_socket(&address);
@@ -44,7 +46,8 @@ Result<Instance> open_instance(const config::Settings& settings, uint32_t worker
   return Instance{listeners.take(), memory.take(), command.take(), std::move(metrics)};
 }
 
-worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control, uint32_t index, int control_fd) {
+worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control,
+                                      uint32_t index, int control_fd) {
   worker::WorkerStart start;
   start.index = static_cast<int>(index);
   start.count = static_cast<int>(std::max<uint32_t>(control.worker_count, 1));
@@ -63,7 +66,8 @@ worker::WorkerStart make_worker_start(Instance& instance, const control::Control
 void remove_socket_files(const Instance& instance, const control::ControlStart& control) {
   instance.listeners.remove_files();
   ::unlink(command_path(control).c_str());
-  if (control.metrics_address.rfind(kUnixMark, 0) == 0) ::unlink(control.metrics_address.c_str() + kUnixMark.size());
+  if (control.metrics_address.rfind(kUnixMark, 0) == 0)
+    ::unlink(control.metrics_address.c_str() + kUnixMark.size());
 }
 
 }  // namespace moongate::supervisor

@@ -18,8 +18,8 @@ namespace {
 constexpr int kBacklog = 4096;  // the kernel takes net.core.somaxconn when that is less
 constexpr std::string_view kUnixMark = "unix:";
 
-/// SO_REUSEPORT would let two instances of one user share a port and take turns in answering. A socket without it finds out whether
-/// anybody is there.
+/// SO_REUSEPORT would let two instances of one user share a port and take turns in answering. A socket
+/// without it finds out whether anybody is there.
 Result<void> check_free(const net::SocketAddress& address) {
   if (address.family() == AF_UNIX || address.port() == 0) return {};
   const Descriptor probe(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -27,7 +27,8 @@ Result<void> check_free(const net::SocketAddress& address) {
   const int on = 1;
   ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (address.family() == AF_INET6) ::setsockopt(probe.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (::bind(probe.get(), address.raw(), address.size) != 0) return base::io_error("cannot listen on " + address.text());
+  if (::bind(probe.get(), address.raw(), address.size) != 0)
+    return base::io_error("cannot listen on " + address.text());
   return {};
 }
 
@@ -44,7 +45,8 @@ Result<Descriptor> open_socket(net::SocketAddress* address) {
 
 }  // namespace
 
-Result<Listeners> Listeners::open(const std::vector<config::ListenSettings>& settings, uint32_t worker_count) {
+Result<Listeners> Listeners::open(const std::vector<config::ListenSettings>& settings,
+                                  uint32_t worker_count) {
   Listeners listeners;
   for (const config::ListenSettings& one : settings) {
     if (auto opened = listeners.open_place(one, worker_count); !opened) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every listening socket of the instance. They belong to the supervisor, so that the death of a worker loses no connection: what
-// waits in the dead worker's queue is accepted by its replacement.
+// Every listening socket of the instance. They belong to the supervisor, so that the death of a worker loses
+// no connection: what waits in the dead worker's queue is accepted by its replacement.
 #pragma once
 
 #include <string>
@@ -20,7 +20,8 @@ namespace moongate::supervisor {
 class Listeners {
  public:
   /// Fails with the address when something else listens there.
-  static base::Result<Listeners> open(const std::vector<config::ListenSettings>& settings, uint32_t worker_count);
+  static base::Result<Listeners> open(const std::vector<config::ListenSettings>& settings,
+                                      uint32_t worker_count);
 
   /// In the child: moves the sockets of worker `index` out; they are the child's to close.
   std::vector<worker::ListenSocket> take(uint32_t index);

@@ -36,12 +36,14 @@ Result<PidFile> PidFile::lock(const std::string& directory) {
   if (::fcntl(file.file_.get(), F_SETLK, &lock) != 0) {
     if (errno != EAGAIN && errno != EACCES) return base::io_error(file.path_);
     return base::Error{base::ErrorKind::kConflict, base::Side::kSelf, false,
-                       "moongate is already running in " + directory + " (pid " + std::to_string(holder_of(file.file_.get())) +
+                       "moongate is already running in " + directory + " (pid " +
+                           std::to_string(holder_of(file.file_.get())) +
                            "); stop it first, or give this one a folder of its own with -p DIR"};
   }
   const std::string text = std::to_string(::getpid()) + "\n";
-  const bool is_written = ::ftruncate(file.file_.get(), 0) == 0 &&
-                          ::pwrite(file.file_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
+  const bool is_written =
+      ::ftruncate(file.file_.get(), 0) == 0 &&
+      ::pwrite(file.file_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
   if (!is_written) return base::io_error(file.path_);
   return file;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DIR/moongate.pid: the pid of the instance in DIR, and by a lock on it the proof that it lives. The kernel drops the lock
-// with the process, so a file left behind by a crash hinders nobody.
+// DIR/moongate.pid: the pid of the instance in DIR, and by a lock on it the proof that it lives. The kernel
+// drops the lock with the process, so a file left behind by a crash hinders nobody.
 #pragma once
 
 #include <string>

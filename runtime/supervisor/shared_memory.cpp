@@ -14,11 +14,16 @@ constexpr uint64_t kMegabyte = 1 << 20;
 // What plugins look up by name at load; `shared_memory.dicts` changes a size or adds more.
 const std::map<std::string, uint64_t>& usual_dicts() {
   static const std::map<std::string, uint64_t> dicts = {
-      {"plugin-limit-count", 10 * kMegabyte}, {"plugin-limit-count-reset-header", kMegabyte},
-      {"plugin-limit-req", kMegabyte},        {"plugin-limit-conn", kMegabyte},
-      {"plugin-sliding-window", 10 * kMegabyte}, {"plugin-api-breaker", 10 * kMegabyte},
-      {"plugin-limit-count-lock", kMegabyte}, {"lrucache-lock", kMegabyte},
-      {"internal-status", kMegabyte},         {"upstream-healthcheck", kMegabyte},
+      {"plugin-limit-count", 10 * kMegabyte},
+      {"plugin-limit-count-reset-header", kMegabyte},
+      {"plugin-limit-req", kMegabyte},
+      {"plugin-limit-conn", kMegabyte},
+      {"plugin-sliding-window", 10 * kMegabyte},
+      {"plugin-api-breaker", 10 * kMegabyte},
+      {"plugin-limit-count-lock", kMegabyte},
+      {"lrucache-lock", kMegabyte},
+      {"internal-status", kMegabyte},
+      {"upstream-healthcheck", kMegabyte},
   };
   return dicts;
 }
@@ -28,7 +33,8 @@ const std::map<std::string, uint64_t>& usual_dicts() {
 Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
   std::map<std::string, uint64_t> dicts = usual_dicts();
   for (const auto& [name, size] : settings.shared_memory.dicts) dicts[name] = size;
-  const uint64_t limits_size = std::max<uint64_t>(settings.shared_memory.limiter_mb * kMegabyte, limit::Tables::kSizeBytesMin);
+  const uint64_t limits_size =
+      std::max<uint64_t>(settings.shared_memory.limiter_mb * kMegabyte, limit::Tables::kSizeBytesMin);
   const size_t metrics_size = metrics::Registry::size_bytes(metrics::Registry::kSeriesMaxDefault);
   uint64_t total = shm::ProcessTable::size_bytes() + limits_size + metrics_size + kMegabyte;
   for (const auto& [name, size] : dicts) total += size + 4096;
@@ -37,7 +43,8 @@ Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
   Result<shm::Segment> segment = shm::Segment::make(total);
   if (!segment) return segment.error();
   memory.segment = std::make_unique<shm::Segment>(segment.take());
-  void* processes = memory.segment->area("processes", shm::ProcessTable::size_bytes(), alignof(shm::ProcessSlot));
+  void* processes =
+      memory.segment->area("processes", shm::ProcessTable::size_bytes(), alignof(shm::ProcessSlot));
   MG_ASSERT(processes != nullptr);
   memory.processes = shm::ProcessTable::make(processes);
   Result<limit::Tables> limits = limit::Tables::make(*memory.segment, limits_size);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lays out the memory that all processes share, before the first fork: the process table, counters of limits, shared
-// dictionaries, metrics. Every process inherits the mapping and the small objects that know their way in it.
+// Lays out the memory that all processes share, before the first fork: the process table, counters of limits,
+// shared dictionaries, metrics. Every process inherits the mapping and the small objects that know their way
+// in it.
 #pragma once
 
 #include <memory>
@@ -24,7 +25,8 @@ struct SharedMemory {
   std::unique_ptr<metrics::Registry> metrics;
 };
 
-/// Sizes come from `shared_memory` of the settings; dictionaries that APISIX's plugins expect are there whether they are named or not.
+/// Sizes come from `shared_memory` of the settings; dictionaries that APISIX's plugins expect are there
+/// whether they are named or not.
 base::Result<SharedMemory> make_shared_memory(const config::Settings& settings);
 
 }  // namespace moongate::supervisor

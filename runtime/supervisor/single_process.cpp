@@ -32,7 +32,8 @@ Result<std::unique_ptr<Single>> open_single(SingleOptions* options) {
   if (!loop) return loop.error();
   single->loop = loop.take();
   ::signal(SIGPIPE, SIG_IGN);
-  single->interrupt.start(*single->loop, SIGINT, [](void*, int) { ::raise(SIGTERM); }, nullptr);
+  single->interrupt.start(
+      *single->loop, SIGINT, [](void*, int) { ::raise(SIGTERM); }, nullptr);
   Result<snapshot::ChannelPair> pair = snapshot::make_channel();
   if (!pair) return pair.error();
   control::ControlStart& start = options->control;

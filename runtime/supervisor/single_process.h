@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// `workers: 0`: control and one worker on one loop in this process, for debuggers and valgrind. They talk over the same channel as
-// ever; only nobody starts them again when they die.
+// `workers: 0`: control and one worker on one loop in this process, for debuggers and valgrind. They talk
+// over the same channel as ever; only nobody starts them again when they die.
 #pragma once
 
-#include "control/start.h"
 #include "config/settings.h"
+#include "control/start.h"
 #include "snapshot/descriptor.h"
 
 namespace moongate::supervisor {
@@ -13,7 +13,7 @@ struct SingleOptions {
   config::Settings settings;
   control::ControlStart control;
   snapshot::Descriptor first_snapshot;
-  int ready_fd = -1;            // gets one byte when the worker serves
+  int ready_fd = -1;  // gets one byte when the worker serves
 };
 
 /// Runs until SIGTERM, SIGINT or SIGQUIT has been obeyed; the exit status.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the instance ends: listening sockets first, then the workers (at once, or when they are done), then control, so
-// that `moongate status` answers to the last.
+// How the instance ends: listening sockets first, then the workers (at once, or when they are done), then
+// control, so that `moongate status` answers to the last.
 #include <algorithm>
 #include <csignal>
 
@@ -29,7 +29,8 @@ void Supervisor::begin_stop(Stopping how) {
   MG_LOG(kNotice) << (is_at_once ? "stopping" : "stopping when the requests under way have ended");
   instance_.listeners.close();
   remove_socket_files(instance_, options_.control);
-  stop_deadline_ = Clock::steady_now() + kGrace + (is_at_once ? base::Duration(0) : base::Duration(options_.settings.drain_timeout));
+  stop_deadline_ = Clock::steady_now() + kGrace +
+                   (is_at_once ? base::Duration(0) : base::Duration(options_.settings.drain_timeout));
   for (const Child& child : workers_) {
     if (child.pid != 0) ::kill(child.pid, is_at_once ? SIGTERM : SIGQUIT);
   }

@@ -53,7 +53,8 @@ Result<std::unique_ptr<Supervisor>> Supervisor::make(SupervisorOptions options) 
   if (auto opened = supervisor->open_signals(); !opened) return opened.error();
   supervisor->control_.title = "control";
   supervisor->workers_.resize(supervisor->options_.worker_count);
-  for (uint32_t i = 0; i < supervisor->workers_.size(); i++) supervisor->workers_[i].title = "worker " + std::to_string(i);
+  for (uint32_t i = 0; i < supervisor->workers_.size(); i++)
+    supervisor->workers_[i].title = "worker " + std::to_string(i);
   return supervisor;
 }
 
@@ -144,7 +145,8 @@ Result<void> Supervisor::start_worker(uint32_t index) {
   if (!pair) return pair.error();
   Child& child = workers_[index];
   Result<int> pid = fork_child(child.title, [&] {
-    const worker::WorkerStart start = make_worker_start(instance_, options_.control, index, pair->second.release());
+    const worker::WorkerStart start =
+        make_worker_start(instance_, options_.control, index, pair->second.release());
     pair->first.reset();
     close_in_child();
     claim_slot(index);
@@ -157,8 +159,8 @@ Result<void> Supervisor::start_worker(uint32_t index) {
   return {};
 }
 
-/// Everything that is the supervisor's or a sibling's. A socket left open in a worker would keep receiving connections that
-/// nobody accepts.
+/// Everything that is the supervisor's or a sibling's. A socket left open in a worker would keep receiving
+/// connections that nobody accepts.
 void Supervisor::close_in_child() {
   instance_.listeners.close();
   instance_.command_socket.reset();
@@ -183,7 +185,8 @@ void Supervisor::announce_worker(uint32_t index) {
   tell_control(message);
 }
 
-/// A control process that cannot be told what happens would act on what is no longer true: better a fresh one.
+/// A control process that cannot be told what happens would act on what is no longer true: better a fresh
+/// one.
 void Supervisor::tell_control(const Message& message) {
   if (control_.pid == 0) return;
   const Result<void> sent = snapshot::send_message(control_.channel.get(), message);
@@ -197,16 +200,24 @@ void Supervisor::on_signals() {
   while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
     switch (info.ssi_signo) {
       case SIGTERM:
-      case SIGINT: begin_stop(Stopping::kAtOnce); break;
-      case SIGQUIT: begin_stop(Stopping::kDraining); break;
-      case SIGUSR1: reopen_logs(); break;
+      case SIGINT:
+        begin_stop(Stopping::kAtOnce);
+        break;
+      case SIGQUIT:
+        begin_stop(Stopping::kDraining);
+        break;
+      case SIGUSR1:
+        reopen_logs();
+        break;
       case SIGHUP: {
         Message message;
         message.type = MessageType::kReload;
         tell_control(message);
         break;
       }
-      default: bury(); break;
+      default:
+        bury();
+        break;
     }
   }
 }
@@ -237,7 +248,8 @@ void Supervisor::on_death(Child& child, uint32_t slot, int wait_status) {
   child.restarts++;
   instance_.memory.processes->slot(slot).restart_count.fetch_add(1);
   const auto delay_ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
-  MG_LOG(kError) << child.title << " " << child.last_end << "; it is started again " << (delay_ms == 0 ? "now" : "in " + std::to_string(delay_ms) + " ms");
+  MG_LOG(kError) << child.title << " " << child.last_end << "; it is started again "
+                 << (delay_ms == 0 ? "now" : "in " + std::to_string(delay_ms) + " ms");
   if (&child == &control_) return;
   Message message;
   message.type = MessageType::kWorkerGone;
@@ -251,7 +263,8 @@ std::string Supervisor::explain_death(const Child& child, uint32_t slot, int wai
   const std::string_view plugin = table.plugin_name(table.slot(slot).running_plugin.load());
   const std::string where = plugin.empty() ? "" : " while plugin `" + std::string(plugin) + "` was running";
   if (child.was_killed_by_watchdog) {
-    const auto limit_ms = std::chrono::duration_cast<std::chrono::milliseconds>(options_.watchdog_limit).count();
+    const auto limit_ms =
+        std::chrono::duration_cast<std::chrono::milliseconds>(options_.watchdog_limit).count();
     return "was killed because it stood still for " + std::to_string(limit_ms) + " ms" + where;
   }
   return "(pid " + std::to_string(child.pid) + ") " + describe_end(wait_status) + where;
@@ -271,15 +284,23 @@ void Supervisor::on_control_messages() {
 
 void Supervisor::on_control_message(const Message& message) {
   switch (message.type) {
-    case MessageType::kServing: report_ready(); break;
-    case MessageType::kStop: begin_stop(message.number != 0 ? Stopping::kAtOnce : Stopping::kDraining); break;
-    case MessageType::kReopenAllLogs: reopen_logs(); break;
+    case MessageType::kServing:
+      report_ready();
+      break;
+    case MessageType::kStop:
+      begin_stop(message.number != 0 ? Stopping::kAtOnce : Stopping::kDraining);
+      break;
+    case MessageType::kReopenAllLogs:
+      reopen_logs();
+      break;
     case MessageType::kStartFailed:
       MG_LOG(kEmerg) << "no worker can serve: " << message.text;
       exit_status_ = 1;
       begin_stop(Stopping::kAtOnce);
       break;
-    default: MG_LOG(kError) << "control sent a message that is not for the supervisor"; break;
+    default:
+      MG_LOG(kError) << "control sent a message that is not for the supervisor";
+      break;
   }
 }
 

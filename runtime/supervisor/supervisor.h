@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process that owns the others. It holds what must outlive them (listening sockets, shared memory), starts them, buries them and
-// says why they died. It runs no Lua, parses nothing and sees no byte of a client, so nothing can take it down.
+// The process that owns the others. It holds what must outlive them (listening sockets, shared memory),
+// starts them, buries them and says why they died. It runs no Lua, parses nothing and sees no byte of a
+// client, so nothing can take it down.
 //
-// Its loop is a poll(2) over a signalfd and the channel to control: a dead child is seen when the kernel sends SIGCHLD.
+// Its loop is a poll(2) over a signalfd and the channel to control: a dead child is seen when the kernel
+// sends SIGCHLD.
 #pragma once
 
 #include <functional>
@@ -24,12 +26,12 @@ namespace moongate::supervisor {
 
 struct SupervisorOptions {
   uint32_t worker_count = 1;
-  config::Settings settings;             // of the first snapshot; listeners and shared memory follow it
-  control::ControlStart control;         // what every control process is given; descriptors are filled in here
-  snapshot::Descriptor first_snapshot;   // sealed memfd
+  config::Settings settings;            // of the first snapshot; listeners and shared memory follow it
+  control::ControlStart control;        // what every control process is given; descriptors are filled in here
+  snapshot::Descriptor first_snapshot;  // sealed memfd
   base::Duration watchdog_limit = std::chrono::seconds(2);
-  int ready_fd = -1;                     // gets one byte when every worker serves; for --daemon
-  std::function<void()> on_fork;         // in every child: lets go of what is the caller's
+  int ready_fd = -1;              // gets one byte when every worker serves; for --daemon
+  std::function<void()> on_fork;  // in every child: lets go of what is the caller's
   std::function<int(const worker::WorkerStart&)> worker_main;
   std::function<int(const control::ControlStart&)> control_main;
 };
@@ -42,9 +44,11 @@ struct Instance {
   snapshot::Descriptor metrics_socket;
 };
 /// Opens sockets and memory; fills the addresses in `control`.
-base::Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count, control::ControlStart* control);
+base::Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count,
+                                     control::ControlStart* control);
 /// What worker `index` is given; its sockets leave `instance`. For the process that will be the worker.
-worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control, uint32_t index, int control_fd);
+worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control,
+                                      uint32_t index, int control_fd);
 /// Removes the files of unix sockets.
 void remove_socket_files(const Instance& instance, const control::ControlStart& control);
 
@@ -61,19 +65,20 @@ class Supervisor {
  private:
   struct Child {
     std::string title;
-    int pid = 0;                           // 0: not running
-    snapshot::Descriptor channel;          // workers: control's end, kept for the next control; control: our end
+    int pid = 0;                   // 0: not running
+    snapshot::Descriptor channel;  // workers: control's end, kept for the next control; control: our end
     Backoff backoff;
     Watchdog watchdog;
     base::SteadyTime started_at{};
-    base::SteadyTime due_at{};             // when it is started again
+    base::SteadyTime due_at{};  // when it is started again
     uint32_t restarts = 0;
     std::string last_end;
     bool was_killed_by_watchdog = false;
   };
   enum class Stopping : uint8_t { kNo, kDraining, kAtOnce };
 
-  Supervisor(SupervisorOptions options, Instance instance) : options_(std::move(options)), instance_(std::move(instance)) {}
+  Supervisor(SupervisorOptions options, Instance instance)
+      : options_(std::move(options)), instance_(std::move(instance)) {}
   base::Result<void> open_signals();
   void start_due(base::SteadyTime now);
   base::Result<void> start_control();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Notices a process whose loop stands still: its heartbeat in shared memory stops moving. Pure: told the beats and the time.
+// Notices a process whose loop stands still: its heartbeat in shared memory stops moving. Pure: told the
+// beats and the time.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ class Watchdog {
     moved_at_ = now;
     looked_at_ = now;
   }
-  /// Looks at the heartbeat; true when it has not moved for `limit`. When we ourselves did not look for half of
-  /// that time, the machine was asleep or busy, and the process gets the whole limit again.
+  /// Looks at the heartbeat; true when it has not moved for `limit`. When we ourselves did not look for half
+  /// of that time, the machine was asleep or busy, and the process gets the whole limit again.
   bool is_hung(uint64_t beat, base::SteadyTime now, base::Duration limit) {
     const bool was_away = now - looked_at_ > limit / 2;
     looked_at_ = now;

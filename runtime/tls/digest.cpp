@@ -44,9 +44,9 @@ size_t hmac(std::string_view algorithm, std::string_view key, std::string_view d
   if (md == nullptr || key.size() > INT32_MAX) return 0;
   // An empty key is a valid one, but a null pointer would mean "the key of the last call".
   const char* key_data = key.empty() ? "" : key.data();
-  const unsigned char* mac = HMAC(md, key_data, static_cast<int>(key.size()),
-                                  reinterpret_cast<const unsigned char*>(data.data()), data.size(),
-                                  reinterpret_cast<unsigned char*>(out), &size);
+  const unsigned char* mac =
+      HMAC(md, key_data, static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(data.data()),
+           data.size(), reinterpret_cast<unsigned char*>(out), &size);
   return mac == nullptr ? 0 : size;
 }
 
@@ -77,8 +77,7 @@ bool DigestState::update(std::string_view data) {
 
 size_t DigestState::finish(char* out) {
   unsigned int size = 0;
-  bool is_done =
-      EVP_DigestFinal_ex(parts_->context.get(), reinterpret_cast<unsigned char*>(out), &size) == 1;
+  bool is_done = EVP_DigestFinal_ex(parts_->context.get(), reinterpret_cast<unsigned char*>(out), &size) == 1;
   bool is_ready = EVP_DigestInit_ex(parts_->context.get(), parts_->md, nullptr) == 1;
   return is_done && is_ready ? size : 0;
 }

@@ -155,15 +155,14 @@ base::Result<bool> verify_signature(std::string_view algorithm_name, std::string
   Owned<EVP_MD_CTX> context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* key_context = nullptr;
   const EVP_MD* md = algorithm->md == nullptr ? nullptr : algorithm->md();
-  if (context == nullptr ||
-      EVP_DigestVerifyInit(context.get(), &key_context, md, nullptr, key.get()) != 1 ||
+  if (context == nullptr || EVP_DigestVerifyInit(context.get(), &key_context, md, nullptr, key.get()) != 1 ||
       !set_padding(key_context, *algorithm)) {
     ERR_clear_error();
     return base::invalid("the key cannot be used for " + std::string(algorithm_name));
   }
   int verdict =
-      EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()), signature.size(),
-                       reinterpret_cast<const unsigned char*>(data.data()), data.size());
+      EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()),
+                       signature.size(), reinterpret_cast<const unsigned char*>(data.data()), data.size());
   ERR_clear_error();
   return verdict == 1;
 }

@@ -13,15 +13,15 @@ using net::IoStatus;
 namespace {
 constexpr int kPiecesMax = 62;
 constexpr uint32_t kInterimMax = 32;
-}
+}  // namespace
 
 char* ReadBuffer::data() {
   static thread_local std::unique_ptr<char[]> buffer(new char[kSize]);
   return buffer.get();
 }
 
-void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request, const Timeouts& timeouts,
-                    const PoolLimits& limits) {
+void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request,
+                    const Timeouts& timeouts, const PoolLimits& limits) {
   MG_ASSERT(state_ == State::kIdle);
   endpoint_ = std::move(endpoint);
   request_ = request;
@@ -42,7 +42,8 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
   }
   connection_ = std::make_unique<Connection>(*endpoint_);
   state_ = State::kConnecting;
-  auto started = connection_->stream.start_connect(endpoint_->loop(), endpoint_->address(), on_stream_ready, this);
+  auto started =
+      connection_->stream.start_connect(endpoint_->loop(), endpoint_->address(), on_stream_ready, this);
   if (!started) {
     fail(ErrorKind::kUnreachable, started.error().detail);
     return;
@@ -76,7 +77,8 @@ void Attempt::send(const iovec* pieces, int count, bool is_last) {
   bool is_chunked = request_.body == BodyKind::kChunked;
   if (is_chunked && size > 0) out[used++] = {chunk_open, http::write_chunk_open(size, chunk_open)};
   for (int i = 0; i < count; i++) out[used++] = pieces[i];
-  if (is_chunked && size > 0) out[used++] = {const_cast<char*>(http::kChunkClose.data()), http::kChunkClose.size()};
+  if (is_chunked && size > 0)
+    out[used++] = {const_cast<char*>(http::kChunkClose.data()), http::kChunkClose.size()};
   if (is_chunked && is_last) {
     std::string_view last = http::kLastChunk;
     if (!request_trailers_.empty()) {
@@ -95,8 +97,10 @@ void Attempt::write_out(const iovec* pieces, int count) {
     net::IoResult result = connection_->stream.write(pieces, count);
     if (result.status == IoStatus::kError) {
       // The node may have answered before it closed; what it said is read before this counts as a failure.
-      if (connection_->stream.may_read()) read_some();
-      else fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
+      if (connection_->stream.may_read())
+        read_some();
+      else
+        fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
       return;
     }
     sent = result.size;
@@ -121,8 +125,10 @@ void Attempt::flush() {
     net::IoResult result = connection_->stream.write(bytes.data(), bytes.size());
     if (result.status == IoStatus::kError) {
       unsent_.clear();
-      if (connection_->stream.may_read()) read_some();
-      else fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
+      if (connection_->stream.may_read())
+        read_some();
+      else
+        fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
       return;
     }
     if (result.status != IoStatus::kOk) break;
@@ -183,7 +189,8 @@ void Attempt::read_some() {
   }
 }
 
-// Takes a head off the front of `bytes`. True when there may be more to do in state kHead: an interim answer was dealt with.
+// Takes a head off the front of `bytes`. True when there may be more to do in state kHead: an interim answer
+// was dealt with.
 bool Attempt::take_head(std::string_view* bytes) {
   constexpr http::HeadLimits kLimits{64 * 1024, 200};
   std::string_view seen = *bytes;
@@ -295,8 +302,10 @@ void Attempt::take_body(std::string_view bytes, bool is_first) {
       finish();
       serial = serial_;
     }
-    if (is_first) handler_->on_response_head(pieces, count, is_last);
-    else if (count > 0 || is_last) handler_->on_response_body(pieces, count, is_last);
+    if (is_first)
+      handler_->on_response_head(pieces, count, is_last);
+    else if (count > 0 || is_last)
+      handler_->on_response_body(pieces, count, is_last);
     is_first = false;
     if (serial_ != serial) return;
   } while (!bytes.empty() && !is_last);
@@ -320,8 +329,9 @@ void Attempt::on_eof() {
     handler_->on_response_body(nullptr, 0, true);
     return;
   }
-  fail(ErrorKind::kClosed, state_ == State::kBody ? "the upstream closed the connection in the middle of its answer"
-                                                  : "the upstream closed the connection before it answered");
+  fail(ErrorKind::kClosed, state_ == State::kBody
+                               ? "the upstream closed the connection in the middle of its answer"
+                               : "the upstream closed the connection before it answered");
 }
 
 void Attempt::on_timeout(void* self) {
@@ -330,16 +340,16 @@ void Attempt::on_timeout(void* self) {
     attempt->arm_timer();
     return;
   }
-  const char* what = attempt->state_ == State::kConnecting        ? "connecting took too long"
-                     : attempt->is_deadline_for_sending_ ? "the upstream did not take the request in time"
-                                                                  : "the upstream did not answer in time";
+  const char* what = attempt->state_ == State::kConnecting ? "connecting took too long"
+                     : attempt->is_deadline_for_sending_   ? "the upstream did not take the request in time"
+                                                           : "the upstream did not answer in time";
   attempt->fail(ErrorKind::kTimeout, what);
 }
 
 void Attempt::fail(ErrorKind kind, std::string detail) {
-  AttemptStage stage = state_ == State::kConnecting || !has_sent_head_ ? AttemptStage::kConnecting
-                       : state_ == State::kBody || !partial_head_.is_empty()                   ? AttemptStage::kAnswering
-                                                                       : AttemptStage::kSent;
+  AttemptStage stage = state_ == State::kConnecting || !has_sent_head_       ? AttemptStage::kConnecting
+                       : state_ == State::kBody || !partial_head_.is_empty() ? AttemptStage::kAnswering
+                                                                             : AttemptStage::kSent;
   base::Error error{kind, base::Side::kUpstream, stage == AttemptStage::kConnecting, std::move(detail)};
   cancel();
   handler_->on_attempt_failed(error, stage);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One try to get an answer from one node: connect or reuse, send the request, take the answer in. Knows HTTP/1 framing and deadlines,
-// knows nothing of routes, retries or plugins; those are the handler's (proxy/forward.cpp).
+// One try to get an answer from one node: connect or reuse, send the request, take the answer in. Knows
+// HTTP/1 framing and deadlines, knows nothing of routes, retries or plugins; those are the handler's
+// (proxy/forward.cpp).
 #pragma once
 
 #include <chrono>
@@ -23,19 +24,19 @@ struct Timeouts {
 
 /// What an attempt sends. The views must live until the attempt is over.
 struct AttemptRequest {
-  std::string_view head;                           // start line and fields, ready to send
+  std::string_view head;  // start line and fields, ready to send
   http::Method method = http::Method::kGet;
-  http::BodyKind body = http::BodyKind::kNone;     // how the body is framed on this connection
+  http::BodyKind body = http::BodyKind::kNone;  // how the body is framed on this connection
   bool wants_upgrade = false;
-  base::Arena* arena = nullptr;                    // where the response head goes
+  base::Arena* arena = nullptr;  // where the response head goes
   http::ResponseHead* response = nullptr;
 };
 
 /// How far an attempt had come when it failed: decides whether another may follow.
 enum class AttemptStage : uint8_t {
-  kConnecting,   // nothing sent
-  kSent,         // some of the request may have arrived; no answer yet
-  kAnswering,    // part of the answer came
+  kConnecting,  // nothing sent
+  kSent,        // some of the request may have arrived; no answer yet
+  kAnswering,   // part of the answer came
 };
 
 class AttemptHandler {
@@ -68,10 +69,12 @@ class Attempt {
   ~Attempt() { cancel(); }
 
   /// Takes a kept connection or opens one. May call on_attempt_ready before it returns.
-  void start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request, const Timeouts& timeouts, const PoolLimits& limits);
+  void start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request, const Timeouts& timeouts,
+             const PoolLimits& limits);
   /// Sends the head (the first time) and pieces of body, framed as the request says. `is_last` ends the body.
   void send(const iovec* pieces, int count, bool is_last);
-  /// Lines `name: value\r\n` to follow the last chunk of a chunked request body; before the piece that is last.
+  /// Lines `name: value\r\n` to follow the last chunk of a chunked request body; before the piece that is
+  /// last.
   void set_trailers(std::string lines) { request_trailers_ = std::move(lines); }
   /// True while more waits to be sent than the high watermark.
   bool is_blocked() const { return unsent_.size() > kUnsentHighBytes; }
@@ -122,7 +125,7 @@ class Attempt {
   bool has_sent_head_ = false;
   bool has_sent_last_ = false;
   bool is_deadline_for_sending_ = false;
-  uint32_t serial_ = 0;          // changes when an attempt ends, so that callers up the stack notice
+  uint32_t serial_ = 0;  // changes when an attempt ends, so that callers up the stack notice
   uint32_t interim_count_ = 0;
   uint64_t body_left_ = 0;
   size_t scan_from_ = 0;

@@ -14,7 +14,8 @@ using base::Result;
 // a heavy node's turns evenly instead of giving them in a row.
 class RoundRobin final : public Balancer {
  public:
-  uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates, std::string_view) override {
+  uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates,
+                std::string_view) override {
     int64_t total = 0;
     uint32_t best = candidates[0];
     for (uint32_t index : candidates) {
@@ -31,7 +32,8 @@ class RoundRobin final : public Balancer {
 // The node with the fewest requests of this worker in flight for its weight; round robin among equals.
 class LeastConnections final : public Balancer {
  public:
-  uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates, std::string_view key) override {
+  uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates,
+                std::string_view key) override {
     double least = 0;
     equals_.clear();
     for (uint32_t index : candidates) {
@@ -62,9 +64,9 @@ uint64_t hash_text(std::string_view text, uint64_t seed) {
   return hash ^ (hash >> 33);
 }
 
-// Points on a ring, 160 for each unit of weight (weights divided by what they have in common, at most 100,000 in all), so that a
-// node that comes or goes moves only the keys that were or become its own. A node's points depend on its
-// "host:port" alone: every worker and every gateway agrees.
+// Points on a ring, 160 for each unit of weight (weights divided by what they have in common, at most 100,000
+// in all), so that a node that comes or goes moves only the keys that were or become its own. A node's points
+// depend on its "host:port" alone: every worker and every gateway agrees.
 class ConsistentHash final : public Balancer {
  public:
   explicit ConsistentHash(const std::vector<Node>& nodes) {
@@ -107,7 +109,8 @@ Result<std::unique_ptr<Balancer>> make_balancer(const std::string& type, const s
   if (type == "roundrobin") return std::unique_ptr<Balancer>(std::make_unique<RoundRobin>());
   if (type == "least_conn") return std::unique_ptr<Balancer>(std::make_unique<LeastConnections>());
   if (type == "chash") return std::unique_ptr<Balancer>(std::make_unique<ConsistentHash>(nodes));
-  return base::invalid("unknown balancer \"" + type + "\"; this version has roundrobin, chash and least_conn");
+  return base::invalid("unknown balancer \"" + type +
+                       "\"; this version has roundrobin, chash and least_conn");
 }
 
 }  // namespace moongate::upstream

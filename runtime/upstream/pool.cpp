@@ -68,7 +68,8 @@ std::shared_ptr<Endpoint> Pool::get(const net::SocketAddress& address) {
   std::weak_ptr<Endpoint>& slot = endpoints_[address.text()];
   if (auto endpoint = slot.lock()) return endpoint;
   if (endpoints_.size() % 64 == 0) {
-    std::erase_if(endpoints_, [&slot](const auto& item) { return &item.second != &slot && item.second.expired(); });
+    std::erase_if(endpoints_,
+                  [&slot](const auto& item) { return &item.second != &slot && item.second.expired(); });
   }
   auto endpoint = std::make_shared<Endpoint>(loop_, address);
   slot = endpoint;

@@ -16,9 +16,9 @@ namespace moongate::upstream {
 class Endpoint;
 
 struct PoolLimits {
-  uint32_t idle_max = 320;                    // connections kept idle per endpoint
+  uint32_t idle_max = 320;  // connections kept idle per endpoint
   std::chrono::milliseconds idle_timeout{60000};
-  uint32_t requests_max = 1000;               // per connection; then it is closed
+  uint32_t requests_max = 1000;  // per connection; then it is closed
   bool operator==(const PoolLimits&) const = default;
 };
 
@@ -27,7 +27,7 @@ class Connection {
  public:
   explicit Connection(Endpoint& endpoint);
   net::Stream stream;
-  uint32_t requests = 0;      // how many it has carried
+  uint32_t requests = 0;  // how many it has carried
 
  private:
   friend class Endpoint;
@@ -46,7 +46,8 @@ class Connection {
 /// Runs in: one loop.
 class Endpoint {
  public:
-  Endpoint(net::EventLoop& loop, net::SocketAddress address) : loop_(loop), address_(address), text_(address.text()) {}
+  Endpoint(net::EventLoop& loop, net::SocketAddress address)
+      : loop_(loop), address_(address), text_(address.text()) {}
   ~Endpoint();
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;

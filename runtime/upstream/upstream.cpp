@@ -10,15 +10,19 @@ namespace {
 
 net::SocketAddress with_port(net::SocketAddress address, uint16_t port) {
   if (address.family() == AF_INET) reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port = htons(port);
-  if (address.family() == AF_INET6) reinterpret_cast<sockaddr_in6*>(&address.storage)->sin6_port = htons(port);
+  if (address.family() == AF_INET6)
+    reinterpret_cast<sockaddr_in6*>(&address.storage)->sin6_port = htons(port);
   return address;
 }
 
 }  // namespace
 
-bool Tried::contains(uint32_t index) const { return std::find(nodes.begin(), nodes.end(), index) != nodes.end(); }
+bool Tried::contains(uint32_t index) const {
+  return std::find(nodes.begin(), nodes.end(), index) != nodes.end();
+}
 
-base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, std::vector<Node> nodes, Pool& pool) {
+base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, std::vector<Node> nodes,
+                                                       Pool& pool) {
   for (Node& node : nodes) {
     bool is_unix = node.host.starts_with("unix:");
     node.text = is_unix || node.port == 0 ? node.host : node.host + ":" + std::to_string(node.port);
@@ -45,7 +49,8 @@ uint32_t Upstream::retries_max() const {
 }
 
 Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
-  if (nodes_.size() == 1) {  // a single node is used whatever its weight, and again for a retry the user asked for
+  if (nodes_.size() ==
+      1) {  // a single node is used whatever its weight, and again for a retry the user asked for
     return &nodes_[0];
   }
   candidates_.clear();

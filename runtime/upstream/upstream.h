@@ -20,11 +20,11 @@ struct Node {
   uint16_t port = 0;
   uint32_t weight = 1;
   int priority = 0;
-  std::string text;                    // "host:port"
-  bool is_name = false;                // must be resolved
+  std::string text;      // "host:port"
+  bool is_name = false;  // must be resolved
 
-  int64_t current_weight = 0;          // of the smooth weighted round robin
-  uint32_t active = 0;                 // requests in flight from this worker
+  int64_t current_weight = 0;  // of the smooth weighted round robin
+  uint32_t active = 0;         // requests in flight from this worker
 
   /// The endpoints of a name's present addresses, or the one of a literal.
   std::vector<std::shared_ptr<Endpoint>> endpoints;
@@ -35,14 +35,14 @@ struct Node {
 enum class PassHost : uint8_t { kPass, kNode, kRewrite };
 
 struct UpstreamOptions {
-  std::string id;                      // the upstream's id, or "route#ID" for an inline one
+  std::string id;  // the upstream's id, or "route#ID" for an inline one
   std::string type = "roundrobin";
   std::string hash_on = "vars";
   std::string key;
   std::string scheme = "http";
   PassHost pass_host = PassHost::kPass;
-  std::string host;                    // for kRewrite
-  std::optional<uint32_t> retries;     // unset: one less than there are nodes
+  std::string host;                 // for kRewrite
+  std::optional<uint32_t> retries;  // unset: one less than there are nodes
   std::chrono::milliseconds retry_timeout{0};
   Timeouts timeouts;
   bool has_timeouts = false;
@@ -57,21 +57,24 @@ struct Tried {
 
 /// Chooses nodes. Each exchange asks with what it has tried; a node is not tried twice.
 ///
-/// Shape:   nodes grouped by priority, highest first; a lower group is used when all of the higher were tried.
-/// Owner:   the snapshots that name it; unchanged upstreams are shared by successive snapshots.
-/// Runs in: one worker; every worker balances on its own.
+/// Shape:   nodes grouped by priority, highest first; a lower group is used when all of the higher were
+/// tried. Owner:   the snapshots that name it; unchanged upstreams are shared by successive snapshots. Runs
+/// in: one worker; every worker balances on its own.
 class Balancer {
  public:
   virtual ~Balancer() = default;
   /// Index of a node among `candidates` (never empty); `hash_key` is the value of `key` for chash.
-  virtual uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates, std::string_view hash_key) = 0;
+  virtual uint32_t pick(std::vector<Node>& nodes, const std::vector<uint32_t>& candidates,
+                        std::string_view hash_key) = 0;
 };
 /// roundrobin, least_conn, chash or ewma; an error names what there is.
-base::Result<std::unique_ptr<Balancer>> make_balancer(const std::string& type, const std::vector<Node>& nodes);
+base::Result<std::unique_ptr<Balancer>> make_balancer(const std::string& type,
+                                                      const std::vector<Node>& nodes);
 
 class Upstream {
  public:
-  static base::Result<std::shared_ptr<Upstream>> make(UpstreamOptions options, std::vector<Node> nodes, Pool& pool);
+  static base::Result<std::shared_ptr<Upstream>> make(UpstreamOptions options, std::vector<Node> nodes,
+                                                      Pool& pool);
 
   /// The next node to try, or null when there is none left.
   Node* pick(Tried& tried, std::string_view hash_key);
@@ -90,7 +93,7 @@ class Upstream {
   void use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses);
   UpstreamOptions options_;
   std::vector<Node> nodes_;
-  std::vector<uint32_t> candidates_;   // scratch of pick()
+  std::vector<uint32_t> candidates_;  // scratch of pick()
   std::unique_ptr<Balancer> balancer_;
   Pool& pool_;
 };

@@ -52,8 +52,10 @@ void Reload::on_message(void* self, net::Readiness) {
 
 void Reload::handle(Message message) {
   switch (message.type) {
-    case MessageType::kPrepare: return prepare(message.number, std::move(message.descriptor));
-    case MessageType::kSwitch: return switch_to(message.number);
+    case MessageType::kPrepare:
+      return prepare(message.number, std::move(message.descriptor));
+    case MessageType::kSwitch:
+      return switch_to(message.number);
     case MessageType::kAbandon:
       if (message.number == number_) abandon();
       return;
@@ -61,7 +63,9 @@ void Reload::handle(Message message) {
       abandon();
       send_hello();
       return;
-    default: MG_LOG(kWarn) << "control channel: message " << static_cast<int>(message.type) << " is not for a worker";
+    default:
+      MG_LOG(kWarn) << "control channel: message " << static_cast<int>(message.type)
+                    << " is not for a worker";
   }
 }
 
@@ -80,8 +84,10 @@ void Reload::prepare(uint64_t number, snapshot::Descriptor descriptor) {
 void Reload::on_slice(void* self) {
   auto* reload = static_cast<Reload*>(self);
   if (!reload->compiler_) return;
-  if (reload->compiler_->step(kSlice)) reload->finish_preparation();
-  else reload->slice_.schedule(reload->loop_);
+  if (reload->compiler_->step(kSlice))
+    reload->finish_preparation();
+  else
+    reload->slice_.schedule(reload->loop_);
 }
 
 void Reload::finish_preparation() {

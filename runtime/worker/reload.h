@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The worker's end of the control channel: takes new snapshots in, builds them beside the one that serves, and
-// switches when told to.
+// The worker's end of the control channel: takes new snapshots in, builds them beside the one that serves,
+// and switches when told to.
 #pragma once
 
 #include <memory>
@@ -17,8 +17,9 @@ class Worker;
 
 /// Prepares and switches snapshots.
 ///
-/// Shape:   at most one snapshot in preparation; it is compiled in slices of half a millisecond, one per turn of the loop.
-/// Fails:   a snapshot that cannot be built is refused with a reason that names file and line; what serves is untouched.
+/// Shape:   at most one snapshot in preparation; it is compiled in slices of half a millisecond, one per turn
+/// of the loop. Fails:   a snapshot that cannot be built is refused with a reason that names file and line;
+/// what serves is untouched.
 class Reload {
  public:
   Reload(Worker& worker, net::EventLoop& loop, int channel_fd, int index);
@@ -41,8 +42,8 @@ class Reload {
   int index_;
   net::FdWatch watch_;
   net::Deferred slice_;
-  uint64_t number_ = 0;                                  // in preparation, or ready
-  std::optional<snapshot::MappedFile> bytes_;            // keeps the blob mapped while it is compiled
+  uint64_t number_ = 0;                        // in preparation, or ready
+  std::optional<snapshot::MappedFile> bytes_;  // keeps the blob mapped while it is compiled
   std::unique_ptr<snapshot::Compiler> compiler_;
   std::shared_ptr<snapshot::Snapshot> ready_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker is given when it begins. Settings, routes and plugins are not here: they come in its first snapshot, over
-// the control channel, and until then it accepts nothing.
+// What a worker is given when it begins. Settings, routes and plugins are not here: they come in its first
+// snapshot, over the control channel, and until then it accepts nothing.
 #pragma once
 
 #include <memory>
@@ -18,34 +18,34 @@
 namespace moongate::worker {
 
 struct ListenSocket {
-  int fd = -1;                        // listening and non-blocking; the worker's own, except for unix sockets
-  config::ListenSettings settings;    // `address` as it was bound, so never port 0
+  int fd = -1;                      // listening and non-blocking; the worker's own, except for unix sockets
+  config::ListenSettings settings;  // `address` as it was bound, so never port 0
 };
 
 struct WorkerStart {
   int index = 0;
-  int count = 1;                      // 1 also when a single process does everything
+  int count = 1;  // 1 also when a single process does everything
   std::vector<ListenSocket> listeners;
-  int control_fd = -1;                // snapshot/channel.h: the worker begins with kHello
+  int control_fd = -1;  // snapshot/channel.h: the worker begins with kHello
   // In shared memory, made before the fork.
   shm::ProcessTable* processes = nullptr;
   const limit::Tables* limits = nullptr;
   std::vector<shm::SharedDict>* dicts = nullptr;
   const metrics::Registry* metrics = nullptr;
-  std::string directory;              // DIR, absolute; log paths are relative to it
-  std::string lua_root;               // the folder with lib/ and plugins/
+  std::string directory;  // DIR, absolute; log paths are relative to it
+  std::string lua_root;   // the folder with lib/ and plugins/
   std::string version;
 };
 
-// Signals, in either form: SIGTERM ends at once; SIGQUIT stops accepting, lets the requests under way finish for at
-// most the drain timeout, then ends; SIGUSR1 opens the logs again. The supervisor blocks nothing and ignores SIGPIPE, SIGHUP and
-// SIGINT before it calls.
+// Signals, in either form: SIGTERM ends at once; SIGQUIT stops accepting, lets the requests under way finish
+// for at most the drain timeout, then ends; SIGUSR1 opens the logs again. The supervisor blocks nothing and
+// ignores SIGPIPE, SIGHUP and SIGINT before it calls.
 
 /// Serves in a process of its own until told to end; the exit status of the process.
 int run(const WorkerStart& start);
 
-/// The same on a loop that control shares (`workers: 0`). The worker lives as long as what is returned; it stops the loop
-/// when it has ended. Control handles SIGHUP and SIGUSR1 on the same loop for itself.
+/// The same on a loop that control shares (`workers: 0`). The worker lives as long as what is returned; it
+/// stops the loop when it has ended. Control handles SIGHUP and SIGUSR1 on the same loop for itself.
 base::Result<std::shared_ptr<void>> start_on(net::EventLoop& loop, const WorkerStart& start);
 
 }  // namespace moongate::worker

@@ -68,7 +68,9 @@ Result<void> Worker::set_up(const config::Settings& settings) {
   shm::ProcessSlot& slot = start_.processes->slot(static_cast<uint32_t>(start_.index));
   static_assert(sizeof slot.running_plugin == sizeof(int32_t) && std::atomic<uint32_t>::is_always_lock_free);
   options.running_plugin = reinterpret_cast<volatile int32_t*>(&slot.running_plugin);
-  options.number_plugin = [table = start_.processes](std::string_view name) { return table->plugin_id(name); };
+  options.number_plugin = [table = start_.processes](std::string_view name) {
+    return table->plugin_id(name);
+  };
   auto host = script::Host::make(loop_, resolver_.get(), context_.exchanges, std::move(options),
                                  [this](exchange::Exchange& exchange, exchange::StepResult result) {
                                    proxy::resume(context_, exchange, result);
@@ -116,8 +118,10 @@ void Worker::apply(const config::Settings& settings) {
   std::vector<std::string> trusted;
   client.is_unix_trusted = false;
   for (const std::string& text : settings.trusted_addresses) {
-    if (text == "unix:") client.is_unix_trusted = true;
-    else trusted.push_back(text);
+    if (text == "unix:")
+      client.is_unix_trusted = true;
+    else
+      trusted.push_back(text);
   }
   if (auto set = router::AddressSet::parse(trusted)) client.trusted = set.take();
   net::ResolverOptions dns;
@@ -125,7 +129,8 @@ void Worker::apply(const config::Settings& settings) {
   dns.servers = settings.dns.servers;
   dns.timeout = settings.dns.timeout;
   dns.ttl_max = std::chrono::duration_cast<std::chrono::seconds>(settings.dns.ttl_max);
-  dns.negative_ttl = std::max(std::chrono::seconds(1), std::chrono::duration_cast<std::chrono::seconds>(settings.dns.negative_ttl));
+  dns.negative_ttl = std::max(std::chrono::seconds(1),
+                              std::chrono::duration_cast<std::chrono::seconds>(settings.dns.negative_ttl));
   resolver_->set_options(std::move(dns));
   base::set_log_level(settings.error_log.level);
   open_access_log(settings);
@@ -140,7 +145,8 @@ void Worker::open_access_log(const config::Settings& settings) {
   access_log_.reset();
   if (wanted.path.empty()) return;
   bool is_relative = wanted.path != "-" && wanted.path != "stdout" && wanted.path[0] != '/';
-  auto log = proxy::AccessLog::open(is_relative ? start_.directory + "/" + wanted.path : wanted.path, wanted.format);
+  auto log =
+      proxy::AccessLog::open(is_relative ? start_.directory + "/" + wanted.path : wanted.path, wanted.format);
   if (!log) {
     MG_LOG(kError) << log.error().detail << "; requests are served without an access log";
     return;
@@ -175,8 +181,9 @@ void Worker::on_beat(void* self) {
   slot.beat();
   slot.active_count.store(worker->context_.connection_count, std::memory_order_relaxed);
   slot.writing_count.store(worker->context_.exchanges.active(), std::memory_order_relaxed);
-  slot.waiting_count.store(static_cast<int64_t>(worker->context_.connection_count) - worker->context_.exchanges.active(),
-                           std::memory_order_relaxed);
+  slot.waiting_count.store(
+      static_cast<int64_t>(worker->context_.connection_count) - worker->context_.exchanges.active(),
+      std::memory_order_relaxed);
   worker->retire_snapshots();
   worker->export_plugin_accounts();
   if (worker->is_draining_ &&
@@ -196,7 +203,8 @@ void Worker::drain() {
     socket.fd = -1;
   }
   start_.processes->slot(static_cast<uint32_t>(start_.index)).state.store(shm::ProcessState::kDraining);
-  auto timeout = context_.snapshot ? context_.snapshot->settings->drain_timeout : std::chrono::milliseconds(0);
+  auto timeout =
+      context_.snapshot ? context_.snapshot->settings->drain_timeout : std::chrono::milliseconds(0);
   drain_until_ = Clock::steady() + timeout;
   for (proxy::Connection* connection = context_.connections; connection;) {
     proxy::Connection* after = connection->next;
@@ -226,13 +234,15 @@ void Worker::export_plugin_accounts() {
   for (size_t i = 1; i < accounts.size(); i++) {
     if (accounts[i].name.empty()) continue;
     uint64_t samples = host_->samples(i);
-    proxy::count_plugin(context_, accounts[i].name, samples - exported_samples_[i], accounts[i].errors - exported_errors_[i]);
+    proxy::count_plugin(context_, accounts[i].name, samples - exported_samples_[i],
+                        accounts[i].errors - exported_errors_[i]);
     exported_samples_[i] = samples;
     exported_errors_[i] = accounts[i].errors;
   }
 }
 
-// --- entry points ---------------------------------------------------------------------------------------------
+// --- entry points
+// ---------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -73,7 +73,7 @@ class Worker {
     std::weak_ptr<const snapshot::Snapshot> snapshot;
     int script_handle;
   };
-  std::vector<Retiring> retiring_;       // former snapshots that exchanges still pin
+  std::vector<Retiring> retiring_;  // former snapshots that exchanges still pin
   std::vector<uint64_t> exported_samples_;
   std::vector<uint64_t> exported_errors_;
   net::Timer beat_;

@@ -40,8 +40,10 @@ def wait_for(condition, limit_s=10.0, what="the condition"):
 def can_bind(port, host=HOST):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended are no obstacle
         try:
             s.bind((host, port))
+            s.listen(1)
             return True
         except OSError:
             return False

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // folder: snapshot
-// Damaged snapshots: whatever the bytes, opening them answers with a view in which everything lies inside them, or with an error. The
-// checksums would stop nearly every input at the door, so they are made right first.
+// Damaged snapshots: whatever the bytes, opening them answers with a view in which everything lies inside
+// them, or with an error. The checksums would stop nearly every input at the door, so they are made right
+// first.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

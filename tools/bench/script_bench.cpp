@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // folder: supervisor
-// What the Lua part of a request costs: the chain request-id, key-auth, limit-count, proxy-rewrite, response-rewrite over 1,000
-// consumers, phase by phase as a worker runs it, without a network. Prints nanoseconds per request.
+// What the Lua part of a request costs: the chain request-id, key-auth, limit-count, proxy-rewrite,
+// response-rewrite over 1,000 consumers, phase by phase as a worker runs it, without a network. Prints
+// nanoseconds per request.
 //
 //   script_bench [REQUESTS] [LUA_ROOT]
 #include <chrono>
@@ -36,7 +37,8 @@ class NoClient final : public exchange::ClientSide {
   uint16_t server_port() override { return 8080; }
 };
 
-constexpr const char* kPlugins[] = {"request-id", "key-auth", "limit-count", "proxy-rewrite", "response-rewrite"};
+constexpr const char* kPlugins[] = {"request-id", "key-auth", "limit-count", "proxy-rewrite",
+                                    "response-rewrite"};
 
 std::string read_plugin(const std::string& root, const std::string& name, std::string* path) {
   for (const char* form : {".lua", "/init.lua"}) {
@@ -51,7 +53,8 @@ std::string read_plugin(const std::string& root, const std::string& name, std::s
 std::string make_blob(const std::string& root) {
   snapshot::BlobWriter writer;
   uint32_t order = 0;
-  auto add = [&](snapshot::RecordKind kind, const std::string& id, const std::string& body, const std::string& place) {
+  auto add = [&](snapshot::RecordKind kind, const std::string& id, const std::string& body,
+                 const std::string& place) {
     snapshot::Record record;
     record.kind = kind;
     record.id = id;
@@ -85,9 +88,11 @@ std::string make_blob(const std::string& root) {
 
 constexpr std::string_view kRequest =
     "GET /api/v1/items?id=42 HTTP/1.1\r\nHost: api.example.test\r\nUser-Agent: bench-client/1.0 (load)\r\n"
-    "Accept: application/json\r\nAccept-Language: en-US,en;q=0.8\r\napikey: key-00500\r\nX-Client-Id: 7d3f0f5e-bench\r\n\r\n";
+    "Accept: application/json\r\nAccept-Language: en-US,en;q=0.8\r\napikey: key-00500\r\nX-Client-Id: "
+    "7d3f0f5e-bench\r\n\r\n";
 constexpr std::string_view kResponse =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\nX-Powered-By: origin\r\n\r\n";
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\nX-Powered-By: "
+    "origin\r\n\r\n";
 
 struct Bench {
   std::unique_ptr<net::EventLoop> loop = net::EventLoop::make().take();
@@ -108,7 +113,8 @@ struct Bench {
     exchange->route = snapshot->routes[0].get();
     MG_ASSERT(host->prepare(*exchange) == exchange::StepResult::kNext);
     MG_ASSERT(host->run_phase(*exchange, exchange::Phase::kRewrite) == exchange::StepResult::kNext);
-    http::parse_response_head(exchange->arena.copy(kResponse), {}, http::Method::kGet, &exchange->response, &reason);
+    http::parse_response_head(exchange->arena.copy(kResponse), {}, http::Method::kGet, &exchange->response,
+                              &reason);
     exchange->begin_response();
     exchange->source = exchange::AnswerSource::kUpstream;
     MG_ASSERT(host->run_header_filter(*exchange));
@@ -153,6 +159,8 @@ int main(int argc, char** argv) {
   }
   bench.host->adopt_snapshot(*bench.snapshot);
   nanoseconds_each(bench, count / 3 + 1);  // the JIT warms up
-  for (int i = 0; i < 3; i++) std::printf("%.0f ns per request, Lua heap %.1f MB\n", nanoseconds_each(bench, count), static_cast<double>(bench.host->vm().memory_bytes()) / 1e6);
+  for (int i = 0; i < 3; i++)
+    std::printf("%.0f ns per request, Lua heap %.1f MB\n", nanoseconds_each(bench, count),
+                static_cast<double>(bench.host->vm().memory_bytes()) / 1e6);
   return 0;
 }

@@ -8,9 +8,12 @@ using Words = std::vector<std::string>;
 
 namespace {
 
-constexpr OptionSpec kOptions[] = {{"--config", "-c", "FILE", true, true}, {"--directory", "-p", "DIR"}, {"--daemon", "", ""}};
+constexpr OptionSpec kOptions[] = {
+    {"--config", "-c", "FILE", true, true}, {"--directory", "-p", "DIR"}, {"--daemon", "", ""}};
 
-moongate::base::Result<Arguments> parse(const Words& words, size_t words_max = 0) { return parse_arguments(kOptions, words, words_max); }
+moongate::base::Result<Arguments> parse(const Words& words, size_t words_max = 0) {
+  return parse_arguments(kOptions, words, words_max);
+}
 
 std::string fault(const Words& words) {
   const auto parsed = parse(words);

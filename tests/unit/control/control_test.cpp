@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole control process on a loop of the test's, with the test as its supervisor, its workers and its clients.
+// A whole control process on a loop of the test's, with the test as its supervisor, its workers and its
+// clients.
 #include "control/control.h"
 
 #include <sys/socket.h>
@@ -41,7 +42,8 @@ struct Bench {
   Bench() {
     loop = net::EventLoop::make().take();
     segment = std::make_unique<shm::Segment>(shm::Segment::make(size_t{32} << 20).take());
-    processes = shm::ProcessTable::make(segment->area("processes", shm::ProcessTable::size_bytes(), alignof(shm::ProcessSlot)));
+    processes = shm::ProcessTable::make(
+        segment->area("processes", shm::ProcessTable::size_bytes(), alignof(shm::ProcessSlot)));
     registry = std::make_unique<metrics::Registry>(metrics::Registry::make(*segment, 200).take());
     folder.write("a.yaml", route_text("r1"));
   }
@@ -61,8 +63,10 @@ struct Bench {
     how.worker_count = 2;
     how.is_restart = is_restart;
     how.first_snapshot_fd = snapshot::write_sealed_memfd(blob)->release();
-    how.command_fd = net::open_listening_socket(net::make_unix_address(folder.file("control.sock")).take(), 8).take();
-    how.metrics_fd = net::open_listening_socket(net::make_unix_address(folder.file("metrics.sock")).take(), 8).take();
+    how.command_fd =
+        net::open_listening_socket(net::make_unix_address(folder.file("control.sock")).take(), 8).take();
+    how.metrics_fd =
+        net::open_listening_socket(net::make_unix_address(folder.file("metrics.sock")).take(), 8).take();
     snapshot::ChannelPair pair = snapshot::make_channel().take();
     how.supervisor_fd = pair.first.release();
     supervisor = std::move(pair.second);
@@ -89,7 +93,10 @@ struct Bench {
   void until(Condition condition) {
     const auto deadline = base::Clock::steady_now() + std::chrono::seconds(5);
     struct Tick {
-      explicit Tick(net::EventLoop& on) : loop(on), timer([](void* self) { static_cast<Tick*>(self)->again(); }, this) { again(); }
+      explicit Tick(net::EventLoop& on)
+          : loop(on), timer([](void* self) { static_cast<Tick*>(self)->again(); }, this) {
+        again();
+      }
       void again() { timer.start(loop.timers(), std::chrono::milliseconds(5)); }
       net::EventLoop& loop;
       net::Timer timer;
@@ -139,7 +146,8 @@ struct Bench {
       char buffer[4096];
       const ssize_t size = ::recv(socket.get(), buffer, sizeof buffer, MSG_DONTWAIT);
       if (size > 0) text.append(buffer, static_cast<size_t>(size));
-      return size == 0 || (!end.empty() && text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0);
+      return size == 0 || (!end.empty() && text.size() >= end.size() &&
+                           text.compare(text.size() - end.size(), end.size(), end) == 0);
     });
     return text;
   }
@@ -194,7 +202,10 @@ TEST_CASE("a change of the file reaches all workers, and nobody switches before 
   bench.expect(second.channel, MessageType::kSwitch);
   first.say(MessageType::kSwitched, prepare.number);
   second.say(MessageType::kSwitched, prepare.number);
-  bench.until([&] { return number_in(*bench.ask(R"({"command":"status"})").find("snapshot"), "number") == static_cast<double>(prepare.number); });
+  bench.until([&] {
+    return number_in(*bench.ask(R"({"command":"status"})").find("snapshot"), "number") ==
+           static_cast<double>(prepare.number);
+  });
 }
 
 TEST_CASE("when one worker refuses, all forget it and whoever asked is told why") {
@@ -242,7 +253,8 @@ TEST_CASE("a broken file changes nothing and stays visible until it is mended") 
   const base::Value refused = bench.ask(R"({"command":"reload"})");
   REQUIRE_FALSE(refused.get_bool("ok", true));
   const base::Value status = bench.ask(R"({"command":"status"})");
-  REQUIRE(status.find("last_error")->find("errors")->items()[0].as_string().find("is bad") != std::string::npos);
+  REQUIRE(status.find("last_error")->find("errors")->items()[0].as_string().find("is bad") !=
+          std::string::npos);
   bench.folder.write("a.yaml", route_text("r1"));
   const base::Value mended = bench.ask(R"({"command":"reload"})");
   REQUIRE(mended.get_bool("ok", false));
@@ -328,7 +340,9 @@ TEST_CASE("what is no command is answered with what would be one") {
 TEST_CASE("the pages: metrics and health, and nothing else") {
   Bench bench;
   bench.start();
-  const auto page = [&](const std::string& request) { return bench.read_until(bench.send("metrics.sock", request), ""); };
+  const auto page = [&](const std::string& request) {
+    return bench.read_until(bench.send("metrics.sock", request), "");
+  };
   REQUIRE(page("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 503 ", 0) == 0);
   const FakeWorker first = bench.add_worker(0);
   const FakeWorker second = bench.add_worker(1);
@@ -342,8 +356,10 @@ TEST_CASE("the pages: metrics and health, and nothing else") {
     REQUIRE(metrics.find("apisix_node_info{") != std::string::npos);
   }
   REQUIRE(page("GET /other HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 404 ", 0) == 0);
-  REQUIRE(page("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").rfind("HTTP/1.1 405 ", 0) == 0);
+  REQUIRE(page("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").rfind("HTTP/1.1 405 ", 0) ==
+          0);
   REQUIRE(page("GET /metrics HTTP/1.1\r\n\r\n").rfind("HTTP/1.1 400 ", 0) == 0);
   REQUIRE(page("GET /metrics HTTP/1.1\nHost: x\n\n").rfind("HTTP/1.1 400 ", 0) == 0);
-  REQUIRE(page("GET /" + std::string(5000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 431 ", 0) == 0);
+  REQUIRE(page("GET /" + std::string(5000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 431 ", 0) ==
+          0);
 }

@@ -35,14 +35,19 @@ struct Folder {
 /// Complains about every route named "bad", and about plugins whose source says `error`.
 class RuleValidator : public Validator {
  public:
-  base::Result<base::Value> evaluate(const std::string& path, std::string_view, uint16_t) override { return base::invalid(path + ": no Lua here"); }
-  base::Result<std::vector<Complaint>> check(const config::Document& document, const Sources& sources) override {
+  base::Result<base::Value> evaluate(const std::string& path, std::string_view, uint16_t) override {
+    return base::invalid(path + ": no Lua here");
+  }
+  base::Result<std::vector<Complaint>> check(const config::Document& document,
+                                             const Sources& sources) override {
     std::vector<Complaint> complaints;
     for (const config::Resource& resource : document.resources) {
-      if (resource.body.get_string("name") == "bad") complaints.push_back({"route", resource.id, {"name"}, "is bad; be good"});
+      if (resource.body.get_string("name") == "bad")
+        complaints.push_back({"route", resource.id, {"name"}, "is bad; be good"});
     }
     for (const SourceFile& plugin : sources.plugins) {
-      if (plugin.text.find("error") != std::string::npos) complaints.push_back({"plugin", plugin.name, {}, "does not load"});
+      if (plugin.text.find("error") != std::string::npos)
+        complaints.push_back({"plugin", plugin.name, {}, "does not load"});
     }
     return complaints;
   }
@@ -53,7 +58,8 @@ inline ValidatorFactory rule_factory() {
 }
 
 inline std::string route_text(const std::string& id, const std::string& more = "") {
-  return "routes:\n  - id: " + id + "\n    uri: /x\n    upstream: {type: roundrobin, nodes: {\"127.0.0.1:1\": 1}}\n" + more;
+  return "routes:\n  - id: " + id +
+         "\n    uri: /x\n    upstream: {type: roundrobin, nodes: {\"127.0.0.1:1\": 1}}\n" + more;
 }
 
 }  // namespace moongate::control::test

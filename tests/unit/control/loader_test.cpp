@@ -32,7 +32,8 @@ TEST_CASE("a configuration becomes a blob with its resources, settings and plugi
   folder.write("mine/own.lua", "return 2");
   folder.write("mine/apisix/plugins/deep.lua", "return 3");
   folder.write("mine/my/lib.lua", "return 4");
-  folder.write("a.yaml", "moongate: {plugin_paths: [mine]}\n" + route_text("r1", "    plugins: {shipped: {}, own: {}, deep: {}}\n"));
+  folder.write("a.yaml", "moongate: {plugin_paths: [mine]}\n" +
+                             route_text("r1", "    plugins: {shipped: {}, own: {}, deep: {}}\n"));
   const Loaded loaded = load(folder);
   REQUIRE(loaded.errors.empty());
   REQUIRE(loaded.plugin_count == 3);
@@ -50,7 +51,8 @@ TEST_CASE("a plugin of one's own goes before the shipped one of its name") {
   Folder folder;
   folder.write("lua/plugins/echo.lua", "return 1");
   folder.write("mine/echo.lua", "return 2");
-  folder.write("a.yaml", "moongate: {plugin_paths: [mine]}\n" + route_text("r1", "    plugins: {echo: {}}\n"));
+  folder.write("a.yaml",
+               "moongate: {plugin_paths: [mine]}\n" + route_text("r1", "    plugins: {echo: {}}\n"));
   const Loaded loaded = load(folder);
   REQUIRE(BlobView::open(loaded.blob)->find(RecordKind::kPluginSource, "echo")->body == "return 2");
 }
@@ -70,7 +72,9 @@ TEST_CASE("a missing plugin refuses the configuration, with the place and a sugg
   Folder folder;
   folder.write("lua/plugins/key-auth.lua", "return 1");
   folder.write("a.yaml", route_text("r1", "    plugins: {key-auht: {}}\n"));
-  REQUIRE(only_error(load(folder)) == folder.file("a.yaml") + ":5: routes[0].plugins.key-auht: there is no plugin `key-auht`; did you mean `key-auth`?");
+  REQUIRE(only_error(load(folder)) ==
+          folder.file("a.yaml") +
+              ":5: routes[0].plugins.key-auht: there is no plugin `key-auht`; did you mean `key-auth`?");
   folder.write("a.yaml", route_text("r1", "    plugins: {../../etc/passwd: {}}\n"));
   REQUIRE(only_error(load(folder)).find("there is no plugin") != std::string::npos);
 }
@@ -81,12 +85,15 @@ TEST_CASE("complaints name file, line and field") {
   REQUIRE(only_error(load(folder)) == folder.file("a.yaml") + ":5: routes[0].name: is bad; be good");
   folder.write("lua/plugins/broken.lua", "error()");
   folder.write("a.yaml", route_text("r1", "    plugins: {broken: {}}\n"));
-  REQUIRE(only_error(load(folder)) == folder.lua_root() + "/plugins/broken.lua: plugin `broken`: does not load");
+  REQUIRE(only_error(load(folder)) ==
+          folder.lua_root() + "/plugins/broken.lua: plugin `broken`: does not load");
 }
 
 TEST_CASE("what the data path cannot use is refused even when the validator has nothing against it") {
   Folder folder;
-  folder.write("a.yaml", "routes:\n  - id: r1\n    uri: /x\n    priority: high\n    upstream: {nodes: {\"127.0.0.1:1\": 1}}\n");
+  folder.write(
+      "a.yaml",
+      "routes:\n  - id: r1\n    uri: /x\n    priority: high\n    upstream: {nodes: {\"127.0.0.1:1\": 1}}\n");
   REQUIRE(only_error(load(folder)).find("routes[0].priority") != std::string::npos);
 }
 
@@ -101,7 +108,9 @@ TEST_CASE("comments and the order of keys make no other content; a changed libra
   folder.write("mine/lib.lua", "return 1");
   folder.write("a.yaml", "moongate: {plugin_paths: [mine]}\n" + route_text("r1"));
   const auto first = load(folder).hash;
-  folder.write("a.yaml", "# a comment\nmoongate: {plugin_paths: [mine]}\nroutes:\n  - uri: /x\n    upstream: {nodes: {\"127.0.0.1:1\": 1}, type: roundrobin}\n    id: r1\n");
+  folder.write("a.yaml",
+               "# a comment\nmoongate: {plugin_paths: [mine]}\nroutes:\n  - uri: /x\n    upstream: {nodes: "
+               "{\"127.0.0.1:1\": 1}, type: roundrobin}\n    id: r1\n");
   REQUIRE(load(folder).hash == first);
   folder.write("mine/lib.lua", "return 2");
   REQUIRE(load(folder).hash != first);

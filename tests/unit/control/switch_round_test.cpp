@@ -83,4 +83,6 @@ TEST_CASE("answers of those who take no part count for nothing") {
   REQUIRE(round.state() == State::kPreparing);
 }
 
-TEST_CASE("without workers there is nothing to wait for") { REQUIRE(SwitchRound(5, {}).state() == State::kDone); }
+TEST_CASE("without workers there is nothing to wait for") {
+  REQUIRE(SwitchRound(5, {}).state() == State::kDone);
+}

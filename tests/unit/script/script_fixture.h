@@ -3,11 +3,11 @@
 #pragma once
 
 #include <arpa/inet.h>
-#include <catch2/catch.hpp>
-#include <luajit-2.1/lua.hpp>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <luajit-2.1/lua.hpp>
 
 #include <filesystem>
 #include <functional>
@@ -49,7 +49,10 @@ struct Peer {
   void expect(const std::string& wanted) const {
     if (receive(wanted.size()) != wanted) ::shutdown(fd, SHUT_RDWR);
   }
-  void wait_for_end() const { while (!receive(65536).empty()) {} }
+  void wait_for_end() const {
+    while (!receive(65536).empty()) {
+    }
+  }
 };
 
 /// Accepts as many connections as there are scripts, one after another, and runs a script on each.
@@ -105,9 +108,11 @@ class Scripts {
     loop_ = net::EventLoop::make().take();
     resolver_ = net::Resolver::make(*loop_, std::move(names)).take();
     script::HostOptions options;
-    options.vm.lua_root = (std::filesystem::path(__FILE__).parent_path() / "../../../lua").lexically_normal().string();
+    options.vm.lua_root =
+        (std::filesystem::path(__FILE__).parent_path() / "../../../lua").lexically_normal().string();
     options.vm.cpu_budget_ms = 0;
-    auto host = script::Host::make(*loop_, resolver_.get(), exchanges_, std::move(options), [](auto&, auto) {});
+    auto host =
+        script::Host::make(*loop_, resolver_.get(), exchanges_, std::move(options), [](auto&, auto) {});
     if (!host) FAIL(host.error().detail);
     host_ = host.take();
   }
@@ -115,12 +120,16 @@ class Scripts {
 
   void start(const std::string& body) {
     lua_State* state = host_->vm().state();
-    std::string text = "local port = PORT local function connected(p) local s = ngx.socket.tcp() s:settimeout(5000) "
-                       "assert(s:connect('127.0.0.1', p or port)) return s end "
-                       "local function show(...) local t = {} for i = 1, select('#', ...) do t[i] = tostring((select(i, ...))) end "
-                       "return table.concat(t, '|') end "
-                       "local ok, err = pcall(function()\n" + body + "\nend) "
-                       "if not ok then result = 'raised: ' .. tostring(err) end";
+    std::string text =
+        "local port = PORT local function connected(p) local s = ngx.socket.tcp() s:settimeout(5000) "
+        "assert(s:connect('127.0.0.1', p or port)) return s end "
+        "local function show(...) local t = {} for i = 1, select('#', ...) do t[i] = tostring((select(i, "
+        "...))) end "
+        "return table.concat(t, '|') end "
+        "local ok, err = pcall(function()\n" +
+        body +
+        "\nend) "
+        "if not ok then result = 'raised: ' .. tostring(err) end";
     INFO(body);
     REQUIRE(luaL_loadbuffer(state, text.data(), text.size(), "=test") == 0);
     lua_pushboolean(state, 0);
@@ -132,8 +141,12 @@ class Scripts {
     return global("result");
   }
   /// Turns the loop until no task runs; a test that hangs is ended by its sockets' timeouts.
-  void finish() { while (host_->running_count() > 0) loop_->run_once(); }
-  void turn_until(const std::string& name) { while (global(name).empty()) loop_->run_once(); }
+  void finish() {
+    while (host_->running_count() > 0) loop_->run_once();
+  }
+  void turn_until(const std::string& name) {
+    while (global(name).empty()) loop_->run_once();
+  }
   void set_port(int port) {
     lua_pushinteger(host_->vm().state(), port);
     lua_setglobal(host_->vm().state(), "PORT");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sockets as scripts see them.
 #include <arpa/inet.h>
-#include <catch2/catch.hpp>
-#include <luajit-2.1/lua.hpp>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
+#include <luajit-2.1/lua.hpp>
 
 #include <atomic>
 #include <cstdlib>
@@ -39,7 +39,8 @@ TEST_CASE("receives lines, sizes and the rest, whatever pieces they come in") {
 }
 
 TEST_CASE("a receive of size 0 is an empty string and needs no data") {
-  CHECK(run_against({[](const Peer& peer) { peer.wait_for_end(); }}, "local s = connected() result = '[' .. s:receive(0) .. ']'") == "[]");
+  CHECK(run_against({[](const Peer& peer) { peer.wait_for_end(); }},
+                    "local s = connected() result = '[' .. s:receive(0) .. ']'") == "[]");
 }
 
 TEST_CASE("a timeout gives what came before it and leaves the connection open") {
@@ -68,7 +69,10 @@ TEST_CASE("a connection that ends in the middle says closed, with the part that 
 }
 
 TEST_CASE("receiveany takes what is there, up to its limit") {
-  auto talk = [](const Peer& peer) { peer.send("abcdef"); peer.receive(1); };
+  auto talk = [](const Peer& peer) {
+    peer.send("abcdef");
+    peer.receive(1);
+  };
   CHECK(run_against({talk}, R"(
     local s = connected()
     local all = ""
@@ -108,7 +112,10 @@ TEST_CASE("receiveuntil finds its pattern across reads, whole and in pieces") {
 }
 
 TEST_CASE("a piece before the pattern comes as soon as it cannot be part of it") {
-  auto talk = [](const Peer& peer) { peer.send("hell"); peer.wait_for_end(); };
+  auto talk = [](const Peer& peer) {
+    peer.send("hell");
+    peer.wait_for_end();
+  };
   CHECK(run_against({talk}, "local s = connected() result = s:receiveuntil('--END')(4)") == "hell");
 }
 
@@ -137,7 +144,8 @@ TEST_CASE("a send that nobody takes ends with timeout and closes the connection"
     ::recv(peer.fd, &byte, 1, 0);
     peer.wait_for_end();
   };
-  // The server reads only after the script is over: the listen queue takes the second connection, nobody reads from it.
+  // The server reads only after the script is over: the listen queue takes the second connection, nobody
+  // reads from it.
   CHECK(run_against({talk}, R"(
     local first, second = connected(), connected()
     second:settimeout(100)
@@ -150,11 +158,15 @@ TEST_CASE("a send that nobody takes ends with timeout and closes the connection"
 TEST_CASE("connecting says why it failed") {
   Scripts scripts;
   scripts.set_port(closed_port());
-  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('127.0.0.1', port))") == "nil|connection refused");
-  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('unix:/nonexistent/socket'))") == "nil|no such file or directory");
-  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('127.0.0.1', 65536))") == "nil|bad port number: 65536");
+  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('127.0.0.1', port))") ==
+        "nil|connection refused");
+  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('unix:/nonexistent/socket'))") ==
+        "nil|no such file or directory");
+  CHECK(scripts.run("result = show(ngx.socket.tcp():connect('127.0.0.1', 65536))") ==
+        "nil|bad port number: 65536");
   CHECK(scripts.run("result = show(ngx.socket.tcp():send('x'))") == "nil|closed");
-  CHECK(scripts.run("result = show(ngx.socket.tcp():sslhandshake())") == "nil|TLS to upstreams from Lua is not in this version");
+  CHECK(scripts.run("result = show(ngx.socket.tcp():sslhandshake())") ==
+        "nil|TLS to upstreams from Lua is not in this version");
   CHECK(scripts.run("ngx.socket.tcp():receive('*x')").find("bad argument #2") != std::string::npos);
 }
 
@@ -171,7 +183,8 @@ TEST_CASE("connects to names through the gateway's resolver and to unix sockets"
   REQUIRE(::mkdtemp(folder.data()) != nullptr);
   {
     Server local({greet}, folder + "/s");
-    CHECK(scripts.run("local s = ngx.socket.connect('unix:" + folder + "/s') result = s:receive()") == "hello");
+    CHECK(scripts.run("local s = ngx.socket.connect('unix:" + folder + "/s') result = s:receive()") ==
+          "hello");
   }
   std::filesystem::remove_all(folder);
 }
@@ -202,7 +215,10 @@ TEST_CASE("a pool gives a connection again while it is alive and silent") {
 }
 
 TEST_CASE("a pool refuses a connection with unread data") {
-  auto chatty = [](const Peer& peer) { peer.send("ab"); peer.wait_for_end(); };
+  auto chatty = [](const Peer& peer) {
+    peer.send("ab");
+    peer.wait_for_end();
+  };
   CHECK(run_against({chatty}, R"(
     local s = connected()
     s:receive(1)
@@ -240,7 +256,13 @@ TEST_CASE("a pool drops a connection that ends while it is idle") {
 }
 
 TEST_CASE("a full pool closes the connection that idled longest") {
-  auto name = [](const char* text) { return [text](const Peer& peer) { peer.expect("?"); peer.send(text); peer.wait_for_end(); }; };
+  auto name = [](const char* text) {
+    return [text](const Peer& peer) {
+      peer.expect("?");
+      peer.send(text);
+      peer.wait_for_end();
+    };
+  };
   Server a({name("a")}), b({name("b")});
   Scripts scripts;
   CHECK(scripts.run("local ports = { " + std::to_string(a.port) + ", " + std::to_string(b.port) + R"( }
@@ -268,13 +290,18 @@ TEST_CASE("a connection leaves its pool when it idled too long") {
 }
 
 TEST_CASE("a socket that another task waits on is busy, and another's socket stays so") {
-  auto quiet = [](const Peer& peer) { peer.receive(1); peer.send("late"); peer.wait_for_end(); };
+  auto quiet = [](const Peer& peer) {
+    peer.receive(1);
+    peer.send("late");
+    peer.wait_for_end();
+  };
   Server server({quiet});
   Scripts scripts;
   scripts.set_port(server.port);
   scripts.start("shared = connected() ready = 'yes' waited = shared:receive(4) result = waited");
   scripts.turn_until("ready");
-  scripts.start("seen = show(shared:receive(1)) .. ',' .. show(shared:send('x')) .. ',' .. show(shared:close())");
+  scripts.start(
+      "seen = show(shared:receive(1)) .. ',' .. show(shared:send('x')) .. ',' .. show(shared:close())");
   CHECK(scripts.global("seen") == "nil|socket busy,nil|socket busy,nil|socket busy");
   CHECK(scripts.global("waited").empty());
   scripts.start("seen = show(shared:connect('127.0.0.1', port))");
@@ -292,7 +319,11 @@ TEST_CASE("an idle socket of another task is busy too") {
 }
 
 TEST_CASE("a socket waits inside a coroutine of the script's own, and says no inside a C function") {
-  auto talk = [](const Peer& peer) { peer.receive(1); peer.send("x"); peer.wait_for_end(); };
+  auto talk = [](const Peer& peer) {
+    peer.receive(1);
+    peer.send("x");
+    peer.wait_for_end();
+  };
   CHECK(run_against({talk}, R"(
     local s = connected()
     local co = coroutine.wrap(function() s:send("+") local got = s:receive(1) coroutine.yield(got) end)
@@ -308,13 +339,16 @@ TEST_CASE("where nothing can wait, making a socket raises and names the phases t
   lua_State* state = scripts.host().vm().state();
   REQUIRE(luaL_dostring(state, "return pcall(ngx.socket.tcp)") == 0);
   CHECK_FALSE(lua_toboolean(state, -2));
-  CHECK(std::string(lua_tostring(state, -1)).find("allowed in: preread, rewrite, access") != std::string::npos);
+  CHECK(std::string(lua_tostring(state, -1)).find("allowed in: preread, rewrite, access") !=
+        std::string::npos);
   lua_pop(state, 2);
 }
 
 TEST_CASE("an endless line is refused at a megabyte") {
   auto talk = [](const Peer& peer) { peer.send(std::string(3u << 20, 'x')); };
-  CHECK(run_against({talk}, "local s = connected() local d, e = s:receive() result = show(d, e) .. show(s:receive(1))") ==
+  CHECK(run_against(
+            {talk},
+            "local s = connected() local d, e = s:receive() result = show(d, e) .. show(s:receive(1))") ==
         "nil|more than 1048576 bytes without an endnil|closed|");
 }
 
@@ -331,7 +365,8 @@ TEST_CASE("datagrams go to one peer and come back") {
     sockaddr_in from{};
     socklen_t from_size = sizeof from;
     ssize_t count = ::recvfrom(fd, data, sizeof data, 0, reinterpret_cast<sockaddr*>(&from), &from_size);
-    for (int i = 0; i < 2; i++) ::sendto(fd, data, static_cast<size_t>(count), 0, reinterpret_cast<sockaddr*>(&from), from_size);
+    for (int i = 0; i < 2; i++)
+      ::sendto(fd, data, static_cast<size_t>(count), 0, reinterpret_cast<sockaddr*>(&from), from_size);
   });
   Scripts scripts;
   scripts.set_port(ntohs(address.sin_port));

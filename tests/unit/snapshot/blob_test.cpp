@@ -12,11 +12,13 @@ using namespace moongate::snapshot;
 
 namespace {
 
-Record record(RecordKind kind, std::string_view id, std::string_view body, uint32_t order = 0, std::string_view place = "") {
+Record record(RecordKind kind, std::string_view id, std::string_view body, uint32_t order = 0,
+              std::string_view place = "") {
   return Record{kind, 0, order, id, place, body, 0};
 }
 
-std::string make_blob(uint64_t number = 7, std::string_view place = "moongate.yaml:3", std::string reason = "start") {
+std::string make_blob(uint64_t number = 7, std::string_view place = "moongate.yaml:3",
+                      std::string reason = "start") {
   BlobWriter writer;
   writer.add(record(RecordKind::kPluginSource, "key-auth", "return {}", 0, "key-auth.lua"));
   writer.add(record(RecordKind::kRoute, "a", R"({"uri":"/a"})", 1, place));
