@@ -58,6 +58,10 @@ Result<Listeners> Listeners::open(const std::vector<config::ListenSettings>& set
 }
 
 Result<void> Listeners::open_place(const config::ListenSettings& settings, uint32_t worker_count) {
+  if (settings.tls || settings.http2) {  // to serve such a port in clear would be the worst of answers
+    return base::invalid("listen " + settings.address +
+                         ": TLS and HTTP/2 are not in this version; leave out tls and http2");
+  }
   Result<net::SocketAddress> address = net::parse_listen_address(settings.address);
   if (!address) return address.error();
   if (auto free = check_free(*address); !free) return free;
