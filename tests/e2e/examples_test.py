@@ -45,7 +45,7 @@ class ExampleCase(TestCase):
     def claim(self, port):
         """A port that somebody else uses is no fault of the example."""
         try:
-            wait_for(lambda: can_bind(port, HOST), 20, f"port {port} being free")
+            wait_for(lambda: can_bind(port, HOST) and can_bind(port, "0.0.0.0"), 20, f"port {port} being free")
         except AssertionError:
             self.skipTest(f"port {port} is in use")
 
