@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from harness import ROOT, Load, TestCase, ok, request_bytes, sanitized, wait_for
+from harness import ROOT, Load, TestCase, hold_fixed_ports, ok, request_bytes, sanitized, wait_for
 from wire import can_bind
 
 FOLDER = os.path.join(ROOT, "tests", "acceptance")
@@ -49,6 +49,7 @@ class Acceptance(TestCase):
 
     def service(self, port, answer=None):
         """An Upstream on `port` of an address nobody else uses: (upstream, address)."""
+        hold_fixed_ports(self)
         for _ in range(200):
             Acceptance.next_address += 1
             address = f"127.{os.getpid() % 250}.{Acceptance.next_address // 250}.{Acceptance.next_address % 250 + 1}"

@@ -4,7 +4,6 @@
 These are the only tests on fixed ports: the ports are the examples'. Only `-p run` is replaced, by a temporary folder.
 """
 
-import fcntl
 import os
 import re
 import shlex
@@ -12,7 +11,7 @@ import time
 import unittest
 
 from acceptance_test import bearer, token
-from harness import HOST, ROOT, Gateway, TestCase, get, moongate, moongate_bin, sanitized, start_process, wait_for
+from harness import HOST, ROOT, Gateway, TestCase, get, hold_fixed_ports, moongate, moongate_bin, sanitized, start_process, wait_for
 from wire import can_bind, connect
 
 FIXED_PORTS = (8080, 9180, 9091)
@@ -37,10 +36,7 @@ def is_accepting(port):
 
 class ExampleCase(TestCase):
     def setUp(self):
-        os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
-        self.lock = open(os.path.join(ROOT, "build", "examples-test.lock"), "w")
-        self.addCleanup(self.lock.close)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        hold_fixed_ports(self)
 
     def claim(self, port):
         """A port that somebody else uses is no fault of the example."""

@@ -9,6 +9,7 @@ ended by itself with status 0, and none of its logs may hold a sanitizer report,
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -405,6 +406,16 @@ class Gateway:
     def admin(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
         return request(self.admin_port, method, "/apisix/admin" + path, {"X-API-KEY": self.admin_key()}, data)
+
+
+def hold_fixed_ports(test):
+    """Keeps other tests that use ports written in files (8080 and the like) waiting until `test` is over."""
+    if getattr(test, "fixed_ports_lock", None):
+        return
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
+    test.fixed_ports_lock = open(os.path.join(ROOT, "build", "fixed-ports-test.lock"), "w")
+    test.addCleanup(test.fixed_ports_lock.close)
+    fcntl.flock(test.fixed_ports_lock, fcntl.LOCK_EX)
 
 
 class TestCase(unittest.TestCase):
