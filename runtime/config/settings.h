@@ -70,9 +70,6 @@ struct DnsSettings {
 struct ScriptSettings {
   uint32_t cpu_budget_ms = 50;
   uint32_t memory_max_mb = 256;
-  uint32_t quarantine_after = 20;  // calls over the CPU budget; 0: never
-  uint32_t watchdog_ms = 2'000;
-  bool operator==(const ScriptSettings&) const = default;
 };
 
 struct SharedMemorySettings {

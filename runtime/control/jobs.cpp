@@ -221,7 +221,6 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
           "shared_memory.limiter_mb");
   compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");
-  compare(settings.script == first_settings_.script, "script");
   return warnings;
 }
 

@@ -24,6 +24,7 @@ Host* current_host = nullptr;
 
 constexpr const char* kPhaseNames[] = {"init",          "rewrite",     "access", "before_proxy",
                                        "header_filter", "body_filter", "log"};
+constexpr uint64_t kStrikesMax = 20;  // over budget so often: quarantine
 constexpr size_t kSpareTasksMax = 1024;
 
 const char* phase_name(Phase phase) { return kPhaseNames[static_cast<size_t>(phase)]; }
@@ -271,7 +272,7 @@ bool Host::is_quarantined(const snapshot::PluginSet& set) const {
   if (!has_quarantine_) return false;
   for (const auto& plugin : set.plugins) {
     for (const PluginAccount& account : accounts_) {
-      if (account.over_budget >= options_.quarantine_after && account.name == plugin.name) return true;
+      if (account.over_budget >= kStrikesMax && account.name == plugin.name) return true;
     }
   }
   return false;
@@ -408,10 +409,10 @@ void Host::note_failure(bool is_over_budget, const std::string& message) {
     PluginAccount& account = accounts_[static_cast<size_t>(number)];
     account.errors++;
     who = "plugin " + account.name;
-    if (is_over_budget && ++account.over_budget == options_.quarantine_after) {
+    if (is_over_budget && ++account.over_budget == kStrikesMax) {
       has_quarantine_ = true;
       MG_LOG(kAlert)
-          << who << " was over its CPU budget " << options_.quarantine_after
+          << who << " was over its CPU budget " << kStrikesMax
           << " times and is in quarantine: its routes answer 503 until its code or configuration changes";
     }
   }

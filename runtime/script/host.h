@@ -22,7 +22,6 @@ struct HostOptions {
   VmOptions vm;
   int worker_index = 0;
   int worker_count = 1;
-  uint64_t quarantine_after = 20;  // calls over the CPU budget; 0: never
   volatile int32_t* running_plugin = nullptr;  // in shared memory, for the watchdog; may be null
   std::function<uint32_t(std::string_view)>
       number_plugin;  // the numbers all processes agree on; may be empty

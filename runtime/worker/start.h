@@ -3,7 +3,6 @@
 // snapshot, over the control channel, and until then it accepts nothing.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,7 +27,6 @@ struct WorkerStart {
   int count = 1;  // 1 also when a single process does everything
   std::vector<ListenSocket> listeners;
   int control_fd = -1;  // snapshot/channel.h: the worker begins with kHello
-  std::chrono::milliseconds beat_period{250};  // how often the heartbeat moves at least, while the loop turns
   // In shared memory, made before the fork.
   shm::ProcessTable* processes = nullptr;
   const limit::Tables* limits = nullptr;

@@ -16,6 +16,10 @@ namespace moongate::worker {
 using base::Clock;
 using base::Result;
 
+namespace {
+constexpr auto kBeat = std::chrono::milliseconds(250);
+}
+
 Worker::Worker(net::EventLoop& loop, const WorkerStart& start)
     : loop_(loop), start_(start), pool_(loop), context_(loop, pool_), beat_(on_beat, this) {}
 
@@ -42,7 +46,7 @@ Result<std::unique_ptr<Worker>> Worker::make(net::EventLoop& loop, const WorkerS
   worker->metrics_ = metrics.take();
   worker->context_.metrics = worker->metrics_.get();
   worker->reload_ = std::make_unique<Reload>(*worker, loop, start.control_fd, start.index);
-  worker->beat_.start(loop.timers(), start.beat_period);
+  worker->beat_.start(loop.timers(), kBeat);
   return worker;
 }
 
@@ -59,7 +63,6 @@ Result<void> Worker::set_up(const config::Settings& settings) {
   options.vm.lua_root = start_.lua_root;
   options.vm.cpu_budget_ms = settings.script.cpu_budget_ms;
   options.vm.memory_max_bytes = size_t{settings.script.memory_max_mb} << 20;
-  options.quarantine_after = settings.script.quarantine_after;
   options.worker_index = start_.index;
   options.worker_count = start_.count;
   shm::ProcessSlot& slot = start_.processes->slot(static_cast<uint32_t>(start_.index));
@@ -188,8 +191,7 @@ void Worker::on_beat(void* self) {
     worker->end_now();
     return;
   }
-  worker->beat_.start(worker->loop_.timers(), worker->is_draining_ ? std::chrono::milliseconds(20)
-                                                                    : worker->start_.beat_period);
+  worker->beat_.start(worker->loop_.timers(), worker->is_draining_ ? std::chrono::milliseconds(20) : kBeat);
 }
 
 void Worker::drain() {
