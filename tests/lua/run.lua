@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Runs the tests of the Lua library on the plain luajit program: `luajit run.lua [LIBRARY.so] [NAME ...]`. LIBRARY.so is
--- the shared library mg_lua_native, looked for in the build folders when left out; a NAME runs only the files whose name
+-- the shared library mg_lua_native, that of build/release when left out; a NAME runs only the files whose name
 -- contains it.
 
 local folder = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -11,15 +11,13 @@ local function find_library()
   if arg[1] and arg[1]:find("%.so$") then
     return table.remove(arg, 1)
   end
-  for _, build in ipairs({ "release", "dev" }) do
-    local path = root .. "/build/" .. build .. "/tests/lua/libmg_lua_native.so"
-    local file = io.open(path, "rb")
-    if file then
-      file:close()
-      return path
-    end
+  local path = root .. "/build/release/tests/lua/libmg_lua_native.so"
+  local file = io.open(path, "rb")
+  if file then
+    file:close()
+    return path
   end
-  io.stderr:write("build mg_lua_native first (build/release or build/dev), or name the library\n")
+  io.stderr:write("build mg_lua_native first (tools/setup does), or name the library\n")
   os.exit(2)
 end
 
