@@ -4,6 +4,7 @@
 #include "http/field_lines.h"
 
 #include "http/chars.h"
+#include "http/field_name.h"
 
 namespace moongate::http {
 namespace {
@@ -92,7 +93,7 @@ bool read_length(std::string_view text, uint64_t* length, HeadFault* fault) {
   for (const char c : text) {
     if (!is_digit(static_cast<uint8_t>(c))) return refuse(fault, 400, "a Content-Length that is no number");
     const auto digit = static_cast<uint64_t>(c - '0');
-    if (number > (kLengthMax - digit) / 10) is_too_large = true;
+    if (number >= kLengthMax / 10 && number > (kLengthMax - digit) / 10) is_too_large = true;
     if (!is_too_large) number = number * 10 + digit;
   }
   if (is_too_large) return refuse(fault, 413, "a Content-Length beyond 2^63-1");
@@ -126,9 +127,11 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
     const char* value_end = line_end;
     while (value_end != value && is_blank(value_end[-1])) --value_end;
     if (fields->count() == fields_max) return refuse(fault, 431, "too many headers");
-    const Field field{name, std::string_view(value, static_cast<size_t>(value_end - value)),
-                      find_field_id(name)};
-    fields->add(field);
+    Field& field = fields->add_empty();
+    field.name = name;
+    field.value = {value, static_cast<size_t>(value_end - value)};
+    field.is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
+    set_name_key(&field);
     if (field.id != FieldId::kOther) note_field(field, facts);
     at = line_end + 2;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of fields and the lookup of known names. The lookup is a perfect hash over three properties of a
-// name, found at compile time, and one comparison: it runs for every field of every message.
+// The list of fields and the lookup of known names. The lookup is a perfect hash over a name's words, found
+// at compile time, and one comparison: it runs for every field of every message.
 #include "http/fields.h"
 
 #include <array>
@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "http/chars.h"
+#include "http/field_name.h"
 
 namespace moongate::http {
 namespace {
@@ -55,40 +56,44 @@ constexpr std::array<std::string_view, static_cast<size_t>(FieldId::kCount)> kNa
                                                                                        "x-forwarded-proto",
                                                                                        "x-real-ip"};
 
-constexpr size_t kNameMin = 2;
-constexpr size_t kNameMax = 19;
-constexpr size_t kSlots = 256;
-
-constexpr uint32_t hash_name(std::string_view name, uint32_t factor) {
-  const auto first = static_cast<uint32_t>(static_cast<uint8_t>(name[0]) | 0x20);
-  const auto next_to_last = static_cast<uint32_t>(static_cast<uint8_t>(name[name.size() - 2]) | 0x20);
-  const uint32_t key = static_cast<uint32_t>(name.size()) << 16 | first << 8 | next_to_last;
-  return (key * factor) >> 24;
+// The folded words of a name known at compile time.
+constexpr NameWords words_of(std::string_view name) {
+  const auto load = [name](size_t from, size_t count) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < count; ++i) word |= uint64_t{static_cast<uint8_t>(name[from + i])} << (8 * i);
+    return word;
+  };
+  const size_t size = name.size();
+  if (size >= 8) return fold({load(0, 8), load(size - 8, 8)});
+  if (size >= 4) return fold({load(size - 4, 4) << 32 | load(0, 4), 0});
+  return fold({load(size - 1, 1) << 16 | load(size / 2, 1) << 8 | load(0, 1), 0});
 }
 
-constexpr bool is_perfect(uint32_t factor) {
-  std::array<bool, kSlots> taken{};
+constexpr bool is_perfect(uint64_t factor) {
+  std::array<bool, 256> taken{};
   for (size_t i = 1; i < kNames.size(); ++i) {
-    bool& slot = taken[hash_name(kNames[i], factor)];
+    bool& slot = taken[mix_name(words_of(kNames[i]), kNames[i].size(), factor) >> 24];
     if (slot) return false;
     slot = true;
   }
   return true;
 }
 
-constexpr uint32_t find_factor() {
-  uint32_t factor = 0x9E3779B1U;
-  while (!is_perfect(factor)) factor += 2;
+constexpr uint64_t find_factor() {
+  uint64_t factor = 0x9E3779B97F4A7C15U;
+  while (!is_perfect(factor)) factor += 0x9E3779B97F4A7C16U;
   return factor;
 }
 
-constexpr uint32_t kFactor = find_factor();
-
-constexpr std::array<FieldId, kSlots> kIds = [] {
-  std::array<FieldId, kSlots> ids{};
-  for (size_t i = 1; i < kNames.size(); ++i) ids[hash_name(kNames[i], kFactor)] = static_cast<FieldId>(i);
-  return ids;
-}();
+constexpr KnownNames make_known_names() {
+  KnownNames names{find_factor(), {}};
+  for (size_t i = 1; i < kNames.size(); ++i) {
+    const NameWords words = words_of(kNames[i]);
+    const auto size = static_cast<uint32_t>(kNames[i].size());
+    names.slots[mix_name(words, size, names.factor) >> 24] = {words, size, static_cast<FieldId>(i)};
+  }
+  return names;
+}
 
 uint64_t load_word(const char* at) {
   uint64_t word;
@@ -107,11 +112,22 @@ uint64_t lower_word(uint64_t word) {
   return word | (upper >> 2);
 }
 
-bool words_match(const char* a, const char* b) {
-  return lower_word(load_word(a)) == lower_word(load_word(b));
+inline bool words_match(const char* a, const char* b) {
+  const uint64_t left = load_word(a);
+  const uint64_t right = load_word(b);
+  return left == right || lower_word(left) == lower_word(right);
 }
 
 }  // namespace
+
+constexpr KnownNames kKnownNames = make_known_names();
+
+std::string_view known_name(FieldId id) { return kNames[static_cast<size_t>(id)]; }
+
+Field::Field(std::string_view field_name, std::string_view field_value)
+    : name(field_name), value(field_value) {
+  if (!name.empty()) set_name_key(this);
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
@@ -128,12 +144,7 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return words_match(a.data() + size - 8, b.data() + size - 8);
 }
 
-FieldId find_field_id(std::string_view name) {
-  if (name.size() < kNameMin || name.size() > kNameMax) return FieldId::kOther;
-  const FieldId id = kIds[hash_name(name, kFactor)];
-  if (id == FieldId::kOther) return id;
-  return equals_ignoring_case(name, kNames[static_cast<size_t>(id)]) ? id : FieldId::kOther;
-}
+FieldId find_field_id(std::string_view name) { return name.empty() ? FieldId::kOther : Field(name, {}).id; }
 
 bool has_list_token(std::string_view list, std::string_view token) {
   while (true) {
@@ -159,10 +170,20 @@ const Field* FieldList::find(FieldId id) const {
 }
 
 const Field* FieldList::find(std::string_view name) const {
-  const FieldId id = find_field_id(name);
-  if (id != FieldId::kOther) return find(id);
-  for (const Field& field : *this) {
-    if (field.id == FieldId::kOther && equals_ignoring_case(field.name, name)) return &field;
+  return name.empty() ? nullptr : find_same(Field(name, {}));
+}
+
+namespace {
+
+bool is_same_name(const Field& a, const Field& b) {
+  return a.key == b.key && a.id == b.id && (a.id != FieldId::kOther || equals_ignoring_case(a.name, b.name));
+}
+
+}  // namespace
+
+const Field* FieldList::find_same(const Field& field) const {
+  for (const Field& other : *this) {
+    if (is_same_name(other, field)) return &other;
   }
   return nullptr;
 }
@@ -175,44 +196,38 @@ void FieldList::grow() {
   capacity_ = capacity;
 }
 
-template <class Matches>
-uint32_t FieldList::remove_from(uint32_t start, Matches matches) {
+// Nearly always there is nothing to remove, or one.
+uint32_t FieldList::remove_same(uint32_t start, const Field& field) {
   uint32_t kept = start;
-  for (uint32_t i = start; i < count_; ++i) {
-    if (matches(fields_[i])) continue;
-    if (kept != i) fields_[kept] = fields_[i];
-    ++kept;
+  while (kept < count_ && !is_same_name(fields_[kept], field)) ++kept;
+  for (uint32_t i = kept; i < count_; ++i) {
+    if (!is_same_name(fields_[i], field)) fields_[kept++] = fields_[i];
   }
   const uint32_t removed = count_ - kept;
   count_ = kept;
   return removed;
 }
 
-void FieldList::set(std::string_view name, std::string_view value) {
-  const Field* first = find(name);
-  const Field field{name, value, find_field_id(name)};
+void FieldList::set(const Field& field) {
+  const Field* first = find_same(field);
   if (first == nullptr) {
     add(field);
     return;
   }
   const auto index = static_cast<uint32_t>(first - fields_);
   fields_[index] = field;
-  remove_from(index + 1, [&field](const Field& other) {
-    return other.id == field.id &&
-           (field.id != FieldId::kOther || equals_ignoring_case(other.name, field.name));
-  });
-}
-
-uint32_t FieldList::remove(std::string_view name) {
-  const FieldId id = find_field_id(name);
-  if (id != FieldId::kOther) return remove(id);
-  return remove_from(0, [name](const Field& field) {
-    return field.id == FieldId::kOther && equals_ignoring_case(field.name, name);
-  });
+  remove_same(index + 1, field);
 }
 
 uint32_t FieldList::remove(FieldId id) {
-  return remove_from(0, [id](const Field& field) { return field.id == id; });
+  uint32_t kept = 0;
+  while (kept < count_ && fields_[kept].id != id) ++kept;
+  for (uint32_t i = kept; i < count_; ++i) {
+    if (fields_[i].id != id) fields_[kept++] = fields_[i];
+  }
+  const uint32_t removed = count_ - kept;
+  count_ = kept;
+  return removed;
 }
 
 void FieldList::remove_at(uint32_t index) {

@@ -55,9 +55,14 @@ enum class FieldId : uint8_t {
 };
 
 struct Field {
+  Field() = default;
+  Field(std::string_view field_name, std::string_view field_value);
+
   std::string_view name;   // as received or as given; never empty
   std::string_view value;  // without surrounding white space
   FieldId id = FieldId::kOther;
+  bool is_whole_line = false;  // received as `name: value` CR LF, so that its bytes can be sent as they stand
+  uint32_t key = 0;            // of the name: equal names have equal keys, in whatever case
 };
 
 /// The id of a field name in any case, kOther when it is none of ours.
@@ -89,23 +94,32 @@ class FieldList {
   const Field* find(std::string_view name) const;
 
   /// Appends without looking. The views must outlive the list: copy them into the arena first if they do not.
-  void add(std::string_view name, std::string_view value) { add(Field{name, value, find_field_id(name)}); }
+  void add(std::string_view name, std::string_view value) { add(Field(name, value)); }
   void add(const Field& field) {
     if (count_ == capacity_) grow();
     fields_[count_++] = field;
   }
+  /// Appends a field for the caller to fill.
+  Field& add_empty() {
+    if (count_ == capacity_) grow();
+    Field& field = fields_[count_++];
+    field = Field();
+    return field;
+  }
   /// Replaces the first field of that name and removes further ones, or appends.
-  void set(std::string_view name, std::string_view value);
+  void set(std::string_view name, std::string_view value) { set(Field(name, value)); }
+  void set(const Field& field);
   /// Removes every field of that name; how many there were.
-  uint32_t remove(std::string_view name);
+  uint32_t remove(std::string_view name) { return remove(Field(name, {})); }
+  uint32_t remove(const Field& field) { return remove_same(0, field); }
   uint32_t remove(FieldId id);
   /// Removes the field at `index`.
   void remove_at(uint32_t index);
 
  private:
   void grow();
-  template <class Matches>
-  uint32_t remove_from(uint32_t start, Matches matches);
+  const Field* find_same(const Field& field) const;
+  uint32_t remove_same(uint32_t start, const Field& field);
 
   base::Arena* arena_;
   Field* fields_ = nullptr;

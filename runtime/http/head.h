@@ -58,6 +58,14 @@ struct ScanResult {
 /// caller's.
 ScanResult scan_head(std::string_view bytes, size_t from, const HeadLimits& limits);
 
+/// A host and port taken apart; the views point into the text they were read from.
+struct HostParts {
+  std::string_view name;  // without brackets, port and trailing dot
+  uint16_t port = 0;      // 0 when there is none
+  bool is_ipv6 = false;
+  bool is_lower_case = true;  // `name` is its own canonical spelling; never said of IPv6
+};
+
 struct RequestHead {
   explicit RequestHead(base::Arena* arena) : fields(arena) {}
   Method method = Method::kOther;
@@ -71,6 +79,7 @@ struct RequestHead {
   BodyKind body = BodyKind::kNone;
   uint64_t content_length = 0;
   std::string_view host;  // Host field's value, or the authority of an absolute target
+  HostParts host_parts;   // the same, taken apart
   FieldList fields;
 };
 
@@ -117,13 +126,13 @@ bool is_field_value(std::string_view value);
 /// every other form.
 std::string_view absolute_authority(std::string_view target);
 
-/// True when `text` is what parse_host accepts: a DNS name ('_' allowed), an IPv4 or bracketed IPv6 address,
-/// and a port (1 to 65535, no leading zero) or none.
+/// Takes a host and port apart: a DNS name ('_' allowed), an IPv4 or bracketed IPv6 address, and a port (1 to
+/// 65535, no leading zero) or none. False for anything else.
+bool split_host(std::string_view text, HostParts* parts);
 bool is_host(std::string_view text);
 
-/// Splits "example.com:8080" or "[::1]:80" into host (lower-cased into `arena`, no port, no trailing dot) and
-/// port (0 when none). An IPv6 address keeps its brackets and gets its shortest spelling. False when it is
-/// not a valid host and port.
-bool parse_host(std::string_view text, base::Arena* arena, std::string_view* host, uint16_t* port);
+/// The one spelling of a host: lower case, no trailing dot, an IPv6 address in brackets at its shortest. A
+/// view of `parts` or of `arena`.
+std::string_view spell_host(const HostParts& parts, base::Arena* arena);
 
 }  // namespace moongate::http

@@ -9,28 +9,29 @@
 namespace moongate::http {
 namespace {
 
+// The byte after the empty line that follows the line end at `lf`, or null.
+inline const char* after_empty_line(const char* lf, const char* end) {
+  if (end - lf >= 2 && lf[1] == '\n') return lf + 2;
+  if (end - lf >= 3 && lf[1] == '\r' && lf[2] == '\n') return lf + 3;
+  return nullptr;
+}
+
 // The first byte after an empty line in [at, end), or null. An empty line is LF LF or LF CR LF: the line end
 // before it belongs to the pattern.
 const char* find_head_end(const char* at, const char* end) {
 #if defined(__SSE2__)
   const __m128i lf = _mm_set1_epi8('\n');
-  const __m128i cr = _mm_set1_epi8('\r');
-  for (; end - at >= 18; at += 16) {
-    const __m128i first = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)), lf);
-    const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 1));
-    const __m128i third = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 2)), lf);
-    const __m128i crlf = _mm_and_si128(_mm_cmpeq_epi8(second, cr), third);
-    const __m128i hits = _mm_and_si128(first, _mm_or_si128(_mm_cmpeq_epi8(second, lf), crlf));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(hits));
-    if (mask == 0) continue;
-    at += __builtin_ctz(mask);
-    return at[1] == '\n' ? at + 2 : at + 3;
+  for (; end - at >= 16; at += 16) {
+    auto line_ends = static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)), lf)));
+    for (; line_ends != 0; line_ends &= line_ends - 1) {
+      if (const char* head_end = after_empty_line(at + __builtin_ctz(line_ends), end)) return head_end;
+    }
   }
 #endif
-  for (; end - at >= 2; ++at) {
-    if (at[0] != '\n') continue;
-    if (at[1] == '\n') return at + 2;
-    if (at[1] == '\r' && end - at >= 3 && at[2] == '\n') return at + 3;
+  for (; at != end; ++at) {
+    if (*at != '\n') continue;
+    if (const char* head_end = after_empty_line(at, end)) return head_end;
   }
   return nullptr;
 }

@@ -15,12 +15,6 @@ namespace {
 constexpr size_t kNameMaxBytes = 253;
 constexpr size_t kAddressMaxBytes = INET6_ADDRSTRLEN - 1;
 
-struct HostParts {
-  std::string_view name;  // without brackets, port and trailing dot
-  uint16_t port = 0;
-  bool is_ipv6 = false;
-};
-
 bool parse_port(std::string_view text, uint16_t* port) {
   if (text.empty() || text.size() > 5 || text[0] == '0') return false;
   uint32_t number = 0;
@@ -42,34 +36,17 @@ bool parse_ipv6(std::string_view text, in6_addr* address) {
 }
 
 // Labels of letters, digits, '-' and '_', none of them empty.
-bool is_name(std::string_view text) {
+bool is_name(std::string_view text, bool* is_lower_case) {
   if (text.empty() || text.size() > kNameMaxBytes) return false;
   char last = '.';
+  bool has_upper = false;
   for (const char c : text) {
     if (!has_flag(c, kHostChar) && (c != '.' || last == '.')) return false;
+    has_upper |= static_cast<uint8_t>(c - 'A') < 26;
     last = c;
   }
+  *is_lower_case = !has_upper;
   return last != '.';
-}
-
-bool split_host(std::string_view text, HostParts* parts) {
-  if (text.empty()) return false;
-  const bool is_bracketed = text[0] == '[';
-  const size_t name_end = is_bracketed ? text.find(']') : text.find(':');
-  if (is_bracketed && name_end == std::string_view::npos) return false;
-  const std::string_view rest = name_end == std::string_view::npos
-                                    ? std::string_view()
-                                    : text.substr(name_end + (is_bracketed ? 1 : 0));
-  if (!rest.empty() && (rest[0] != ':' || !parse_port(rest.substr(1), &parts->port))) return false;
-  if (is_bracketed) {
-    in6_addr address;
-    parts->is_ipv6 = true;
-    parts->name = text.substr(1, name_end - 1);
-    return parse_ipv6(parts->name, &address);
-  }
-  parts->name = text.substr(0, name_end);
-  if (!parts->name.empty() && parts->name.back() == '.') parts->name.remove_suffix(1);
-  return is_name(parts->name);
 }
 
 // The shortest spelling of an address, in brackets, so that one address is one host.
@@ -86,23 +63,38 @@ std::string_view spell_ipv6(std::string_view text, base::Arena* arena) {
 
 }  // namespace
 
+bool split_host(std::string_view text, HostParts* parts) {
+  if (text.empty()) return false;
+  const bool is_bracketed = text[0] == '[';
+  const size_t name_end = is_bracketed ? text.find(']') : text.find(':');
+  if (is_bracketed && name_end == std::string_view::npos) return false;
+  const std::string_view rest = name_end == std::string_view::npos
+                                    ? std::string_view()
+                                    : text.substr(name_end + (is_bracketed ? 1 : 0));
+  if (!rest.empty() && (rest[0] != ':' || !parse_port(rest.substr(1), &parts->port))) return false;
+  if (is_bracketed) {
+    in6_addr address;
+    parts->is_ipv6 = true;
+    parts->is_lower_case = false;
+    parts->name = text.substr(1, name_end - 1);
+    return parse_ipv6(parts->name, &address);
+  }
+  parts->name = text.substr(0, name_end);
+  if (!parts->name.empty() && parts->name.back() == '.') parts->name.remove_suffix(1);
+  return is_name(parts->name, &parts->is_lower_case);
+}
+
+std::string_view spell_host(const HostParts& parts, base::Arena* arena) {
+  if (parts.is_lower_case) return parts.name;
+  if (parts.is_ipv6) return spell_ipv6(parts.name, arena);
+  char* lower = arena->allocate_chars(parts.name.size());
+  for (size_t i = 0; i < parts.name.size(); ++i) lower[i] = to_lower(parts.name[i]);
+  return {lower, parts.name.size()};
+}
+
 bool is_host(std::string_view text) {
   HostParts parts;
   return split_host(text, &parts);
-}
-
-bool parse_host(std::string_view text, base::Arena* arena, std::string_view* host, uint16_t* port) {
-  HostParts parts;
-  if (!split_host(text, &parts)) return false;
-  *port = parts.port;
-  if (parts.is_ipv6) {
-    *host = spell_ipv6(parts.name, arena);
-    return true;
-  }
-  char* lower = arena->allocate_chars(parts.name.size());
-  for (size_t i = 0; i < parts.name.size(); ++i) lower[i] = to_lower(parts.name[i]);
-  *host = {lower, parts.name.size()};
-  return true;
 }
 
 }  // namespace moongate::http

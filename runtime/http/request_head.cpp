@@ -74,7 +74,7 @@ bool check_host(const FieldFacts& facts, RequestHead* out, HeadFault* fault) {
     if (!authority.empty()) return refuse(fault, 400, "an absolute target without Host");
     return true;
   }
-  if (!is_host(facts.host)) return refuse(fault, 400, "an invalid Host");
+  if (!split_host(facts.host, &out->host_parts)) return refuse(fault, 400, "an invalid Host");
   if (!authority.empty() && !equals_ignoring_case(authority, facts.host)) {
     return refuse(fault, 400, "a Host that differs from the request target");
   }

@@ -3,6 +3,7 @@
 // into a list has checked it (the parsers did, the script bindings ask is_field_name and is_field_value).
 #include "http/writer.h"
 
+#include <charconv>
 #include <cstring>
 
 namespace moongate::http {
@@ -41,6 +42,8 @@ char* write_request_line(char* at, std::string_view method, std::string_view pat
 }
 
 char* write_status_line(char* at, uint16_t status, std::string_view reason) {
+  constexpr std::string_view kUsual = "HTTP/1.1 200 OK\r\n";
+  if (status == 200 && (reason.empty() || reason == "OK")) return append(at, kUsual);
   at = append(at, "HTTP/1.1 ");
   at = write_number(at, status);
   *at++ = ' ';
@@ -48,16 +51,7 @@ char* write_status_line(char* at, uint16_t status, std::string_view reason) {
   return append(at, "\r\n");
 }
 
-char* write_number(char* at, uint64_t number) {
-  char reversed[20];
-  size_t count = 0;
-  do {
-    reversed[count++] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  while (count > 0) *at++ = reversed[--count];
-  return at;
-}
+char* write_number(char* at, uint64_t number) { return std::to_chars(at, at + 20, number).ptr; }
 
 bool is_hop_by_hop(const Field& field, std::string_view connection) {
   switch (field.id) {

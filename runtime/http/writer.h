@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "http/fields.h"
@@ -15,6 +16,10 @@ namespace moongate::http {
 /// Upper bound of what the write_* functions below produce for these fields.
 size_t head_size_bound(const FieldList& fields, size_t start_line_size);
 
+/// Appends every field that `is_left_out` does not name, in order; the new end. Lines that stand one after
+/// the other in the received head are copied together.
+template <class IsLeftOut>
+char* write_fields(char* at, const FieldList& fields, IsLeftOut is_left_out);
 /// Appends `name: value\r\n`; the new end.
 char* write_field(char* at, std::string_view name, std::string_view value);
 /// `METHOD target HTTP/1.1\r\n`
@@ -29,5 +34,29 @@ char* write_number(char* at, uint64_t number);
 /// lists, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade. `connection` is the Connection
 /// field's value, or empty.
 bool is_hop_by_hop(const Field& field, std::string_view connection);
+
+template <class IsLeftOut>
+char* write_fields(char* at, const FieldList& fields, IsLeftOut is_left_out) {
+  const char* run = nullptr;  // whole lines, not copied yet
+  const char* run_end = nullptr;
+  const auto copy_run = [&run, &run_end, &at] {
+    const auto size = static_cast<size_t>(run_end - run);
+    if (size > 0) std::memcpy(at, run, size);
+    at += size;
+    run = run_end = nullptr;
+  };
+  for (const Field& field : fields) {
+    if (is_left_out(field)) continue;
+    if (field.name.data() != run_end || !field.is_whole_line) copy_run();
+    if (!field.is_whole_line) {
+      at = write_field(at, field.name, field.value);
+      continue;
+    }
+    if (run == nullptr) run = field.name.data();
+    run_end = field.value.data() + field.value.size() + 2;
+  }
+  copy_run();
+  return at;
+}
 
 }  // namespace moongate::http

@@ -12,21 +12,22 @@ namespace {
 constexpr base::Duration kTick = std::chrono::milliseconds(1);
 }
 
-void Timer::start(TimerWheel& wheel, base::Duration delay) {
-  deadline_ = Clock::steady() + delay;
-  if (wheel_ == &wheel && tick_ <= TimerWheel::tick_of(deadline_)) return;
-  stop();
-  wheel_ = &wheel;
+Timer::~Timer() {
+  if (wheel_) wheel_->unlink(this);
+}
+
+void Timer::relink(TimerWheel& wheel) {
+  if (wheel_) wheel_->unlink(this);
   wheel.link(this);
 }
 
-void Timer::stop() {
-  if (!wheel_) return;
-  wheel_->unlink(this);
-  wheel_ = nullptr;
-}
-
 TimerWheel::TimerWheel() : current_tick_(tick_of(Clock::steady())) {}
+
+TimerWheel::~TimerWheel() {
+  for (Timer* timer : slots_) {
+    for (; timer; timer = timer->next_) timer->wheel_ = nullptr;
+  }
+}
 
 uint64_t TimerWheel::tick_of(SteadyTime time) {
   // Rounded up, so that nothing fires before its deadline.
@@ -37,7 +38,9 @@ void TimerWheel::link(Timer* timer) {
   uint64_t tick = tick_of(timer->deadline_);
   if (tick < current_tick_) tick = current_tick_;
   if (tick >= current_tick_ + kSlots) tick = current_tick_ + kSlots - 1;  // looked at again on the way
+  timer->wheel_ = this;
   timer->tick_ = tick;
+  timer->place_ = SteadyTime(static_cast<int64_t>(tick) * kTick);
   uint64_t slot = tick % kSlots;
   Timer** head = &slots_[slot];
   timer->next_ = *head;
@@ -52,6 +55,7 @@ void TimerWheel::unlink(Timer* timer) {
   *timer->link_ = timer->next_;
   if (timer->next_) timer->next_->link_ = timer->link_;
   timer->next_ = nullptr;
+  timer->wheel_ = nullptr;
   uint64_t slot = timer->tick_ % kSlots;
   if (!slots_[slot]) occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
 }
@@ -92,11 +96,13 @@ void TimerWheel::run_slot(uint64_t tick) {
     due = timer->next_;
     if (due) due->link_ = &due;
     timer->next_ = nullptr;
+    timer->wheel_ = nullptr;
+    if (!timer->is_running_) continue;
     if (timer->deadline_ > now) {
       link(timer);
       continue;
     }
-    timer->wheel_ = nullptr;
+    timer->is_running_ = false;
     timer->callback_(timer->argument_);
   }
 }

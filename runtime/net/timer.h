@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Timeouts that cost nothing to push back. A timer that is started again before it fired only has its
-// deadline moved; it is looked at again when its old place in the wheel comes up. So a keepalive timeout that
-// moves with every request is two stores per request.
+// Timeouts that cost nothing to push back or to stop. A timer that is started again only has its deadline
+// moved, and a stopped one is only marked: both keep their place in the wheel and are looked at again when it
+// comes up. So the timeouts that start, move and stop with every request are a few stores per request.
 #pragma once
 
 #include <array>
@@ -22,23 +22,31 @@ class Timer {
  public:
   using Callback = void (*)(void* argument);
   Timer(Callback callback, void* argument) : callback_(callback), argument_(argument) {}
-  ~Timer() { stop(); }
+  ~Timer();
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
   /// Fires once after `delay` from now; moves the deadline if it is running.
-  void start(TimerWheel& wheel, base::Duration delay);
-  void stop();
-  bool is_running() const { return wheel_ != nullptr; }
+  void start(TimerWheel& wheel, base::Duration delay) {
+    deadline_ = base::Clock::steady() + delay;
+    is_running_ = true;
+    if (wheel_ != &wheel || deadline_ < place_) relink(wheel);
+  }
+  void stop() { is_running_ = false; }
+  bool is_running() const { return is_running_; }
   base::SteadyTime deadline() const { return deadline_; }
 
  private:
   friend class TimerWheel;
-  TimerWheel* wheel_ = nullptr;
+  void relink(TimerWheel& wheel);
+
+  TimerWheel* wheel_ = nullptr;  // whose slot holds us; null when none does
   Timer* next_ = nullptr;
-  Timer** link_ = nullptr;  // what points at us
-  uint64_t tick_ = 0;       // the tick whose slot holds us
+  Timer** link_ = nullptr;    // what points at us
+  uint64_t tick_ = 0;         // the tick whose slot holds us
+  base::SteadyTime place_{};  // the tick's time
   base::SteadyTime deadline_{};
+  bool is_running_ = false;
   Callback callback_;
   void* argument_;
 };
@@ -47,6 +55,7 @@ class Timer {
 class TimerWheel {
  public:
   TimerWheel();
+  ~TimerWheel();
   TimerWheel(const TimerWheel&) = delete;
   TimerWheel& operator=(const TimerWheel&) = delete;
 
@@ -68,7 +77,7 @@ class TimerWheel {
   std::array<Timer*, kSlots> slots_{};
   std::array<uint64_t, kSlots / 64> occupied_{};
   uint64_t current_tick_;       // everything before it has fired
-  uint64_t earliest_ = kNever;  // no timer is linked before it; stopping one leaves it as it is
+  uint64_t earliest_ = kNever;  // no timer is linked before it; taking one out leaves it as it is
 };
 
 }  // namespace moongate::net

@@ -193,13 +193,13 @@ bool Connection::take_head() {
     }
   }
   if (bytes.empty()) return false;
-  if (state_ == State::kIdle) {
-    state_ = State::kHead;
-    arm(context_.client.header_timeout);
-  }
   http::ScanResult scan = http::scan_head(bytes, scan_from_, context_.client.head);
   if (scan.status == http::ScanStatus::kIncomplete) {
     scan_from_ = scan.resume_at;
+    if (state_ == State::kIdle) {
+      state_ = State::kHead;
+      arm(context_.client.header_timeout);
+    }
     return false;
   }
   scan_from_ = 0;

@@ -88,7 +88,7 @@ void Connection::send_head(Exchange& exchange, const iovec* pieces, int count, b
   char* start =
       bound <= sizeof(HeadBuffer::bytes) ? HeadBuffer::get().bytes : exchange.arena.allocate_chars(bound);
   char* at = http::write_status_line(start, exchange.response.status, exchange.response.reason);
-  for (const http::Field& field : fields) at = http::write_field(at, field.name, field.value);
+  at = http::write_fields(at, fields, [](const http::Field&) { return false; });
   if (exchange.response.status == 101) {
     at = http::write_field(at, "Connection", "upgrade");
   } else {

@@ -15,29 +15,19 @@ using http::FieldId;
 namespace {
 
 // Fields the gateway writes itself or that end here.
-bool is_replaced(FieldId id) {
-  switch (id) {
-    case FieldId::kHost:
-    case FieldId::kContentLength:
-    case FieldId::kExpect:
-    case FieldId::kForwarded:
-    case FieldId::kXRealIp:
-    case FieldId::kXForwardedFor:
-    case FieldId::kXForwardedProto:
-    case FieldId::kXForwardedHost:
-    case FieldId::kXForwardedPort:
-    case FieldId::kConnection:
-    case FieldId::kKeepAlive:
-    case FieldId::kProxyConnection:
-    case FieldId::kTe:
-    case FieldId::kTransferEncoding:
-    case FieldId::kUpgrade:
-    case FieldId::kTrailer:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr uint64_t kReplaced = [] {
+  uint64_t bits = 0;
+  for (FieldId id :
+       {FieldId::kHost, FieldId::kContentLength, FieldId::kExpect, FieldId::kForwarded, FieldId::kXRealIp,
+        FieldId::kXForwardedFor, FieldId::kXForwardedProto, FieldId::kXForwardedHost,
+        FieldId::kXForwardedPort, FieldId::kConnection, FieldId::kKeepAlive, FieldId::kProxyConnection,
+        FieldId::kTe, FieldId::kTransferEncoding, FieldId::kUpgrade, FieldId::kTrailer})
+    bits |= uint64_t{1} << static_cast<unsigned>(id);
+  return bits;
+}();
+static_assert(static_cast<size_t>(FieldId::kCount) <= 64);
+
+bool is_replaced(FieldId id) { return (kReplaced >> static_cast<unsigned>(id) & 1) != 0; }
 
 char* write_port(char* at, std::string_view name, uint16_t port) {
   char text[8];
@@ -108,10 +98,7 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
   char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path,
                                       exchange.uri.query, exchange.uri.has_query);
   at = http::write_field(at, "Host", host);
-  for (const Field& field : fields) {
-    if (is_replaced(field.id)) continue;
-    at = http::write_field(at, field.name, field.value);
-  }
+  at = http::write_fields(at, fields, [](const Field& field) { return is_replaced(field.id); });
   at = write_forwarded(at, exchange);
   if (body == BodyKind::kChunked) {
     at = http::write_field(at, "Transfer-Encoding", "chunked");

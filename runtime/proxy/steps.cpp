@@ -19,6 +19,7 @@ using exchange::AnswerSource;
 using exchange::Exchange;
 using exchange::Phase;
 using exchange::StepResult;
+using http::FieldId;
 
 namespace {
 
@@ -113,7 +114,7 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
   http::FieldList& fields = exchange.response.fields;
   fields.set("Server", context.client.server_name);
   if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kHeaderFilter)))) {
-    exchange.response.fields.remove(http::FieldId::kContentLength);
+    exchange.response.fields.remove(FieldId::kContentLength);
     if (!context.script->run_header_filter(exchange)) exchange.fail(500, "a plugin failed");
   }
   if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter)))) {
@@ -124,7 +125,7 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
     } else {
       exchange.fail(500, "a plugin failed");
     }
-    fields.remove(http::FieldId::kContentLength);
+    fields.remove(FieldId::kContentLength);
   }
   if (!exchange.client) return;
   iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
@@ -138,11 +139,8 @@ void begin_steps(Context& context, Exchange& exchange) {
   http::CanonicalUri& uri = exchange.uri;
   bool is_canonical =
       http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, &reason);
-  if (is_canonical && !exchange.request.host.empty() &&
-      !http::parse_host(exchange.request.host, &exchange.arena, &exchange.host, &exchange.host_port)) {
-    is_canonical = false;
-    reason = "invalid Host";
-  }
+  exchange.host = http::spell_host(exchange.request.host_parts, &exchange.arena);
+  exchange.host_port = exchange.request.host_parts.port;
   if (!is_canonical) {
     exchange.fail(400, reason);
     answer_without_steps(context, exchange);
@@ -193,9 +191,9 @@ namespace {
 
 // Fields of the upstream's connection, and what each of its Connection fields lists.
 void remove_hop_by_hop(http::FieldList& fields) {
-  std::string listed;
+  std::string listed;  // most upstreams list nothing but whether the connection goes on
   for (const http::Field& field : fields) {
-    if (field.id != http::FieldId::kConnection) continue;
+    if (field.id != FieldId::kConnection || field.value == "keep-alive" || field.value == "close") continue;
     if (!listed.empty()) listed += ',';
     listed += field.value;
   }
@@ -232,7 +230,7 @@ void on_response(Context& context, Exchange& exchange, const iovec* pieces, int 
   // Whoever filters the body may change its size: the upstream's word for it does not hold.
   exchange::ClientSide* client = exchange.client;
   if (exchange.request.method != http::Method::kHead && exchange.response.body != http::BodyKind::kNone) {
-    exchange.response.fields.remove(http::FieldId::kContentLength);
+    exchange.response.fields.remove(FieldId::kContentLength);
   }
   if (count == 0 && !is_last) {
     client->send_head(exchange, nullptr, 0, false);

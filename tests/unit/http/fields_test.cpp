@@ -66,6 +66,7 @@ TEST_CASE("every known field name is found in any case, and only whole") {
   }
   CHECK(http::find_field_id("") == FieldId::kOther);
   CHECK(http::find_field_id("x") == FieldId::kOther);
+  CHECK(http::find_field_id("alt\rsvc") == FieldId::kOther);
   CHECK(http::find_field_id("content\rlength") == FieldId::kOther);
 }
 

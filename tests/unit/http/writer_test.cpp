@@ -41,7 +41,7 @@ TEST_CASE("start lines are written as asked") {
 
 TEST_CASE("fields of one connection are known by name or by being listed") {
   const auto is_hop_by_hop = [](const char* name, const char* connection) {
-    return http::is_hop_by_hop(Field{name, "", http::find_field_id(name)}, connection);
+    return http::is_hop_by_hop(Field(name, ""), connection);
   };
   for (const char* name :
        {"Connection", "keep-alive", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade"}) {
@@ -54,6 +54,6 @@ TEST_CASE("fields of one connection are known by name or by being listed") {
 
 TEST_CASE("Connection cannot take away a field that travels end to end") {
   for (const char* name : {"Host", "Content-Length", "Authorization", "X-Forwarded-For", "Cookie"}) {
-    CHECK_FALSE(http::is_hop_by_hop(Field{name, "", http::find_field_id(name)}, name));
+    CHECK_FALSE(http::is_hop_by_hop(Field(name, ""), name));
   }
 }
