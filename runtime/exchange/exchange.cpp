@@ -94,7 +94,7 @@ void Exchange::begin_response() {
   if (is_response_begun) return;
   is_response_begun = true;
   for (const http::Field& field : early_fields) {
-    if (field.id != http::FieldId::kSetCookie) response.fields.remove(field.name);
+    if (field.id != http::FieldId::kSetCookie) response.fields.remove(field);
   }
   for (const http::Field& field : early_fields) response.fields.add(field);
 }

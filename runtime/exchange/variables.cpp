@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <unordered_map>
 
 #include "http/writer.h"
 
@@ -201,7 +202,6 @@ string_view upstream_scheme(Exchange& ex) {
 
 base::Duration elapsed(Exchange& ex) { return base::Clock::steady_now() - ex.started; }
 
-// Sorted by name: looked up by binary search.
 const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("apisix_request_id", ex.request_id()),
     MG_VARIABLE("args", ex.uri.query),
@@ -278,6 +278,16 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("uri", ex.uri.path),
 });
 
+const Named* find_named(string_view name) {
+  static const auto* by_name = [] {
+    auto* map = new std::unordered_map<string_view, const Named*>();
+    for (const Named& named : kNamed) map->emplace(named.name, &named);
+    return map;
+  }();
+  auto found = by_name->find(name);
+  return found == by_name->end() ? nullptr : found->second;
+}
+
 }  // namespace
 
 bool find_variable(Exchange& exchange, string_view name, string_view* value) {
@@ -287,9 +297,7 @@ bool find_variable(Exchange& exchange, string_view name, string_view* value) {
       return true;
     }
   }
-  auto found = std::lower_bound(kNamed.begin(), kNamed.end(), name,
-                                [](const Named& named, string_view wanted) { return named.name < wanted; });
-  if (found != kNamed.end() && found->name == name) return found->get(exchange, value);
+  if (const Named* named = find_named(name)) return named->get(exchange, value);
   return find_prefixed(exchange, name, value);
 }
 
@@ -307,9 +315,7 @@ bool set_variable(Exchange& exchange, string_view name, string_view value) {
     exchange.consumer_name = kept;
     return true;
   }
-  bool is_fact = std::binary_search(kNamed.begin(), kNamed.end(), Named{name, nullptr},
-                                    [](const Named& a, const Named& b) { return a.name < b.name; });
-  if (is_fact && name != "apisix_request_id") return false;
+  if (name != "apisix_request_id" && find_named(name)) return false;  // a fact
   for (auto& variable : exchange.variables) {
     if (variable.name == name) {
       variable.value = kept;

@@ -162,6 +162,7 @@ bool is_field_name(std::string_view name) {
 }
 
 bool is_field_value(std::string_view value) {
+  if (is_surely_free_of_controls(value)) return true;
   const char* const end = value.data() + value.size();
   return find_control(value.data(), end) == end;
 }

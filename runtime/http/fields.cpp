@@ -170,7 +170,7 @@ const Field* FieldList::find(FieldId id) const {
 }
 
 const Field* FieldList::find(std::string_view name) const {
-  return name.empty() ? nullptr : find_same(Field(name, {}));
+  return name.empty() ? nullptr : find(Field(name, {}));
 }
 
 namespace {
@@ -181,7 +181,7 @@ bool is_same_name(const Field& a, const Field& b) {
 
 }  // namespace
 
-const Field* FieldList::find_same(const Field& field) const {
+const Field* FieldList::find(const Field& field) const {
   for (const Field& other : *this) {
     if (is_same_name(other, field)) return &other;
   }
@@ -209,7 +209,7 @@ uint32_t FieldList::remove_same(uint32_t start, const Field& field) {
 }
 
 void FieldList::set(const Field& field) {
-  const Field* first = find_same(field);
+  const Field* first = find(field);
   if (first == nullptr) {
     add(field);
     return;

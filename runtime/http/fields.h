@@ -92,6 +92,7 @@ class FieldList {
   /// First field of that name, or null.
   const Field* find(FieldId id) const;
   const Field* find(std::string_view name) const;
+  const Field* find(const Field& of_that_name) const;
 
   /// Appends without looking. The views must outlive the list: copy them into the arena first if they do not.
   void add(std::string_view name, std::string_view value) { add(Field(name, value)); }
@@ -118,7 +119,6 @@ class FieldList {
 
  private:
   void grow();
-  const Field* find_same(const Field& field) const;
   uint32_t remove_same(uint32_t start, const Field& field);
 
   base::Arena* arena_;

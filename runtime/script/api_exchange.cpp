@@ -7,6 +7,7 @@
 
 #include "exchange/variables.h"
 #include "http/writer.h"
+#include "script/field_names.h"
 #include "script/host.h"
 
 using moongate::exchange::AnswerSource;
@@ -14,6 +15,7 @@ using moongate::exchange::BodyState;
 using moongate::exchange::Exchange;
 using moongate::http::Field;
 using moongate::http::FieldList;
+using moongate::script::FieldNames;
 using moongate::script::Host;
 using std::string_view;
 
@@ -37,25 +39,28 @@ void put_nothing(mg_text* out) {
 
 Exchange& of(void* exchange) { return *static_cast<Exchange*>(exchange); }
 
-int set_field(Exchange& exchange, FieldList& fields, string_view name, string_view value, bool is_added) {
-  if (!moongate::http::is_field_name(name) || !moongate::http::is_field_value(value)) return 0;
-  string_view kept_name = exchange.arena.copy(name);
-  string_view kept_value = exchange.arena.copy(value);
+Field named(Exchange& exchange, int number) {
+  return FieldNames::of_this_thread().field(number, exchange.arena);
+}
+
+int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
+  if (!moongate::http::is_field_value(value)) return 0;
+  Field field = named(exchange, number);
+  field.value = exchange.arena.copy(value);
   if (is_added)
-    fields.add(kept_name, kept_value);
+    fields.add(field);
   else
-    fields.set(kept_name, kept_value);
+    fields.set(field);
   return 1;
 }
 
-int get_field(const FieldList& fields, string_view name, mg_text* out) {
-  const Field* field = fields.find(name);
-  if (!field) {
+int get_field(Exchange& exchange, const FieldList& fields, int number, mg_text* out) {
+  const Field* field = fields.find(named(exchange, number));
+  if (field)
+    put(out, field->value);
+  else
     put_nothing(out);
-    return 0;
-  }
-  put(out, field->value);
-  return 1;
+  return field != nullptr;
 }
 
 void field_at(const FieldList& fields, uint32_t index, mg_text* name, mg_text* value) {
@@ -102,22 +107,22 @@ double mg_request_started_at(void* ex) {
   return std::chrono::duration<double>(of(ex).started_wall.time_since_epoch()).count();
 }
 
-int mg_request_field_get(void* ex, const char* name, size_t size, mg_text* out) {
-  return get_field(of(ex).request.fields, {name, size}, out);
+int mg_field_name(const char* name, size_t size) { return FieldNames::of_this_thread().find({name, size}); }
+
+int mg_request_field_get(void* ex, int name, mg_text* out) {
+  return get_field(of(ex), of(ex).request.fields, name, out);
 }
 uint32_t mg_request_field_count(void* ex) { return of(ex).request.fields.count(); }
 void mg_request_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value) {
   field_at(of(ex).request.fields, index, name, value);
 }
-int mg_request_field_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
-  return set_field(of(ex), of(ex).request.fields, {name, name_size}, {value, size}, false);
+int mg_request_field_set(void* ex, int name, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).request.fields, name, {value, size}, false);
 }
-int mg_request_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
-  return set_field(of(ex), of(ex).request.fields, {name, name_size}, {value, size}, true);
+int mg_request_field_add(void* ex, int name, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).request.fields, name, {value, size}, true);
 }
-void mg_request_field_remove(void* ex, const char* name, size_t size) {
-  of(ex).request.fields.remove({name, size});
-}
+void mg_request_field_remove(void* ex, int name) { of(ex).request.fields.remove(named(of(ex), name)); }
 
 void mg_request_path_get(void* ex, mg_text* decoded) { put(decoded, of(ex).uri.path); }
 
@@ -192,17 +197,17 @@ void mg_response_status_set(void* ex, int status) {
 }
 int mg_response_is_sent(void* ex) { return of(ex).is_head_sent; }
 int mg_response_source(void* ex) { return static_cast<int>(of(ex).source); }
-int mg_response_field_get(void* ex, const char* name, size_t size, mg_text* out) {
-  return get_field(of(ex).response_fields(), {name, size}, out);
+int mg_response_field_get(void* ex, int name, mg_text* out) {
+  return get_field(of(ex), of(ex).response_fields(), name, out);
 }
 uint32_t mg_response_field_count(void* ex) { return of(ex).response_fields().count(); }
 void mg_response_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value) {
   field_at(of(ex).response_fields(), index, name, value);
 }
-int mg_response_field_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
-  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, false);
+int mg_response_field_set(void* ex, int name, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).response_fields(), name, {value, size}, false);
 }
-int mg_response_number_set(void* ex, const char* name, size_t name_size, double number) {
+int mg_response_number_set(void* ex, int name, double number) {
   char text[40];
   size_t size = 0;
   if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
@@ -219,14 +224,12 @@ int mg_response_number_set(void* ex, const char* name, size_t name_size, double 
   } else {
     size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
   }
-  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {text, size}, false);
+  return set_field(of(ex), of(ex).response_fields(), name, {text, size}, false);
 }
-int mg_response_field_add(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
-  return set_field(of(ex), of(ex).response_fields(), {name, name_size}, {value, size}, true);
+int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
+  return set_field(of(ex), of(ex).response_fields(), name, {value, size}, true);
 }
-void mg_response_field_remove(void* ex, const char* name, size_t size) {
-  of(ex).response_fields().remove({name, size});
-}
+void mg_response_field_remove(void* ex, int name) { of(ex).response_fields().remove(named(of(ex), name)); }
 
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
 void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }

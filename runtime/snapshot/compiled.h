@@ -3,6 +3,7 @@
 // handles that other parts leave on it (a balancer's turn, a plugin chain built at first use).
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -79,8 +80,13 @@ class ConsumerIndex {
   int64_t find(std::string_view plugin, std::string_view attribute, std::string_view value) const;
 
  private:
-  static std::string key_of(std::string_view plugin, std::string_view attribute, std::string_view value);
-  std::unordered_map<std::string, uint32_t> credentials_;
+  struct Space {  // what one plugin looks for by one attribute; there are few
+    std::string plugin, attribute;
+    std::deque<std::string> values;  // what the map's keys point at
+    std::unordered_map<std::string_view, uint32_t> credentials;
+  };
+  Space* find_space(std::string_view plugin, std::string_view attribute) const;
+  std::vector<std::unique_ptr<Space>> spaces_;
 };
 
 }  // namespace moongate::snapshot

@@ -541,24 +541,30 @@ void Compiler::take_over(const std::string& id, Route& route) const {
   route.metrics = present.metrics;
 }
 
+ConsumerIndex::Space* ConsumerIndex::find_space(std::string_view plugin, std::string_view attribute) const {
+  for (const auto& space : spaces_) {
+    if (space->plugin == plugin && space->attribute == attribute) return space.get();
+  }
+  return nullptr;
+}
+
 void ConsumerIndex::add(std::string_view plugin, std::string_view attribute, std::string_view value,
                         uint32_t credential) {
-  credentials_.emplace(key_of(plugin, attribute, value), credential);
+  Space* space = find_space(plugin, attribute);
+  if (!space) {
+    space = spaces_.emplace_back(std::make_unique<Space>()).get();
+    space->plugin = plugin;
+    space->attribute = attribute;
+  }
+  space->credentials.emplace(space->values.emplace_back(value), credential);
 }
 
 int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute,
                             std::string_view value) const {
-  static thread_local std::string key;
-  key.assign(plugin).append(1, '\0').append(attribute).append(1, '\0').append(value);
-  auto found = credentials_.find(key);
-  return found == credentials_.end() ? -1 : static_cast<int64_t>(found->second);
-}
-
-std::string ConsumerIndex::key_of(std::string_view plugin, std::string_view attribute,
-                                  std::string_view value) {
-  std::string key(plugin);
-  key.append(1, '\0').append(attribute).append(1, '\0').append(value);
-  return key;
+  const Space* space = find_space(plugin, attribute);
+  if (!space) return -1;
+  auto found = space->credentials.find(value);
+  return found == space->credentials.end() ? -1 : static_cast<int64_t>(found->second);
 }
 
 }  // namespace moongate::snapshot

@@ -92,9 +92,23 @@ function fake.mg_request_body_get(ex, out)
   return body and 2 or 0
 end
 
+local numbers, texts = {}, {}
+
+function fake.mg_field_name(name, size)
+  name = str(name, size)
+  if not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then
+    return -1
+  end
+  if not numbers[name] then
+    texts[#texts + 1] = name
+    numbers[name] = #texts + 63
+  end
+  return numbers[name]
+end
+
 for prefix, list in pairs({ mg_request = "headers", mg_response = "response_headers" }) do
-  fake[prefix .. "_field_get"] = function(ex, name, size, out)
-    local field = find_field(request_of(ex)[list], str(name, size))
+  fake[prefix .. "_field_get"] = function(ex, name, out)
+    local field = find_field(request_of(ex)[list], texts[name - 63])
     return view(out, field and field[2])
   end
   fake[prefix .. "_field_count"] = function(ex)
@@ -105,29 +119,29 @@ for prefix, list in pairs({ mg_request = "headers", mg_response = "response_head
     view(name, field[1])
     view(value, field[2])
   end
-  fake[prefix .. "_field_remove"] = function(ex, name, size)
-    remove_field(request_of(ex)[list], str(name, size))
+  fake[prefix .. "_field_remove"] = function(ex, name)
+    remove_field(request_of(ex)[list], texts[name - 63])
   end
-  fake[prefix .. "_field_add"] = function(ex, name, size, value, value_size)
+  fake[prefix .. "_field_add"] = function(ex, name, value, value_size)
     value = str(value, value_size)
     if value:find("[\r\n]") then
       return 0
     end
-    table.insert(request_of(ex)[list], { str(name, size), value })
+    table.insert(request_of(ex)[list], { texts[name - 63], value })
     return 1
   end
-  fake[prefix .. "_field_set"] = function(ex, name, size, value, value_size)
+  fake[prefix .. "_field_set"] = function(ex, name, value, value_size)
     if str(value, value_size):find("[\r\n]") then
       return 0
     end
-    remove_field(request_of(ex)[list], str(name, size))
-    return fake[prefix .. "_field_add"](ex, name, size, value, value_size)
+    remove_field(request_of(ex)[list], texts[name - 63])
+    return fake[prefix .. "_field_add"](ex, name, value, value_size)
   end
 end
 
-function fake.mg_response_number_set(ex, name, size, number)
+function fake.mg_response_number_set(ex, name, number)
   local text = ("%.14g"):format(number)
-  return fake.mg_response_field_set(ex, name, size, text, #text)
+  return fake.mg_response_field_set(ex, name, text, #text)
 end
 
 function fake.mg_response_status_get(ex) return request_of(ex).status or 0 end

@@ -22,18 +22,37 @@ local value_out = ffi.new("mg_text[1]")
 
 local _M = {}
 
-local lower_names = bounded_map.new(1024)
+---@class moongate.HeaderName
+---@field number integer     as C knows it; negative when no header can be called so
+---@field lower string
+---@field variable string    "http_x_api_key" for "X-Api-Key"
+
+local passing = 64 -- numbers below it are soon used for other names
+local header_names = bounded_map.new(2048)
+
+local function make_name(name)
+  local lower_name = lower(name)
+  local number = C.mg_field_name(name, #name)
+  local made = { number = number, lower = lower_name, variable = "http_" .. gsub(lower_name, "-", "_") }
+  if number < 0 or number >= passing then
+    header_names:set(name, made)
+  end
+  return made
+end
+
+--- Returns what is known of a header's name, made when the name first comes.
+---@param name string
+---@return moongate.HeaderName
+local function name_of(name)
+  return header_names:get(name) or make_name(name)
+end
+_M.name_of = name_of
 
 --- Returns the lower-case form of a header's name.
 ---@param name string
 ---@return string
 function _M.lower(name)
-  local result = lower_names:get(name)
-  if not result then
-    result = lower(name)
-    lower_names:set(name, result)
-  end
-  return result
+  return name_of(name).lower
 end
 
 local dashed_names = bounded_map.new(1024)
@@ -55,7 +74,8 @@ end
 ---@param name string
 ---@return string?
 function _M.request_get(ex, name)
-  if C.mg_request_field_get(ex, name, #name, value_out) == 0 then
+  local number = name_of(name).number
+  if number < 0 or C.mg_request_field_get(ex, number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -66,7 +86,8 @@ end
 ---@param name string
 ---@return string?
 function _M.response_get(ex, name)
-  if C.mg_response_field_get(ex, name, #name, value_out) == 0 then
+  local number = name_of(name).number
+  if number < 0 or C.mg_response_field_get(ex, number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -95,18 +116,22 @@ end
 ---@return boolean? ok
 ---@return string? err
 function _M.request_set(ex, name, value)
+  local number = name_of(name).number
+  if number < 0 then
+    return refused(name)
+  end
   if type(value) ~= "table" then
     if value == nil then
-      C.mg_request_field_remove(ex, name, #name)
+      C.mg_request_field_remove(ex, number)
       return true
     end
     local text = text_of(value)
-    if C.mg_request_field_set(ex, name, #name, text, #text) == 0 then
+    if C.mg_request_field_set(ex, number, text, #text) == 0 then
       return refused(name)
     end
     return true
   end
-  C.mg_request_field_remove(ex, name, #name)
+  C.mg_request_field_remove(ex, number)
   return _M.request_add(ex, name, value)
 end
 
@@ -117,16 +142,20 @@ end
 ---@return boolean? ok
 ---@return string? err
 function _M.request_add(ex, name, value)
+  local number = name_of(name).number
+  if number < 0 then
+    return refused(name)
+  end
   if type(value) ~= "table" then
     local text = text_of(value)
-    if C.mg_request_field_add(ex, name, #name, text, #text) == 0 then
+    if C.mg_request_field_add(ex, number, text, #text) == 0 then
       return refused(name)
     end
     return true
   end
   for index = 1, #value do
     local text = text_of(value[index])
-    if C.mg_request_field_add(ex, name, #name, text, #text) == 0 then
+    if C.mg_request_field_add(ex, number, text, #text) == 0 then
       return refused(name)
     end
   end
@@ -140,24 +169,28 @@ end
 ---@return boolean? ok
 ---@return string? err
 function _M.response_set(ex, name, value)
+  local number = name_of(name).number
+  if number < 0 then
+    return refused(name)
+  end
   if type(value) ~= "table" then
     if value == nil then
-      C.mg_response_field_remove(ex, name, #name)
+      C.mg_response_field_remove(ex, number)
       return true
     end
     if type(value) == "number" then -- written where it goes: no Lua string for a counter that never repeats
-      if C.mg_response_number_set(ex, name, #name, value) == 0 then
+      if C.mg_response_number_set(ex, number, value) == 0 then
         return refused(name)
       end
       return true
     end
     local text = text_of(value)
-    if C.mg_response_field_set(ex, name, #name, text, #text) == 0 then
+    if C.mg_response_field_set(ex, number, text, #text) == 0 then
       return refused(name)
     end
     return true
   end
-  C.mg_response_field_remove(ex, name, #name)
+  C.mg_response_field_remove(ex, number)
   return _M.response_add(ex, name, value)
 end
 
@@ -168,16 +201,20 @@ end
 ---@return boolean? ok
 ---@return string? err
 function _M.response_add(ex, name, value)
+  local number = name_of(name).number
+  if number < 0 then
+    return refused(name)
+  end
   if type(value) ~= "table" then
     local text = text_of(value)
-    if C.mg_response_field_add(ex, name, #name, text, #text) == 0 then
+    if C.mg_response_field_add(ex, number, text, #text) == 0 then
       return refused(name)
     end
     return true
   end
   for index = 1, #value do
     local text = text_of(value[index])
-    if C.mg_response_field_add(ex, name, #name, text, #text) == 0 then
+    if C.mg_response_field_add(ex, number, text, #text) == 0 then
       return refused(name)
     end
   end

@@ -23,12 +23,15 @@ void mg_request_method_get(mg_exchange *ex, mg_text *out);
 int mg_request_method_set(mg_exchange *ex, const char *method, size_t size);                 /* 0: not a token */
 int mg_request_version_minor(mg_exchange *ex);                                               /* 0 or 1 */
 double mg_request_started_at(mg_exchange *ex);                                               /* seconds since 1970 */
-int mg_request_field_get(mg_exchange *ex, const char *name, size_t name_size, mg_text *out); /* first value */
+/* The number of a header's name, by which the functions below know it; -1 when no header can be called so. One below 64
+   is soon used for another name; the others stay. */
+int mg_field_name(const char *name, size_t size);
+int mg_request_field_get(mg_exchange *ex, int name, mg_text *out);                           /* first value */
 uint32_t mg_request_field_count(mg_exchange *ex);
 void mg_request_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_text *value);
-int mg_request_field_set(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size); /* 0: invalid */
-int mg_request_field_add(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);
-void mg_request_field_remove(mg_exchange *ex, const char *name, size_t name_size);
+int mg_request_field_set(mg_exchange *ex, int name, const char *value, size_t size);         /* 0: invalid value */
+int mg_request_field_add(mg_exchange *ex, int name, const char *value, size_t size);
+void mg_request_field_remove(mg_exchange *ex, int name);
 void mg_request_path_get(mg_exchange *ex, mg_text *decoded);
 void mg_request_query_get(mg_exchange *ex, mg_text *out);                                    /* data NULL: no `?` */
 /* Replaces path (decoded form) and query (data NULL: none). 0 and a reason when it cannot be canonical. */
@@ -46,14 +49,14 @@ int mg_response_status_get(mg_exchange *ex);                                    
 void mg_response_status_set(mg_exchange *ex, int status);
 int mg_response_is_sent(mg_exchange *ex);                                                    /* head is on its way */
 int mg_response_source(mg_exchange *ex);                                                     /* 0 none yet, 1 gateway, 2 proxy error, 3 upstream */
-int mg_response_field_get(mg_exchange *ex, const char *name, size_t name_size, mg_text *out);
+int mg_response_field_get(mg_exchange *ex, int name, mg_text *out);
 uint32_t mg_response_field_count(mg_exchange *ex);
 void mg_response_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_text *value);
-int mg_response_field_set(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);
+int mg_response_field_set(mg_exchange *ex, int name, const char *value, size_t size);
 /* The same with a number, written as Lua would. */
-int mg_response_number_set(mg_exchange *ex, const char *name, size_t name_size, double number);
-int mg_response_field_add(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);
-void mg_response_field_remove(mg_exchange *ex, const char *name, size_t name_size);
+int mg_response_number_set(mg_exchange *ex, int name, double number);
+int mg_response_field_add(mg_exchange *ex, int name, const char *value, size_t size);
+void mg_response_field_remove(mg_exchange *ex, int name);
 /* The exchange in a slot of this worker's pool; the pointer stays valid, the request it stands for does not. */
 mg_exchange *mg_exchange_at(uint32_t slot);
 /* Tells which phases (bit per phase) have hooks, after a consumer's plugins joined in. */

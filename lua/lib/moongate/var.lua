@@ -10,6 +10,7 @@ local ffi = require("ffi")
 local bounded_map = require("moongate.bounded_map")
 local cookies = require("moongate.cookies")
 local current = require("moongate.current")
+local fields = require("moongate.fields")
 local native = require("moongate.native")
 local query = require("moongate.query")
 
@@ -59,8 +60,8 @@ end
 local function cookies_of(ctx, ex)
   local jar = ctx._cookies
   if jar == nil then
-    jar = C.mg_request_field_get(ex, "cookie", 6, out) == 1
-      and cookies.parse(ffi_string(out[0].data, out[0].size)) or no_args
+    local text = fields.request_get(ex, "cookie")
+    jar = text and cookies.parse(text) or no_args
     ctx._cookies = jar
   end
   return jar
@@ -77,10 +78,7 @@ local function get_header(var, name, plan)
   if ex == nil then
     return nil
   end
-  if C.mg_request_field_get(ex, plan.field, #plan.field, out) == 1 then
-    return ffi_string(out[0].data, out[0].size)
-  end
-  return ask(ex, name)
+  return fields.request_get(ex, plan.field) or ask(ex, name)
 end
 
 local function get_arg(var, _, plan)
@@ -302,21 +300,9 @@ function _M.register(name, getter, is_volatile)
   plans:set(name, exact[name])
 end
 
--- "x-api-key" to "http_x_api_key", kept: translating a name cannot be compiled.
-local variable_names = bounded_map.new(1024)
-
-local function variable_of(name)
-  local result = variable_names:get(name)
-  if not result then
-    result = "http_" .. gsub(name, "-", "_")
-    variable_names:set(name, result)
-  end
-  return result
-end
-
---- Forgets everything that came from the request header `name`.
+--- Forgets everything that came from a request header.
 ---@param ctx moongate.Ctx?
----@param name string     lower case
+---@param name moongate.HeaderName
 function _M.forget_header(ctx, name)
   if not ctx then
     return
@@ -326,13 +312,13 @@ function _M.forget_header(ctx, name)
     ctx.headers = nil
   end
   local var = ctx.var
-  local variable = variable_of(name)
+  local variable, lower = name.variable, name.lower
   if var and rawget(var, variable) ~= nil then
     rawset(var, variable, nil)
   end
-  if name == "cookie" then
+  if lower == "cookie" then
     ctx._cookies = nil
-  elseif name == "host" and var then
+  elseif lower == "host" and var then
     rawset(var, "host", nil)
   end
 end

@@ -21,6 +21,7 @@
 ---@field header_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 ---@field body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 ---@field delayed_body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
+---@field wants? fun(conf: moongate.Conf, phase: string): boolean   false leaves the phase out for this conf
 ---@field log? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 
 --- A plugin's configuration on one resource. The same table until that resource changes.

@@ -12,6 +12,7 @@ local bor = bit.bor
 local char = string.char
 local concat = table.concat
 local error = error
+local ffi_string = ffi.string
 local floor = math.floor
 local sub = string.sub
 
@@ -33,16 +34,29 @@ local function reserve(count)
   return start
 end
 
-local hex = {}
+-- A byte as two hexadecimal digits, in one store.
+local hex = ffi.new("uint16_t[256]")
 for code = 0, 255 do
-  hex[code] = ("%02x"):format(code)
+  ffi.copy(hex + code, ("%02x"):format(code), 2)
 end
 
+-- xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, written over and over; the groups as pairs of digits.
+local text = ffi.new("char[36]")
+ffi.fill(text, 36, 45)
+local pairs_at_0 = ffi.cast("uint16_t *", text)
+local pairs_at_9 = ffi.cast("uint16_t *", text + 9)
+local pairs_at_14 = ffi.cast("uint16_t *", text + 14)
+local pairs_at_19 = ffi.cast("uint16_t *", text + 19)
+local pairs_at_24 = ffi.cast("uint16_t *", text + 24)
+
 local function join(p, b6, b8)
-  return hex[page[p]] .. hex[page[p + 1]] .. hex[page[p + 2]] .. hex[page[p + 3]] .. "-"
-    .. hex[page[p + 4]] .. hex[page[p + 5]] .. "-" .. hex[b6] .. hex[page[p + 7]] .. "-"
-    .. hex[b8] .. hex[page[p + 9]] .. "-" .. hex[page[p + 10]] .. hex[page[p + 11]]
-    .. hex[page[p + 12]] .. hex[page[p + 13]] .. hex[page[p + 14]] .. hex[page[p + 15]]
+  pairs_at_0[0], pairs_at_0[1], pairs_at_0[2], pairs_at_0[3] = hex[page[p]], hex[page[p + 1]], hex[page[p + 2]], hex[page[p + 3]]
+  pairs_at_9[0], pairs_at_9[1] = hex[page[p + 4]], hex[page[p + 5]]
+  pairs_at_14[0], pairs_at_14[1] = hex[b6], hex[page[p + 7]]
+  pairs_at_19[0], pairs_at_19[1] = hex[b8], hex[page[p + 9]]
+  pairs_at_24[0], pairs_at_24[1], pairs_at_24[2] = hex[page[p + 10]], hex[page[p + 11]], hex[page[p + 12]]
+  pairs_at_24[3], pairs_at_24[4], pairs_at_24[5] = hex[page[p + 13]], hex[page[p + 14]], hex[page[p + 15]]
+  return ffi_string(text, 36)
 end
 
 local _M = {}

@@ -30,6 +30,14 @@ function _M.check_schema(conf)
   return conf_schema.check(conf)
 end
 
+--- Leaves the body alone, with its length, where a conf does not touch it.
+---@param conf plugin.ResponseRewriteConf
+---@param phase string
+---@return boolean
+function _M.wants(conf, phase)
+  return phase ~= "body_filter" or conf.body ~= nil or conf.filters ~= nil
+end
+
 local function operation(name, value)
   local text = tostring(value)
   return { name = name, value = text, has_variable = find(text, "$", 1, true) ~= nil }

@@ -16,7 +16,7 @@ local C = native.C
 local error = error
 local exchange_of = phase.exchange
 local ffi_string = ffi.string
-local lower_of = fields.lower
+local name_of = fields.name_of
 local request_get = fields.request_get
 local tonumber = tonumber
 local tostring = tostring
@@ -65,7 +65,7 @@ local function change_header(ctx, name, value, change)
   phase.check(writing, 3)
   ctx = ctx or current.ctx
   local ok, err = change(exchange_of(ctx), name, value)
-  var.forget_header(ctx, lower_of(name))
+  var.forget_header(ctx, name_of(name))
   if not ok then
     log.warn("request header not set: ", err)
   end

@@ -3,6 +3,7 @@
 --- becomes JSON with a line end, a string goes as it is.
 
 local cjson = require("moongate.core.json")
+local fields = require("moongate.fields")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
 
@@ -12,8 +13,6 @@ local type = type
 
 local _M = {}
 
-local content_type = "Content-Type"
-
 local function append(ex, body)
   if type(body) == "table" then
     local text, err = cjson.encode(body)
@@ -21,8 +20,8 @@ local function append(ex, body)
       log.error("the answer's body cannot be written as JSON: ", err)
       return
     end
-    if C.mg_response_field_get(ex, content_type, #content_type, native.scratch) == 0 then
-      C.mg_response_field_set(ex, content_type, #content_type, "application/json", 16)
+    if not fields.response_get(ex, "Content-Type") then
+      fields.response_set(ex, "Content-Type", "application/json")
     end
     text = text .. "\n"
     C.mg_answer_append(ex, text, #text)

@@ -133,6 +133,17 @@ function _M.make_entry(set_handle, entry)
   return { name = entry.name, object = object, conf = conf, number = module.number, priority = priority }
 end
 
+-- A plugin may leave out phases in which a conf gives it nothing to do: `wants(conf, phase)` tells. When it fails the hook
+-- stays.
+local function is_wanted(entry, phase)
+  local wants = entry.object.wants
+  if not wants then
+    return true
+  end
+  local ok, verdict = pcall(wants, entry.conf, phase)
+  return not ok or verdict ~= false
+end
+
 --- Makes a chain of entries that are already checked.
 ---@param entries table[]
 ---@param fields table      conf_type, conf_id, ... that every request of the chain gets in its ctx
@@ -147,7 +158,7 @@ function _M.assemble(entries, fields)
       if phase == "body_filter" and not fn then
         fn = entry.object.delayed_body_filter
       end
-      if type(fn) == "function" then
+      if type(fn) == "function" and is_wanted(entry, phase) then
         hooks[#hooks + 1] = { fn = meta.wrap(fn, entry), number = entry.number, entry = entry }
         confs[#confs + 1] = entry.conf
       end
