@@ -13,6 +13,7 @@
 using moongate::exchange::AnswerSource;
 using moongate::exchange::BodyState;
 using moongate::exchange::Exchange;
+using moongate::exchange::Phase;
 using moongate::http::Field;
 using moongate::http::FieldList;
 using moongate::script::FieldNames;
@@ -43,19 +44,38 @@ Field named(Exchange& exchange, int number) {
   return FieldNames::of_this_thread().field(number, exchange.arena);
 }
 
+// What a change of a field came to, as native.lua has it.
+constexpr int kRefused = 0;
+constexpr int kChanged = 1;
+constexpr int kTooLate = 2;
+
+// The request's fields leave with the request, the answer's with the answer.
+bool is_request_open(const Exchange& exchange) {
+  return exchange.phase >= Phase::kRewrite && exchange.phase <= Phase::kBeforeProxy;
+}
+bool is_response_open(const Exchange& exchange) {
+  return exchange.phase >= Phase::kRewrite && exchange.phase <= Phase::kHeaderFilter && !exchange.is_head_sent;
+}
+
 int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
-  if (!moongate::http::is_field_value(value)) return 0;
+  if (number < 0 || !moongate::http::is_field_value(value)) return kRefused;
   Field field = named(exchange, number);
   field.value = exchange.arena.copy(value);
   if (is_added)
     fields.add(field);
   else
     fields.set(field);
-  return 1;
+  return kChanged;
+}
+
+int remove_field(Exchange& exchange, FieldList& fields, int number) {
+  if (number < 0) return kRefused;
+  fields.remove(named(exchange, number));
+  return kChanged;
 }
 
 int get_field(Exchange& exchange, const FieldList& fields, int number, mg_text* out) {
-  const Field* field = fields.find(named(exchange, number));
+  const Field* field = number < 0 ? nullptr : fields.find(named(exchange, number));
   if (field)
     put(out, field->value);
   else
@@ -117,12 +137,16 @@ void mg_request_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value
   field_at(of(ex).request.fields, index, name, value);
 }
 int mg_request_field_set(void* ex, int name, const char* value, size_t size) {
+  if (!is_request_open(of(ex))) return kTooLate;
   return set_field(of(ex), of(ex).request.fields, name, {value, size}, false);
 }
 int mg_request_field_add(void* ex, int name, const char* value, size_t size) {
+  if (!is_request_open(of(ex))) return kTooLate;
   return set_field(of(ex), of(ex).request.fields, name, {value, size}, true);
 }
-void mg_request_field_remove(void* ex, int name) { of(ex).request.fields.remove(named(of(ex), name)); }
+int mg_request_field_remove(void* ex, int name) {
+  return is_request_open(of(ex)) ? remove_field(of(ex), of(ex).request.fields, name) : kTooLate;
+}
 
 void mg_request_path_get(void* ex, mg_text* decoded) { put(decoded, of(ex).uri.path); }
 
@@ -205,9 +229,11 @@ void mg_response_field_at(void* ex, uint32_t index, mg_text* name, mg_text* valu
   field_at(of(ex).response_fields(), index, name, value);
 }
 int mg_response_field_set(void* ex, int name, const char* value, size_t size) {
+  if (!is_response_open(of(ex))) return kTooLate;
   return set_field(of(ex), of(ex).response_fields(), name, {value, size}, false);
 }
 int mg_response_number_set(void* ex, int name, double number) {
+  if (!is_response_open(of(ex))) return kTooLate;
   char text[40];
   size_t size = 0;
   if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
@@ -227,9 +253,12 @@ int mg_response_number_set(void* ex, int name, double number) {
   return set_field(of(ex), of(ex).response_fields(), name, {text, size}, false);
 }
 int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
+  if (!is_response_open(of(ex))) return kTooLate;
   return set_field(of(ex), of(ex).response_fields(), name, {value, size}, true);
 }
-void mg_response_field_remove(void* ex, int name) { of(ex).response_fields().remove(named(of(ex), name)); }
+int mg_response_field_remove(void* ex, int name) {
+  return is_response_open(of(ex)) ? remove_field(of(ex), of(ex).response_fields(), name) : kTooLate;
+}
 
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
 void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }

@@ -330,6 +330,7 @@ StepResult Host::run_phase(Exchange& exchange, Phase phase) {
   task->exchange = &exchange;
   task->phase = phase;
   exchange.task = task;
+  exchange.phase = phase;
   lua_State* thread = task->thread;
   if (lua_status(thread) != LUA_YIELD) {
     push_function(Function::kServe);

@@ -106,9 +106,19 @@ function fake.mg_field_name(name, size)
   return numbers[name]
 end
 
+local open = {
+  mg_request = { rewrite = true, access = true, before_proxy = true },
+  mg_response = { rewrite = true, access = true, before_proxy = true, header_filter = true },
+}
+
+local function is_too_late(prefix, ex)
+  local is_gone = prefix == "mg_response" and request_of(ex).is_sent
+  return is_gone or not open[prefix][require("moongate.current").phase]
+end
+
 for prefix, list in pairs({ mg_request = "headers", mg_response = "response_headers" }) do
   fake[prefix .. "_field_get"] = function(ex, name, out)
-    local field = find_field(request_of(ex)[list], texts[name - 63])
+    local field = name >= 0 and find_field(request_of(ex)[list], texts[name - 63]) or nil
     return view(out, field and field[2])
   end
   fake[prefix .. "_field_count"] = function(ex)
@@ -120,9 +130,18 @@ for prefix, list in pairs({ mg_request = "headers", mg_response = "response_head
     view(value, field[2])
   end
   fake[prefix .. "_field_remove"] = function(ex, name)
+    if is_too_late(prefix, ex) then
+      return 2
+    end
     remove_field(request_of(ex)[list], texts[name - 63])
+    return 1
   end
   fake[prefix .. "_field_add"] = function(ex, name, value, value_size)
+    if is_too_late(prefix, ex) then
+      return 2
+    elseif name < 0 then
+      return 0
+    end
     value = str(value, value_size)
     if value:find("[\r\n]") then
       return 0
@@ -131,7 +150,9 @@ for prefix, list in pairs({ mg_request = "headers", mg_response = "response_head
     return 1
   end
   fake[prefix .. "_field_set"] = function(ex, name, value, value_size)
-    if str(value, value_size):find("[\r\n]") then
+    if is_too_late(prefix, ex) then
+      return 2
+    elseif name < 0 or str(value, value_size):find("[\r\n]") then
       return 0
     end
     remove_field(request_of(ex)[list], texts[name - 63])

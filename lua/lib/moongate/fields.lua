@@ -25,15 +25,16 @@ local _M = {}
 ---@class moongate.HeaderName
 ---@field number integer     as C knows it; negative when no header can be called so
 ---@field lower string
----@field variable string    "http_x_api_key" for "X-Api-Key"
+---@field special string?    "cookie" or "host": ctx keeps something that was made of it
 
 local passing = 64 -- numbers below it are soon used for other names
 local header_names = bounded_map.new(2048)
+local special = { cookie = "cookie", host = "host" }
 
 local function make_name(name)
   local lower_name = lower(name)
   local number = C.mg_field_name(name, #name)
-  local made = { number = number, lower = lower_name, variable = "http_" .. gsub(lower_name, "-", "_") }
+  local made = { number = number, lower = lower_name, special = special[lower_name] }
   if number < 0 or number >= passing then
     header_names:set(name, made)
   end
@@ -44,7 +45,7 @@ end
 ---@param name string
 ---@return moongate.HeaderName
 local function name_of(name)
-  return header_names:get(name) or make_name(name)
+  return header_names.young[name] or header_names:get(name) or make_name(name)
 end
 _M.name_of = name_of
 
@@ -74,8 +75,7 @@ end
 ---@param name string
 ---@return string?
 function _M.request_get(ex, name)
-  local number = name_of(name).number
-  if number < 0 or C.mg_request_field_get(ex, number, value_out) == 0 then
+  if C.mg_request_field_get(ex, name_of(name).number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -86,8 +86,7 @@ end
 ---@param name string
 ---@return string?
 function _M.response_get(ex, name)
-  local number = name_of(name).number
-  if number < 0 or C.mg_response_field_get(ex, number, value_out) == 0 then
+  if C.mg_response_field_get(ex, name_of(name).number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -105,7 +104,14 @@ local function text_of(value)
   error("a header's value is a string, a number, a boolean or an array of them, not a " .. kind, 4)
 end
 
-local function refused(name)
+local changed, too_late = 1, 2
+
+local function verdict(result, name)
+  if result == changed then
+    return true
+  elseif result == too_late then
+    return nil, 'header "' .. name .. '" cannot be changed any more'
+  end
   return nil, 'invalid name or value of header "' .. name .. '"'
 end
 
@@ -117,19 +123,12 @@ end
 ---@return string? err
 function _M.request_set(ex, name, value)
   local number = name_of(name).number
-  if number < 0 then
-    return refused(name)
-  end
   if type(value) ~= "table" then
     if value == nil then
-      C.mg_request_field_remove(ex, number)
-      return true
+      return verdict(C.mg_request_field_remove(ex, number), name)
     end
     local text = text_of(value)
-    if C.mg_request_field_set(ex, number, text, #text) == 0 then
-      return refused(name)
-    end
-    return true
+    return verdict(C.mg_request_field_set(ex, number, text, #text), name)
   end
   C.mg_request_field_remove(ex, number)
   return _M.request_add(ex, name, value)
@@ -143,20 +142,15 @@ end
 ---@return string? err
 function _M.request_add(ex, name, value)
   local number = name_of(name).number
-  if number < 0 then
-    return refused(name)
-  end
   if type(value) ~= "table" then
     local text = text_of(value)
-    if C.mg_request_field_add(ex, number, text, #text) == 0 then
-      return refused(name)
-    end
-    return true
+    return verdict(C.mg_request_field_add(ex, number, text, #text), name)
   end
   for index = 1, #value do
     local text = text_of(value[index])
-    if C.mg_request_field_add(ex, number, text, #text) == 0 then
-      return refused(name)
+    local ok, err = verdict(C.mg_request_field_add(ex, number, text, #text), name)
+    if not ok then
+      return nil, err
     end
   end
   return true
@@ -170,25 +164,15 @@ end
 ---@return string? err
 function _M.response_set(ex, name, value)
   local number = name_of(name).number
-  if number < 0 then
-    return refused(name)
-  end
   if type(value) ~= "table" then
     if value == nil then
-      C.mg_response_field_remove(ex, number)
-      return true
+      return verdict(C.mg_response_field_remove(ex, number), name)
     end
     if type(value) == "number" then -- written where it goes: no Lua string for a counter that never repeats
-      if C.mg_response_number_set(ex, number, value) == 0 then
-        return refused(name)
-      end
-      return true
+      return verdict(C.mg_response_number_set(ex, number, value), name)
     end
     local text = text_of(value)
-    if C.mg_response_field_set(ex, number, text, #text) == 0 then
-      return refused(name)
-    end
-    return true
+    return verdict(C.mg_response_field_set(ex, number, text, #text), name)
   end
   C.mg_response_field_remove(ex, number)
   return _M.response_add(ex, name, value)
@@ -202,20 +186,15 @@ end
 ---@return string? err
 function _M.response_add(ex, name, value)
   local number = name_of(name).number
-  if number < 0 then
-    return refused(name)
-  end
   if type(value) ~= "table" then
     local text = text_of(value)
-    if C.mg_response_field_add(ex, number, text, #text) == 0 then
-      return refused(name)
-    end
-    return true
+    return verdict(C.mg_response_field_add(ex, number, text, #text), name)
   end
   for index = 1, #value do
     local text = text_of(value[index])
-    if C.mg_response_field_add(ex, number, text, #text) == 0 then
-      return refused(name)
+    local ok, err = verdict(C.mg_response_field_add(ex, number, text, #text), name)
+    if not ok then
+      return nil, err
     end
   end
   return true

@@ -29,9 +29,10 @@ int mg_field_name(const char *name, size_t size);
 int mg_request_field_get(mg_exchange *ex, int name, mg_text *out);                           /* first value */
 uint32_t mg_request_field_count(mg_exchange *ex);
 void mg_request_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_text *value);
-int mg_request_field_set(mg_exchange *ex, int name, const char *value, size_t size);         /* 0: invalid value */
+/* Changes of fields: 1 done, 0 no name or value that can be sent, 2 too late or too early in the request. */
+int mg_request_field_set(mg_exchange *ex, int name, const char *value, size_t size);
 int mg_request_field_add(mg_exchange *ex, int name, const char *value, size_t size);
-void mg_request_field_remove(mg_exchange *ex, int name);
+int mg_request_field_remove(mg_exchange *ex, int name);
 void mg_request_path_get(mg_exchange *ex, mg_text *decoded);
 void mg_request_query_get(mg_exchange *ex, mg_text *out);                                    /* data NULL: no `?` */
 /* Replaces path (decoded form) and query (data NULL: none). 0 and a reason when it cannot be canonical. */
@@ -56,7 +57,7 @@ int mg_response_field_set(mg_exchange *ex, int name, const char *value, size_t s
 /* The same with a number, written as Lua would. */
 int mg_response_number_set(mg_exchange *ex, int name, double number);
 int mg_response_field_add(mg_exchange *ex, int name, const char *value, size_t size);
-void mg_response_field_remove(mg_exchange *ex, int name);
+int mg_response_field_remove(mg_exchange *ex, int name);
 /* The exchange in a slot of this worker's pool; the pointer stays valid, the request it stands for does not. */
 mg_exchange *mg_exchange_at(uint32_t slot);
 /* Tells which phases (bit per phase) have hooks, after a consumer's plugins joined in. */

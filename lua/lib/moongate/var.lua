@@ -169,7 +169,7 @@ local function make_plan(name)
     return exact[name]
   end
   if sub(name, 1, 5) == "http_" then
-    return { get = get_header, field = gsub(sub(name, 6), "_", "-"), is_kept = true }
+    return { get = get_header, field = gsub(sub(name, 6), "_", "-") }
   end
   if sub(name, 1, 4) == "arg_" then
     return { get = get_arg, field = sub(name, 5) }
@@ -311,15 +311,10 @@ function _M.forget_header(ctx, name)
   if ctx.headers then
     ctx.headers = nil
   end
-  local var = ctx.var
-  local variable, lower = name.variable, name.lower
-  if var and rawget(var, variable) ~= nil then
-    rawset(var, variable, nil)
-  end
-  if lower == "cookie" then
+  if name.special == "cookie" then
     ctx._cookies = nil
-  elseif lower == "host" and var then
-    rawset(var, "host", nil)
+  elseif name.special == "host" and ctx.var then
+    rawset(ctx.var, "host", nil)
   end
 end
 

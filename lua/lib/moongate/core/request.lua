@@ -23,6 +23,8 @@ local tostring = tostring
 local type = type
 
 local out = ffi.new("mg_text[1]")
+local changed = 1
+local forget_header = var.forget_header
 local writing = phase.set({ "rewrite", "access", "before_proxy", "balancer", "content" })
 
 local _M = {}
@@ -65,7 +67,7 @@ local function change_header(ctx, name, value, change)
   phase.check(writing, 3)
   ctx = ctx or current.ctx
   local ok, err = change(exchange_of(ctx), name, value)
-  var.forget_header(ctx, name_of(name))
+  forget_header(ctx, name_of(name))
   if not ok then
     log.warn("request header not set: ", err)
   end
@@ -80,6 +82,17 @@ end
 ---@return boolean? ok
 ---@return string? err     the name or value is none that can be sent
 function _M.set_header(ctx, name, value)
+  -- Nearly always a text is set where that is possible. This is short because every call of it is compiled in place;
+  -- all that can be said against a call is said below.
+  if type(ctx) == "table" and type(value) == "string" then
+    local known = name_of(name)
+    if ctx._ex ~= nil and C.mg_request_field_set(ctx._ex, known.number, value, #value) == changed then
+      if ctx.headers or known.special then
+        forget_header(ctx, known)
+      end
+      return true
+    end
+  end
   return change_header(ctx, name, value, fields.request_set)
 end
 

@@ -14,6 +14,7 @@ local C = native.C
 local error = error
 local exchange_of = phase.exchange
 local ipairs = ipairs
+local name_of = fields.name_of
 local pairs = pairs
 local select = select
 local tonumber = tonumber
@@ -21,6 +22,8 @@ local tostring = tostring
 local type = type
 
 local heading = phase.set({ "rewrite", "access", "before_proxy", "balancer", "content", "header_filter" })
+
+local changed = 1
 
 local _M = { hold_body_chunk = body_hold.hold_body_chunk }
 
@@ -175,6 +178,20 @@ end
 --- Sets response headers: (name, value, name, value, ...) or a table. nil removes, an array makes several.
 --- Phases: rewrite to header_filter.
 function _M.set_header(...)
+  -- As in core.request: short where nothing is to be said.
+  local name, value = ...
+  if select("#", ...) == 2 and type(name) == "string" then
+    local ex = current.ex
+    local kind = type(value)
+    if kind == "number" then
+      if ex ~= nil and C.mg_response_number_set(ex, name_of(name).number, value) == changed then
+        return
+      end
+    elseif kind == "string" and ex ~= nil
+      and C.mg_response_field_set(ex, name_of(name).number, value, #value) == changed then
+      return
+    end
+  end
   change_all(fields.response_set, ...)
 end
 
