@@ -19,6 +19,7 @@
 #include "supervisor/pid_file.h"
 #include "supervisor/single_process.h"
 #include "supervisor/supervisor.h"
+#include "tls/ticket_keys.h"
 
 namespace moongate::cli {
 
@@ -190,6 +191,7 @@ int start(const Invocation& invocation) {
     MG_LOG(kCrit) << "the configuration is broken and the last good snapshot serves until it is mended: "
                   << prepared->snapshot.error;
   }
+  tls::TicketKeys::of_process().start(base::Clock::wall());
   const int status = prepared->worker_count == 0 ? run_single(prepared.take(), ready_fd)
                                                  : run_supervisor(prepared.take(), &*pid_file, ready_fd);
   pid_file->remove();

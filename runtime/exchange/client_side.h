@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "http/fields.h"
+#include "tls/session.h"
 
 namespace moongate::exchange {
 
@@ -50,6 +51,8 @@ class ClientSide {
   virtual void end_after_answer() = 0;
   /// The answer broke off: the client must not take it for complete.
   virtual void abort_answer() = 0;
+  /// Null when the client speaks in clear.
+  virtual const tls::Session* tls_session() const = 0;
   /// The address and port the client connected to.
   virtual std::string_view server_address() = 0;
   virtual uint16_t server_port() = 0;

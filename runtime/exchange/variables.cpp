@@ -22,6 +22,21 @@ string_view number(Exchange& exchange, uint64_t value) {
   return {text, static_cast<size_t>(http::write_number(text, value) - text)};
 }
 
+// Null when the client speaks in clear, or has gone.
+const tls::Session* session_of(const Exchange& exchange) {
+  return exchange.client ? exchange.client->tls_session() : nullptr;
+}
+
+bool has_certificate(const Exchange& exchange) {
+  return session_of(exchange) && session_of(exchange)->peer().is_present;
+}
+
+string_view verify_text(const Exchange& exchange) {
+  const tls::PeerCertificate peer = session_of(exchange)->peer();
+  if (!peer.is_present) return "NONE";
+  return peer.is_verified ? string_view("SUCCESS") : string_view("FAILED");
+}
+
 // Seconds with three decimals, as nginx writes them.
 string_view seconds(Exchange& exchange, base::Duration duration) {
   char* text = exchange.arena.allocate_chars(32);
@@ -247,6 +262,18 @@ const std::array kNamed = std::to_array<Named>({
                 ex.request.version_minor == 0 ? string_view("HTTP/1.0") : string_view("HTTP/1.1")),
     MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
     MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
+    MG_VARIABLE_IF("ssl_cipher", session_of(ex), ex.arena.copy(session_of(ex)->cipher())),
+    MG_VARIABLE_IF("ssl_client_fingerprint", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().fingerprint)),
+    MG_VARIABLE_IF("ssl_client_i_dn", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().issuer)),
+    MG_VARIABLE_IF("ssl_client_raw_cert", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().pem)),
+    MG_VARIABLE_IF("ssl_client_s_dn", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().subject)),
+    MG_VARIABLE_IF("ssl_client_serial", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().serial)),
+    MG_VARIABLE_IF("ssl_client_verify", session_of(ex), verify_text(ex)),
+    MG_VARIABLE_IF("ssl_protocol", session_of(ex), ex.arena.copy(session_of(ex)->version())),
+    MG_VARIABLE_IF("ssl_server_name", session_of(ex) && !session_of(ex)->server_name().empty(),
+                   ex.arena.copy(session_of(ex)->server_name())),
+    MG_VARIABLE_IF("ssl_session_reused", session_of(ex),
+                   session_of(ex)->is_resumed() ? string_view("r") : string_view(".")),
     MG_VARIABLE_IF("status", ex.response.status != 0, number(ex, ex.response.status)),
     MG_VARIABLE("time_iso8601", time_text(ex, "%Y-%m-%dT%H:%M:%S+00:00")),
     MG_VARIABLE("time_local", time_text(ex, "%d/%b/%Y:%H:%M:%S +0000")),

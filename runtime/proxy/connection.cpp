@@ -51,6 +51,7 @@ Connection::Connection(Context& context, int fd, const net::SocketAddress& peer,
   context.connection_count++;
   stream_.adopt(context.loop, fd, on_stream_ready, this);
   arm(context.client.header_timeout);
+  if (is_tls_ && state_ == State::kIdle) start_tls({});
 }
 
 Connection::~Connection() = default;
@@ -76,6 +77,8 @@ void Connection::on_stream_ready(void* self) {
     connection->tunnel_->on_ready();
     return;
   }
+  if (connection->state_ == State::kHandshake) connection->continue_handshake();
+  if (connection->state_ == State::kHandshake || connection->state_ == State::kClosed) return;
   if (connection->state_ == State::kExchange && connection->body_ == Body::kDone &&
       connection->has_been_reset()) {
     connection->end();
@@ -83,6 +86,33 @@ void Connection::on_stream_ready(void* self) {
   }
   if (!connection->unsent_.is_empty() && connection->stream_.may_write()) connection->flush();
   if (connection->state_ != State::kClosed) connection->on_readable();
+}
+
+// `received` is what came behind a PROXY protocol header.
+void Connection::start_tls(std::string_view received) {
+  state_ = State::kHandshake;
+  auto names = context_.snapshot ? context_.snapshot->server_names : nullptr;
+  auto session = tls::Session::accept(stream_.socket(), std::move(names), received);
+  if (!session) return close();
+  stream_.start_tls(std::move(session));
+}
+
+void Connection::continue_handshake() {
+  switch (stream_.handshake()) {
+    case IoStatus::kBlocked:
+      return;
+    case IoStatus::kOk:
+      state_ = State::kIdle;
+      arm(context_.client.header_timeout);
+      return;
+    case IoStatus::kEof:
+    case IoStatus::kError: {
+      const tls::Session& session = *stream_.session();
+      MG_LOG(kInfo) << "TLS handshake with " << std::string_view(peer_address_, peer_address_size_)
+                    << " for \"" << session.server_name() << "\" failed: " << session.describe_failure();
+      return close();
+    }
+  }
 }
 
 // While an answer is awaited nothing is read, so a reset would go unnoticed. An end does not count: the
@@ -102,6 +132,7 @@ bool Connection::wants_input() const {
       return true;
     case State::kExchange:
       return body_ != Body::kDone && input_.is_empty() && (!sink_ || sink_->wants_body());
+    case State::kHandshake:
     case State::kTunnel:
     case State::kClosed:
       return false;
@@ -180,7 +211,11 @@ bool Connection::take_proxy_header() {
     if (auto source = router::parse_address(header.source)) peer_ = *source;
   }
   state_ = State::kIdle;
-  return true;
+  if (!is_tls_) return true;
+  start_tls(peek());
+  consume(peek().size());
+  if (state_ == State::kHandshake) continue_handshake();
+  return false;
 }
 
 // True when a whole request was taken and there may be another.

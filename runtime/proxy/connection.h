@@ -8,8 +8,8 @@
 
 #include "base/byte_queue.h"
 #include "http/chunked.h"
-#include "net/stream.h"
 #include "proxy/context.h"
+#include "tls/stream.h"
 
 namespace moongate::proxy {
 
@@ -38,6 +38,7 @@ class Connection final : public exchange::ClientSide {
   void read_body() override;
   void end_after_answer() override { is_keep_alive_ = false; }
   void abort_answer() override;
+  const tls::Session* tls_session() const override { return stream_.session(); }
   std::string_view server_address() override;
   uint16_t server_port() override;
 
@@ -56,6 +57,7 @@ class Connection final : public exchange::ClientSide {
  private:
   enum class State : uint8_t {
     kProxyHeader,  // PROXY protocol's header comes first
+    kHandshake,    // TLS is being agreed on
     kIdle,         // between requests; nothing of the next has come
     kHead,         // part of a head is here
     kExchange,     // an exchange is under way
@@ -69,6 +71,8 @@ class Connection final : public exchange::ClientSide {
 
   static void on_stream_ready(void* self);
   static void on_timeout(void* self);
+  void start_tls(std::string_view received);
+  void continue_handshake();
   void on_readable();
   void take_input();
   bool take_proxy_header();
@@ -104,7 +108,7 @@ class Connection final : public exchange::ClientSide {
   static constexpr size_t kUnsentLowBytes = 64 * 1024;
 
   Context& context_;
-  net::Stream stream_;
+  tls::Stream stream_;
   net::Timer timer_;
   State state_ = State::kIdle;
   Body body_ = Body::kDone;

@@ -134,6 +134,20 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
 
 }  // namespace
 
+namespace {
+
+// A connection that was made under one name carries requests for others. Where a name asks for a client
+// certificate, only a connection that was asked for it may.
+bool is_misdirected(const Exchange& exchange) {
+  if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return false;
+  const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host);
+  const tls::ServerContext* had = exchange.client->tls_session()->context();
+  return wanted && wanted->wants_client_certificate() &&
+         (!had || had->client_scope() != wanted->client_scope());
+}
+
+}  // namespace
+
 void begin_steps(Context& context, Exchange& exchange) {
   std::string_view reason;
   http::CanonicalUri& uri = exchange.uri;
@@ -143,6 +157,11 @@ void begin_steps(Context& context, Exchange& exchange) {
   exchange.host_port = exchange.request.host_parts.port;
   if (!is_canonical) {
     exchange.fail(400, reason);
+    answer_without_steps(context, exchange);
+    return;
+  }
+  if (is_misdirected(exchange)) {
+    exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
     answer_without_steps(context, exchange);
     return;
   }

@@ -9,7 +9,7 @@ namespace {
 constexpr auto kIdleTimeout = std::chrono::hours(1);  // a tunnel on which neither side says anything
 }
 
-Connection::Tunnel::Tunnel(Context& context, net::Stream& client,
+Connection::Tunnel::Tunnel(Context& context, tls::Stream& client,
                            std::unique_ptr<upstream::Connection> upstream, OnEnd on_end)
     : context_(context),
       client_(client),
@@ -37,7 +37,7 @@ void Connection::Tunnel::on_ready() {
   if (!is_alive || (to_client_.is_over && to_upstream_.is_over)) finish();
 }
 
-bool Connection::Tunnel::move(net::Stream& from, net::Stream& to, Direction& direction) {
+bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& direction) {
   bool is_moving = true;
   while (is_moving) {
     is_moving = false;

@@ -15,7 +15,7 @@ namespace moongate::proxy {
 struct Connection::Tunnel {
  public:
   using OnEnd = std::function<void(uint64_t to_client_bytes, uint64_t to_upstream_bytes)>;
-  Tunnel(Context& context, net::Stream& client, std::unique_ptr<upstream::Connection> upstream, OnEnd on_end);
+  Tunnel(Context& context, tls::Stream& client, std::unique_ptr<upstream::Connection> upstream, OnEnd on_end);
 
   void queue_to_client(std::string_view bytes) { to_client_.waiting.append(bytes); }
   void queue_to_upstream(std::string_view bytes) { to_upstream_.waiting.append(bytes); }
@@ -33,11 +33,11 @@ struct Connection::Tunnel {
   static void on_upstream_ready(void* self) { static_cast<Tunnel*>(self)->on_ready(); }
   static void on_idle(void* self);
   /// False when the connection broke.
-  bool move(net::Stream& from, net::Stream& to, Direction& direction);
+  bool move(tls::Stream& from, tls::Stream& to, Direction& direction);
   void finish();
 
   Context& context_;
-  net::Stream& client_;
+  tls::Stream& client_;
   std::unique_ptr<upstream::Connection> upstream_;
   Direction to_client_;
   Direction to_upstream_;

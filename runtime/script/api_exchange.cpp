@@ -54,7 +54,8 @@ bool is_request_open(const Exchange& exchange) {
   return exchange.phase >= Phase::kRewrite && exchange.phase <= Phase::kBeforeProxy;
 }
 bool is_response_open(const Exchange& exchange) {
-  return exchange.phase >= Phase::kRewrite && exchange.phase <= Phase::kHeaderFilter && !exchange.is_head_sent;
+  return exchange.phase >= Phase::kRewrite && exchange.phase <= Phase::kHeaderFilter &&
+         !exchange.is_head_sent;
 }
 
 int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {

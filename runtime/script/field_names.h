@@ -35,7 +35,8 @@ class FieldNames {
   int find(std::string_view name);
   /// The field of that number, without a value. Its name lives as long as the thread, or in `arena`.
   http::Field field(int number, base::Arena& arena) const {
-    return number >= kPassing ? fields_[static_cast<size_t>(number - kPassing)] : passing_field(number, arena);
+    return number >= kPassing ? fields_[static_cast<size_t>(number - kPassing)]
+                              : passing_field(number, arena);
   }
 
  private:

@@ -146,7 +146,11 @@ void Compiler::do_some() {
       return;
     case Stage::kSources:
       read_sources();
-      stage_ = Stage::kUpstreams;
+      stage_ = Stage::kCertificates;
+      return;
+    case Stage::kCertificates:
+      each(RecordKind::kSsl, &Compiler::add_certificate, Stage::kUpstreams);
+      if (stage_ == Stage::kUpstreams) next_->server_names = std::move(server_names_);
       return;
     case Stage::kUpstreams:
       return each(RecordKind::kUpstream, &Compiler::add_upstream, Stage::kServices);

@@ -35,6 +35,7 @@ class Compiler {
   enum class Stage : uint8_t {
     kSettings,
     kSources,
+    kCertificates,
     kUpstreams,
     kServices,
     kGroups,
@@ -48,6 +49,7 @@ class Compiler {
   void do_some();
   void read_settings();
   void read_sources();
+  void add_certificate(const Record& record);
   void add_upstream(const Record& record);
   void add_service(const Record& record);
   void add_group(const Record& record);
@@ -79,6 +81,7 @@ class Compiler {
   std::unordered_map<std::string, std::unique_ptr<GroupEntry>> consumer_groups_;
   std::unordered_map<std::string, uint64_t> source_hashes_;
   std::vector<std::unique_ptr<GroupEntry>> global_rules_;
+  std::shared_ptr<tls::ServerNames> server_names_ = std::make_shared<tls::ServerNames>();
   std::vector<std::string> complaints_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "config/settings.h"
 #include "snapshot/compiled.h"
+#include "tls/server_names.h"
 
 namespace moongate::snapshot {
 
@@ -40,6 +41,10 @@ struct Snapshot {
   ConsumerIndex consumer_index;
   std::unordered_map<std::string, uint32_t> consumer_by_name;
   std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
+
+  std::shared_ptr<const tls::ServerNames> server_names;
+  std::unordered_map<std::string, std::pair<uint64_t, std::shared_ptr<const tls::ServerContext>>>
+      server_contexts;  // by id, with the hash of what they were made from
 
   std::unordered_map<std::string, std::string> plugin_metadata;  // plugin name to JSON
   std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;

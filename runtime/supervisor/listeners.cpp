@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "net/address.h"
 #include "net/listener.h"
 
@@ -58,9 +59,9 @@ Result<Listeners> Listeners::open(const std::vector<config::ListenSettings>& set
 }
 
 Result<void> Listeners::open_place(const config::ListenSettings& settings, uint32_t worker_count) {
-  if (settings.tls || settings.http2) {  // to serve such a port in clear would be the worst of answers
-    return base::invalid("listen " + settings.address +
-                         ": TLS and HTTP/2 are not in this version; leave out tls and http2");
+  if (settings.http2) {
+    MG_LOG(kWarn) << "listen " << settings.address
+                  << ": HTTP/2 is not in this version; clients are served HTTP/1.1";
   }
   Result<net::SocketAddress> address = net::parse_listen_address(settings.address);
   if (!address) return address.error();

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "supervisor/child.h"
+#include "tls/ticket_keys.h"
 
 namespace moongate::supervisor {
 
@@ -144,6 +145,8 @@ Result<void> Supervisor::start_worker(uint32_t index) {
   Result<snapshot::ChannelPair> pair = snapshot::make_channel();
   if (!pair) return pair.error();
   Child& child = workers_[index];
+  Clock::refresh();
+  tls::TicketKeys::of_process().advance(Clock::wall());  // a new worker must not know keys that are over
   Result<int> pid = fork_child(child.title, [&] {
     const worker::WorkerStart start =
         make_worker_start(instance_, options_.control, index, pair->second.release());

@@ -9,7 +9,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "net/stream.h"
+#include "tls/stream.h"
 
 namespace moongate::upstream {
 
@@ -26,7 +26,7 @@ struct PoolLimits {
 class Connection {
  public:
   explicit Connection(Endpoint& endpoint);
-  net::Stream stream;
+  tls::Stream stream;
   uint32_t requests = 0;  // how many it has carried
 
  private:

@@ -160,6 +160,7 @@ void Worker::start_listening() {
     auto open = std::make_unique<OpenListener>();
     open->worker = this;
     open->traits.is_proxy_protocol = socket.settings.proxy_protocol;
+    open->traits.is_tls = socket.settings.tls;
     open->listener.start(loop_, socket.fd, on_accept, open.get());
     listeners_.push_back(std::move(open));
   }

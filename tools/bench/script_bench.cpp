@@ -33,6 +33,7 @@ class NoClient final : public exchange::ClientSide {
   void read_body() override {}
   void end_after_answer() override {}
   void abort_answer() override {}
+  const tls::Session* tls_session() const override { return nullptr; }
   std::string_view server_address() override { return "127.0.0.1"; }
   uint16_t server_port() override { return 8080; }
 };

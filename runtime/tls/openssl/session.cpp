@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "tls/openssl/parts.h"
+
+namespace moongate::tls {
+
+using net::IoResult;
+using net::IoStatus;
+
+namespace {
+
+constexpr size_t kWriteMaxBytes = 16 * 1024;  // a record's worth: more would be cut into records anyway
+
+std::string hex(const unsigned char* bytes, size_t size, const char* digits) {
+  std::string text;
+  for (size_t i = 0; i < size; i++) {
+    text.push_back(digits[bytes[i] >> 4]);
+    text.push_back(digits[bytes[i] & 15]);
+  }
+  return text;
+}
+
+std::string name_text(X509_NAME* name) {
+  BIO* out = BIO_new(BIO_s_mem());
+  if (out == nullptr) return {};
+  X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out, &data);
+  std::string text(data, static_cast<size_t>(size));
+  BIO_free(out);
+  return text;
+}
+
+std::string pem_text(X509* certificate) {
+  BIO* out = BIO_new(BIO_s_mem());
+  if (out == nullptr) return {};
+  char* data = nullptr;
+  long size = 0;
+  if (PEM_write_bio_X509(out, certificate) == 1) size = BIO_get_mem_data(out, &data);
+  std::string text(data, static_cast<size_t>(size));
+  BIO_free(out);
+  return text;
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
+                                         std::string_view received) {
+  static SSL_CTX* library = make_server_library().release();  // what holds until a name is chosen
+  MG_ASSERT(library != nullptr);
+  std::unique_ptr<Parts> parts(
+      new Parts{socket, std::move(names), nullptr, nullptr, {}, {}, std::string(received), false});
+  parts->library.reset(SSL_new(library));
+  BIO* bio = parts->library ? make_socket_bio(parts.get()) : nullptr;
+  if (bio == nullptr) return nullptr;
+  SSL_set_bio(parts->library.get(), bio, bio);
+  SSL_set_app_data(parts->library.get(), parts.get());
+  SSL_set_accept_state(parts->library.get());
+  return std::unique_ptr<Session>(new Session(std::move(parts)));
+}
+
+namespace {
+
+IoStatus status_of(Session::Parts& parts, int result) {
+  switch (SSL_get_error(parts.library.get(), result)) {
+    case SSL_ERROR_NONE:
+      return IoStatus::kOk;
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+      return IoStatus::kBlocked;
+    case SSL_ERROR_ZERO_RETURN:
+      return IoStatus::kEof;
+    default:
+      parts.is_broken = true;
+      parts.failure = take_library_errors();
+      return IoStatus::kError;
+  }
+}
+
+}  // namespace
+
+IoStatus Session::handshake() {
+  ERR_clear_error();
+  const IoStatus status = status_of(*parts_, SSL_do_handshake(parts_->library.get()));
+  return status == IoStatus::kEof ? IoStatus::kError : status;
+}
+
+IoResult Session::read(char* buffer, size_t size) {
+  ERR_clear_error();
+  size_t got = 0;
+  const int result = SSL_read_ex(parts_->library.get(), buffer, size, &got);
+  if (result == 1) return {IoStatus::kOk, got};
+  return {status_of(*parts_, result), 0};
+}
+
+IoResult Session::write(const char* data, size_t size) {
+  if (size == 0) return {IoStatus::kOk, 0};
+  ERR_clear_error();
+  size_t sent = 0;
+  const int result = SSL_write_ex(parts_->library.get(), data, std::min(size, kWriteMaxBytes), &sent);
+  if (result == 1) return {IoStatus::kOk, sent};
+  const IoStatus status = status_of(*parts_, result);
+  return {status == IoStatus::kEof ? IoStatus::kError : status, 0};
+}
+
+bool Session::has_pending() const {
+  return !parts_->received.empty() || SSL_has_pending(parts_->library.get()) == 1;
+}
+
+void Session::say_goodbye() {
+  if (parts_->is_broken) return;
+  parts_->is_broken = true;  // once is enough
+  ERR_clear_error();
+  SSL_shutdown(parts_->library.get());
+  ERR_clear_error();
+}
+
+std::string_view Session::server_name() const { return parts_->server_name; }
+std::string_view Session::version() const { return SSL_get_version(parts_->library.get()); }
+std::string_view Session::cipher() const {
+  const char* name = SSL_get_cipher_name(parts_->library.get());
+  return name ? name : "";
+}
+bool Session::is_resumed() const { return SSL_session_reused(parts_->library.get()) == 1; }
+const ServerContext* Session::context() const { return parts_->chosen; }
+std::string Session::describe_failure() const { return parts_->failure; }
+
+PeerCertificate Session::peer() const {
+  PeerCertificate peer;
+  X509* certificate = SSL_get1_peer_certificate(parts_->library.get());
+  if (certificate == nullptr) return peer;
+  peer.is_present = true;
+  peer.is_verified = SSL_get_verify_result(parts_->library.get()) == X509_V_OK;
+  peer.subject = name_text(X509_get_subject_name(certificate));
+  peer.issuer = name_text(X509_get_issuer_name(certificate));
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
+  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), "0123456789ABCDEF");
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  if (X509_digest(certificate, EVP_sha1(), digest, &size) == 1)
+    peer.fingerprint = hex(digest, size, "0123456789abcdef");
+  peer.pem = pem_text(certificate);
+  X509_free(certificate);
+  return peer;
+}
+
+}  // namespace moongate::tls

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which certificate answers for which name (SNI).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+
+namespace moongate::tls {
+
+enum class Version : uint8_t { kTls12, kTls13 };
+
+struct CertificatePair {
+  std::string certificate_pem;  // with the chain that leads to the issuer behind it
+  std::string key_pem;
+};
+
+struct ServerOptions {
+  std::string id;                             // sessions are resumed under the same id only
+  std::vector<CertificatePair> certificates;  // several for clients that take one kind of key only
+  Version version_min = Version::kTls12;
+  Version version_max = Version::kTls13;
+  std::string client_ca_pem;  // when given, clients must show a certificate that leads to it
+  uint32_t client_depth = 1;
+};
+
+/// How to be the server for some names: certificates, versions, who may connect. Immutable.
+class ServerContext {
+ public:
+  /// Fails: with what is wrong with a certificate or key; no part of a key is ever in the text.
+  static base::Result<std::shared_ptr<const ServerContext>> make(const ServerOptions& options);
+  ~ServerContext();
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
+
+  const std::string& id() const { return id_; }
+  /// What a client's certificate was checked for: the same for contexts that ask the same of their clients.
+  const std::string& client_scope() const { return client_scope_; }
+  bool wants_client_certificate() const { return wants_client_certificate_; }
+
+  struct Parts;
+  const Parts& parts() const { return *parts_; }
+
+ private:
+  ServerContext();
+  std::string id_;
+  std::string client_scope_;
+  bool wants_client_certificate_ = false;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// The contexts of one snapshot by name.
+///
+/// Shape:   exact names, then `*.example.com` for one label more, then `*` for all and for clients without
+/// SNI.
+class ServerNames {
+ public:
+  /// `name` in lower case, without a trailing dot. The first to claim a name has it; false for the others.
+  bool add(std::string_view name, std::shared_ptr<const ServerContext> context);
+  /// Null when no certificate is for that name (any case, with or without trailing dot; empty for none).
+  const ServerContext* find(std::string_view name) const;
+  bool is_empty() const { return contexts_.empty(); }
+
+ private:
+  std::unordered_map<std::string, std::shared_ptr<const ServerContext>> contexts_;
+};
+
+}  // namespace moongate::tls

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// One TLS connection's cryptographic state. It reads and writes through a socket of ours and never waits.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "net/stream.h"
+#include "tls/server_names.h"
+
+namespace moongate::tls {
+
+/// What the peer proved about itself.
+struct PeerCertificate {
+  bool is_present = false;
+  bool is_verified = false;
+  std::string subject;  // RFC 2253: CN=client,O=example
+  std::string issuer;
+  std::string serial;       // hexadecimal digits, upper case
+  std::string fingerprint;  // SHA-1 of the certificate, hexadecimal digits, lower case
+  std::string pem;
+};
+
+/// Owner:   the tls::Stream; `socket` must outlive it.
+/// Fails:   after kError the connection is of no further use; describe_failure() says why.
+class Session {
+ public:
+  /// The server's side. The certificate is chosen among `names` when the client has said which name it wants.
+  /// `received` is what was read from the socket already. Null when the library has no memory left.
+  static std::unique_ptr<Session> accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
+                                         std::string_view received);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  net::IoStatus handshake();
+  net::IoResult read(char* buffer, size_t size);
+  /// What a call could not send must be the beginning of what the next call sends.
+  net::IoResult write(const char* data, size_t size);
+  /// True when a read may find something that has left the socket already.
+  bool has_pending() const;
+  /// Tells the peer that this was all. Does not wait for an answer.
+  void say_goodbye();
+
+  /// The name the client asked for, lower case; empty without one.
+  std::string_view server_name() const;
+  std::string_view version() const;  // "TLSv1.3"
+  std::string_view cipher() const;   // "TLS_AES_256_GCM_SHA384"
+  bool is_resumed() const;
+  /// The context that was chosen; null before.
+  const ServerContext* context() const;
+  PeerCertificate peer() const;
+  std::string describe_failure() const;
+
+  struct Parts;
+
+ private:
+  explicit Session(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace moongate::tls

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates for tests, made by the openssl program when they are first needed."""
+
+import functools
+import os
+import subprocess
+import tempfile
+
+from harness import need
+
+_folder = tempfile.TemporaryDirectory(prefix="moongate-certificates-")
+
+
+class Certificate:
+    """Certificate and key in PEM form, as texts and as files."""
+
+    def __init__(self, name):
+        self.cert_path, self.key_path = os.path.join(_folder.name, name + ".crt"), os.path.join(_folder.name, name + ".key")
+
+    @property
+    def cert(self):
+        with open(self.cert_path) as f:
+            return f.read()
+
+    @property
+    def key(self):
+        with open(self.key_path) as f:
+            return f.read()
+
+
+def _openssl(*arguments):
+    subprocess.run([need("openssl"), *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@functools.lru_cache(maxsize=None)
+def authority(name="authority"):
+    """A CA of its own for each name."""
+    made = Certificate("ca-" + name)
+    _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+             f"/O=moongate tests/CN={name}", "-keyout", made.key_path, "-out", made.cert_path)
+    return made
+
+
+@functools.lru_cache(maxsize=None)
+def certificate(common_name, names=(), issuer="authority", kind="ec", serial=1):
+    """A certificate for `names` (the common name when there are none), issued by authority(issuer)."""
+    made, ca = Certificate(f"{common_name}-{issuer}-{kind}-{serial}".replace("*", "any")), authority(issuer)
+    request, extensions = made.cert_path + ".csr", made.cert_path + ".ext"
+    key = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={common_name}", "-keyout", made.key_path, "-out", request)
+    with open(extensions, "w") as f:
+        f.write("subjectAltName=" + ",".join("DNS:" + n for n in names or (common_name,)) + "\n")
+    _openssl("x509", "-req", "-in", request, "-CA", ca.cert_path, "-CAkey", ca.key_path, "-set_serial", str(serial), "-days", "30",
+             "-extfile", extensions, "-out", made.cert_path)
+    return made

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS to clients: the right certificate for the name or none, and nothing that clear text does not do as well."""
+
+import glob
+import os
+import re
+import socket
+import ssl
+import unittest
+
+from certificates import authority, certificate
+from harness import (HOST, Client, TestCase, Upstream, free_port, ok, route, sanitized,
+                     wait_for)
+from wire import Reader, request_bytes
+
+
+def trusting(issuer="authority", client=None, version=None):
+    context = ssl.create_default_context(cafile=authority(issuer).cert_path)
+    if client:
+        context.load_cert_chain(client.cert_path, client.key_path)
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+class TlsClient(Client):
+    """One TLS connection."""
+
+    def __init__(self, port, name="a.test", context=None, session=None, before=b"", timeout=10.0):
+        raw = socket.create_connection((HOST, port), timeout)
+        raw.sendall(before)
+        self.sock = (context or trusting()).wrap_socket(raw, server_hostname=name, session=session)
+        self.reader = Reader(self.sock)
+        self.name = name
+
+    def get(self, target="/", headers=None, **more):
+        return self.request("GET", target, headers, **{"host": self.name, **more})
+
+
+def resource(id, names, issued, **more):
+    return {"id": id, "snis": list(names), "cert": issued.cert, "key": issued.key, **more}
+
+
+VARIABLES = route("/who", plugins={
+    "mocking": {"response_example": "who", "content_type": "text/plain"},
+    "response-rewrite": {"headers": {"set": {
+        "X-Version": "$ssl_protocol", "X-Name": "$ssl_server_name", "X-Resumed": "$ssl_session_reused", "X-Scheme": "$scheme",
+        "X-Verify": "$ssl_client_verify", "X-Subject": "$ssl_client_s_dn", "X-Serial": "$ssl_client_serial"}}}}, id="who")
+
+
+@sanitized
+class Tls(TestCase):
+    def serve_tls(self, ssls, routes=(VARIABLES,), proxy_protocol=False, workers=2, **more):
+        self.tls_port = free_port()
+        listen = [f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True, "proxy_protocol": proxy_protocol}]
+        return self.serve({"routes": list(routes), "ssls": ssls}, listen=listen, workers=workers, **more)
+
+    def refused(self, **more):
+        """Whether the handshake fails, by an alert or a close."""
+        try:
+            with TlsClient(self.tls_port, **more) as client:
+                client.get("/who")
+            return False
+        except (ssl.SSLError, ConnectionError):
+            return True
+
+    def test_each_name_gets_its_certificate_and_unknown_names_none(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test")),
+                        resource("2", ["*.w.test"], certificate("w.test", ("*.w.test",)))])
+        for name in ("a.test", "x.w.test", "A.Test"):
+            with TlsClient(self.tls_port, name) as client:
+                answer = client.get("/who")
+                self.assertEqual((answer.status, answer.get("x-name"), answer.get("x-scheme")), (200, name.lower(), "https"))
+        for name in ("b.test", "y.x.w.test", "w.test"):
+            self.assertTrue(self.refused(name=name), name)
+
+    def test_a_client_without_a_name_gets_the_certificate_for_all_or_none(self):
+        gw = self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
+        context = trusting()
+        context.check_hostname = False
+        self.assertTrue(self.refused(name=None, context=context))
+        gw.apply({"routes": [VARIABLES], "ssls": [resource("1", ["*"], certificate("a.test"))]})
+        with TlsClient(self.tls_port, None, context) as client:
+            self.assertEqual(client.get("/who", host="a.test").status, 200)
+
+    def test_both_versions_are_spoken_and_no_older_one(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
+        for version, text in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            with TlsClient(self.tls_port, context=trusting(version=version)) as client:
+                self.assertEqual(client.get("/who").get("x-version"), text)
+        old = trusting()
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        self.assertTrue(self.refused(context=old))
+
+    def test_ssl_protocols_holds_for_its_names_only(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"), ssl_protocols=["TLSv1.3"]),
+                        resource("2", ["b.test"], certificate("b.test"))])
+        old = trusting(version=ssl.TLSVersion.TLSv1_2)
+        self.assertTrue(self.refused(context=old))
+        with TlsClient(self.tls_port, "b.test", old) as client:
+            self.assertEqual(client.get("/who").status, 200)
+
+    def test_each_client_gets_the_kind_of_certificate_it_takes(self):
+        more = certificate("a.test", kind="rsa")
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"), certs=[more.cert], keys=[more.key])])
+        for ciphers in ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"):
+            context = trusting(version=ssl.TLSVersion.TLSv1_2)
+            context.set_ciphers(ciphers)
+            with TlsClient(self.tls_port, context=context) as client:
+                self.assertEqual(client.sock.cipher()[0], ciphers)
+
+    def test_a_session_is_resumed_by_every_worker_and_under_its_own_certificate_only(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test")), resource("2", ["b.test"], certificate("b.test"))])
+        context = trusting()
+        with TlsClient(self.tls_port, context=context) as client:
+            self.assertEqual(client.get("/who").get("x-resumed"), ".")
+            session = client.sock.session
+        resumed = set()
+        for _ in range(12):  # connections are spread over two workers
+            with TlsClient(self.tls_port, context=context, session=session) as client:
+                resumed.add(client.get("/who").get("x-resumed"))
+        self.assertEqual(resumed, {"r"})
+        with TlsClient(self.tls_port, "b.test", context, session) as client:
+            self.assertEqual(client.get("/who").get("x-resumed"), ".")
+
+    def test_a_new_certificate_serves_new_connections_and_leaves_the_old_ones_alone(self):
+        first, second = certificate("a.test", serial=1), certificate("a.test", serial=2)
+        gw = self.serve_tls([resource("1", ["a.test"], first)])
+        with TlsClient(self.tls_port) as old:
+            self.assertEqual(old.get("/who").status, 200)
+            self.assertEqual(old.sock.getpeercert()["serialNumber"], "01")
+            gw.apply({"routes": [VARIABLES], "ssls": [resource("1", ["a.test"], second)]})
+            with TlsClient(self.tls_port) as new:
+                self.assertEqual(new.sock.getpeercert()["serialNumber"], "02")
+            self.assertEqual(old.get("/who").status, 200)
+
+    def test_a_client_certificate_is_asked_for_checked_and_told(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"), client={"ca": authority("clients").cert})])
+        known = certificate("jack", issuer="clients", serial=7)
+        with TlsClient(self.tls_port, context=trusting(client=known)) as client:
+            headers = client.get("/who")
+            self.assertEqual((headers.get("x-verify"), headers.get("x-subject"), headers.get("x-serial")), ("SUCCESS", "CN=jack", "07"))
+        self.assertTrue(self.refused())
+        self.assertTrue(self.refused(context=trusting(client=certificate("jack", issuer="strangers"))))
+
+    def test_a_host_that_wants_a_client_certificate_is_not_reached_over_another_name(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test")),
+                        resource("2", ["b.test"], certificate("b.test"), client={"ca": authority("clients").cert})])
+        for host in ("b.test", "B.TEST", "b.test.", "b.test:443"):
+            with TlsClient(self.tls_port, "a.test") as client:
+                self.assertEqual(client.get("/who", host=host).status, 421, host)
+
+    def test_bodies_stream_both_ways_whole(self):
+        size = 3_000_000
+        body = bytes(range(256)) * (size // 256)
+        with Upstream(lambda request, _: ok(request.body)) as up:
+            self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], [route("/*", up)])
+            with TlsClient(self.tls_port, timeout=60.0) as client:
+                for headers, sent in (({}, body), ({"Transfer-Encoding": "chunked"}, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))):
+                    client.sock.settimeout(60.0)
+                    answer = client.request("POST", "/up", headers, sent, host="a.test")
+                    self.assertEqual((answer.status, answer.body == body), (200, True))
+
+    def test_pipelined_requests_are_answered_in_order(self):
+        with Upstream(lambda request, _: ok(request.target)) as up:
+            self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], [route("/*", up)])
+            with TlsClient(self.tls_port) as client:
+                client.send(b"".join(request_bytes("GET", f"/{i}", host="a.test") for i in range(20)))
+                self.assertEqual([client.read().body for _ in range(20)], [f"/{i}".encode() for i in range(20)])
+
+    def test_a_proxy_protocol_header_comes_before_the_handshake(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], [route("/who", plugins={
+            "mocking": {"response_example": "x", "content_type": "text/plain"},
+            "response-rewrite": {"headers": {"set": {"X-Address": "$remote_addr"}}}}, id="who")],
+            proxy_protocol=True, moongate={"trusted_addresses": [HOST]})
+        with TlsClient(self.tls_port, before=b"PROXY TCP4 203.0.113.9 192.0.2.1 1234 443\r\n") as client:
+            self.assertEqual(client.get("/who").get("x-address"), "203.0.113.9")
+
+    def test_a_silent_handshake_is_ended(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], moongate={"client": {"header_timeout": 1}})
+        with Client(self.tls_port) as silent, Client(self.tls_port) as slow:
+            slow.send(b"\x16\x03\x01\x02\x00")
+            self.assertTrue(silent.is_closed(10.0))
+            self.assertTrue(slow.is_closed(10.0))
+
+    def test_garbage_in_place_of_a_handshake_costs_its_own_connection_only(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
+        for garbage in (b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"A" * 200, b"\0" * 1000):
+            with Client(self.tls_port) as client:
+                client.send(garbage)
+                wait_for(lambda c=client: self.ended(c), 5, "the end of a broken handshake")
+        with TlsClient(self.tls_port) as client:
+            self.assertEqual(client.get("/who").status, 200)
+
+    @staticmethod
+    def ended(client):
+        try:
+            return client.sock.recv(1000) == b""  # an alert may come first
+        except OSError:
+            return True
+
+    def test_a_client_that_offers_only_other_protocols_is_refused(self):
+        self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
+        context = trusting()
+        context.set_alpn_protocols(["smtp"])
+        self.assertTrue(self.refused(context=context))
+        context.set_alpn_protocols(["smtp", "http/1.1"])
+        with TlsClient(self.tls_port, context=context) as client:
+            self.assertEqual(client.sock.selected_alpn_protocol(), "http/1.1")
+
+    def test_private_keys_are_in_no_log_and_no_status(self):
+        issued = certificate("a.test")
+        gw = self.serve_tls([resource("1", ["a.test"], issued)])
+        secret = re.sub(r"-----.*?-----|\s", "", issued.key)[40:100]
+        with TlsClient(self.tls_port) as client:
+            client.get("/who")
+        texts = gw.log_text() + gw.run("status", "--json").stdout + gw.run("status").stdout + gw.metrics().body.decode()
+        self.assertNotIn(secret, texts.replace("\n", ""))
+        for path in glob.glob(os.path.join(gw.run_dir, "**"), recursive=True):
+            if os.path.isfile(path) and secret.encode() in open(path, "rb").read().replace(b"\\n", b"").replace(b"\n", b""):
+                self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
