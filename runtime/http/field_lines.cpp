@@ -127,11 +127,9 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
     const char* value_end = line_end;
     while (value_end != value && is_blank(value_end[-1])) --value_end;
     if (fields->count() == fields_max) return refuse(fault, 431, "too many headers");
-    Field& field = fields->add_empty();
-    field.name = name;
-    field.value = {value, static_cast<size_t>(value_end - value)};
+    Field field(name, {value, static_cast<size_t>(value_end - value)});
     field.is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
-    set_name_key(&field);
+    fields->add(field);
     if (field.id != FieldId::kOther) note_field(field, facts);
     at = line_end + 2;
   }

@@ -155,84 +155,101 @@ bool has_list_token(std::string_view list, std::string_view token) {
   }
 }
 
+namespace {
+
+// The known names as fields without a value: what find(FieldId) looks for.
+const std::array<Field, static_cast<size_t>(FieldId::kCount)>& known_fields() {
+  static const auto fields = [] {
+    std::array<Field, static_cast<size_t>(FieldId::kCount)> made;
+    for (size_t i = 1; i < kNames.size(); ++i) made[i] = Field(kNames[i], {});
+    return made;
+  }();
+  return fields;
+}
+
+bool is_same_name(const Field& a, const Field& b) {
+  return a.id == b.id && (a.id != FieldId::kOther || equals_ignoring_case(a.name, b.name));
+}
+
+}  // namespace
+
 void FieldList::reset(base::Arena* arena) {
   arena_ = arena;
   fields_ = nullptr;
+  keys_ = nullptr;
   count_ = 0;
   capacity_ = 0;
 }
 
-const Field* FieldList::find(FieldId id) const {
-  for (const Field& field : *this) {
-    if (field.id == id) return &field;
-  }
-  return nullptr;
-}
+const Field* FieldList::find(FieldId id) const { return find(known_fields()[static_cast<size_t>(id)]); }
 
 const Field* FieldList::find(std::string_view name) const {
   return name.empty() ? nullptr : find(Field(name, {}));
 }
 
-namespace {
-
-bool is_same_name(const Field& a, const Field& b) {
-  return a.key == b.key && a.id == b.id && (a.id != FieldId::kOther || equals_ignoring_case(a.name, b.name));
-}
-
-}  // namespace
-
-const Field* FieldList::find(const Field& field) const {
-  for (const Field& other : *this) {
-    if (is_same_name(other, field)) return &other;
-  }
-  return nullptr;
-}
-
 void FieldList::grow() {
   const uint32_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_ * 2;
   auto* fields = arena_->allocate_array<Field>(capacity);
-  if (count_ > 0) std::memcpy(static_cast<void*>(fields), fields_, count_ * sizeof(Field));
+  auto* keys = arena_->allocate_array<uint32_t>(capacity);
+  if (count_ > 0) {
+    std::memcpy(static_cast<void*>(fields), fields_, count_ * sizeof(Field));
+    std::memcpy(keys, keys_, count_ * sizeof(uint32_t));
+  }
+  std::memset(keys + count_, 0, (capacity - count_) * sizeof(uint32_t));
   fields_ = fields;
+  keys_ = keys;
   capacity_ = capacity;
 }
 
-// Nearly always there is nothing to remove, or one.
-uint32_t FieldList::remove_same(uint32_t start, const Field& field) {
-  uint32_t kept = start;
-  while (kept < count_ && !is_same_name(fields_[kept], field)) ++kept;
-  for (uint32_t i = kept; i < count_; ++i) {
-    if (!is_same_name(fields_[i], field)) fields_[kept++] = fields_[i];
+// The index of the first field of that name from `start` on; count() when there is none.
+uint32_t FieldList::find_from(uint32_t start, const Field& field) const {
+#if defined(__SSE2__)
+  const __m128i wanted = _mm_set1_epi32(static_cast<int>(field.key));
+  for (uint32_t at = start & ~3U; at < count_; at += 4) {
+    const __m128i keys = _mm_loadu_si128(reinterpret_cast<const __m128i*>(keys_ + at));
+    auto hits = static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(keys, wanted))));
+    for (; hits != 0; hits &= hits - 1) {
+      const uint32_t index = at + static_cast<uint32_t>(__builtin_ctz(hits));
+      if (index >= start && index < count_ && is_same_name(fields_[index], field)) return index;
+    }
   }
-  const uint32_t removed = count_ - kept;
-  count_ = kept;
-  return removed;
+  return count_;
+#else
+  uint32_t index = start;
+  while (index < count_ && (keys_[index] != field.key || !is_same_name(fields_[index], field))) ++index;
+  return index;
+#endif
+}
+
+// Removes the fields of that name from the one at `first` on.
+uint32_t FieldList::remove_from(uint32_t first, const Field& field) {
+  const uint32_t before = count_;
+  while (first < count_) {
+    remove_at(first);
+    first = find_from(first, field);
+  }
+  return before - count_;
 }
 
 void FieldList::set(const Field& field) {
-  const Field* first = find(field);
-  if (first == nullptr) {
+  const uint32_t index = find_from(0, field);
+  if (index == count_) {
     add(field);
     return;
   }
-  const auto index = static_cast<uint32_t>(first - fields_);
   fields_[index] = field;
-  remove_same(index + 1, field);
+  keys_[index] = field.key;
+  remove_from(find_from(index + 1, field), field);
 }
 
-uint32_t FieldList::remove(FieldId id) {
-  uint32_t kept = 0;
-  while (kept < count_ && fields_[kept].id != id) ++kept;
-  for (uint32_t i = kept; i < count_; ++i) {
-    if (fields_[i].id != id) fields_[kept++] = fields_[i];
-  }
-  const uint32_t removed = count_ - kept;
-  count_ = kept;
-  return removed;
-}
+uint32_t FieldList::remove(FieldId id) { return remove(known_fields()[static_cast<size_t>(id)]); }
 
 void FieldList::remove_at(uint32_t index) {
   MG_ASSERT(index < count_);
-  for (uint32_t i = index + 1; i < count_; ++i) fields_[i - 1] = fields_[i];
+  for (uint32_t i = index + 1; i < count_; ++i) {
+    fields_[i - 1] = fields_[i];
+    keys_[i - 1] = keys_[i];
+  }
   --count_;
 }
 
