@@ -9,6 +9,9 @@ local auth = require("apisix.utils.auth")
 local consumers = require("apisix.consumer")
 local schema_def = require("apisix.schema_def")
 
+local attach_consumer = consumers.attach_consumer
+local find_consumer_of = consumers.find_consumer
+local request_header = core.request.header
 local type = type
 
 local schema = {
@@ -47,7 +50,7 @@ end
 
 --- Returns the key and whether it came from the query. A header counts before an argument.
 local function read_key(conf, ctx)
-  local key = core.request.header(ctx, conf.header)
+  local key = request_header(ctx, conf.header)
   if key then
     return key, false
   end
@@ -75,7 +78,7 @@ local function find_consumer(conf, ctx)
   if conf.hide_credentials then
     hide_key(conf, ctx, is_in_query)
   end
-  local consumer, consumer_conf, err = consumers.find_consumer("key-auth", "key", key)
+  local consumer, consumer_conf, err = find_consumer_of("key-auth", "key", key)
   if consumer then
     return consumer, consumer_conf
   end
@@ -109,7 +112,7 @@ function _M.rewrite(conf, ctx)
       return refuse(conf, "Invalid user authorization")
     end
   end
-  consumers.attach_consumer(ctx, consumer, consumer_conf)
+  attach_consumer(ctx, consumer, consumer_conf)
 end
 
 return _M

@@ -3,7 +3,7 @@
 --- APISIX's names.
 
 local consumers = require("moongate.consumers")
-local request = require("moongate.core.request")
+local set_header = require("moongate.core.request").set_header
 
 local _M = {}
 
@@ -31,9 +31,9 @@ function _M.attach_consumer(ctx, consumer, conf)
   ctx.consumer_name = consumer.consumer_name
   ctx.consumer_group_id = consumer.group_id
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
-  request.set_header(ctx, "X-Consumer-Username", consumer.username)
-  request.set_header(ctx, "X-Credential-Identifier", consumer.credential_id)
-  request.set_header(ctx, "X-Consumer-Custom-ID", consumer.custom_id)
+  set_header(ctx, "X-Consumer-Username", consumer.username)
+  set_header(ctx, "X-Credential-Identifier", consumer.credential_id)
+  set_header(ctx, "X-Consumer-Custom-ID", consumer.custom_id)
 end
 
 --- Returns the consumers with a credential for `plugin_name`: {nodes, len, conf_version}; nil when there are none.

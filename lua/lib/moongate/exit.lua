@@ -6,6 +6,7 @@
 -- in `ctx._exit` before it is raised, and the runner looks there after each hook that returns. Whoever looks first
 -- takes it with `take`. The status and body of the answer are already with the exchange at that moment.
 
+local ffi = require("ffi")
 local current = require("moongate.current")
 
 local error = error
@@ -24,13 +25,25 @@ local signal_mt = {
 
 local _M = {}
 
+-- How many requests have an exit that nobody took. A hook that returns is followed by one comparison with it; only when
+-- it is not zero does anybody look into a ctx.
+local recorded = ffi.new("int32_t[1]")
+_M.recorded = recorded
+
+local function record(ctx, signal)
+  if not ctx._exit then
+    recorded[0] = recorded[0] + 1
+  end
+  ctx._exit = signal
+end
+
 --- Ends the hook that runs. Never returns.
 ---@param code integer
 function _M.raise(code)
   local signal = setmetatable({ code = code }, signal_mt)
   local ctx = current.ctx
   if ctx then
-    ctx._exit = signal
+    record(ctx, signal)
   end
   error(signal, 0)
 end
@@ -40,7 +53,7 @@ end
 function _M.record(code)
   local ctx = current.ctx
   if ctx then
-    ctx._exit = setmetatable({ code = code }, signal_mt)
+    record(ctx, setmetatable({ code = code }, signal_mt))
   end
 end
 
@@ -58,6 +71,7 @@ function _M.take(ctx)
   local signal = ctx._exit
   if signal then
     ctx._exit = nil
+    recorded[0] = recorded[0] - 1
   end
   return signal
 end

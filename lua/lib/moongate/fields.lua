@@ -28,15 +28,15 @@ local _M = {}
 ---@field special string?    "cookie" or "host": ctx keeps something that was made of it
 
 local passing = 64 -- numbers below it are soon used for other names
-local header_names = bounded_map.new(2048)
+local header_names = {} -- C gives out no more than some thousand numbers that stay
 local special = { cookie = "cookie", host = "host" }
 
 local function make_name(name)
   local lower_name = lower(name)
   local number = C.mg_field_name(name, #name)
   local made = { number = number, lower = lower_name, special = special[lower_name] }
-  if number < 0 or number >= passing then
-    header_names:set(name, made)
+  if number >= passing then
+    header_names[name] = made
   end
   return made
 end
@@ -45,7 +45,7 @@ end
 ---@param name string
 ---@return moongate.HeaderName
 local function name_of(name)
-  return header_names.young[name] or header_names:get(name) or make_name(name)
+  return header_names[name] or make_name(name)
 end
 _M.name_of = name_of
 

@@ -16,6 +16,9 @@ local C = native.C
 local floor = math.floor
 local gsub = string.gsub
 local ipairs = ipairs
+local key_bytes = limit_key.bytes
+local key_value = limit_key.value
+local set_header = core.response.set_header
 local setmetatable = setmetatable
 local tonumber = tonumber
 local tostring = tostring
@@ -143,7 +146,7 @@ end
 --- The value a rule counts by; nil when the rule does not apply to this request.
 local function value_of(rule, ctx)
   if rule.kind ~= "rule" then
-    return limit_key.value(rule.kind, rule.key, ctx)
+    return key_value(rule.kind, rule.key, ctx)
   end
   local value, err, count = core.utils.resolve_var(rule.key, ctx.var)
   if err or count == 0 then
@@ -160,7 +163,7 @@ local function take(plan, rule, value, is_fallback, count, window)
     end
     return sliding.take(dict, limit_key.text(rule.slot, value, is_fallback), count, window, verdict[0])
   end
-  local data, size = limit_key.bytes(rule.slot, value, is_fallback)
+  local data, size = key_bytes(rule.slot, value, is_fallback)
   if C.mg_limit_take_window(data, size, count, window, 1, verdict) ~= 0 then
     return nil, "the table of counters is full"
   end
@@ -177,9 +180,9 @@ local function publish(conf, rule, ctx, value, count)
   ctx.rate_limit_reset = reset
   if conf.show_limit_quota_header then
     local names = header_names(rule)
-    core.response.set_header(names.limit, count)
-    core.response.set_header(names.remaining, remaining)
-    core.response.set_header(names.reset, reset)
+    set_header(names.limit, count)
+    set_header(names.remaining, remaining)
+    set_header(names.reset, reset)
   end
 end
 

@@ -6,6 +6,7 @@ local core = require("apisix.core")
 local find = string.find
 local ipairs = ipairs
 local pairs = pairs
+local set_header = core.request.set_header
 local tostring = tostring
 local type = type
 
@@ -154,11 +155,11 @@ function _M.apply(operations_of_conf, ctx, captures)
   list = operations_of_conf.set
   for index = 1, #list do
     local operation = list[index]
-    core.request.set_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
+    set_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
   end
   list = operations_of_conf.remove
   for index = 1, #list do
-    core.request.set_header(ctx, list[index], nil)
+    set_header(ctx, list[index], nil)
   end
 end
 

@@ -5,6 +5,10 @@
 local core = require("apisix.core")
 local generators = require("apisix.plugins.request-id.generators")
 
+local request_header = core.request.header
+local set_request_header = core.request.set_header
+local set_response_header = core.response.set_header
+
 local default_char_set = "abcdefghijklmnopqrstuvwxyzABCDEFGHIGKLMNOPQRSTUVWXYZ0123456789"
 
 local schema = {
@@ -56,10 +60,10 @@ end
 ---@param conf plugin.RequestIdConf
 ---@param ctx moongate.Ctx
 function _M.rewrite(conf, ctx)
-  local id = core.request.header(ctx, conf.header_name)
+  local id = request_header(ctx, conf.header_name)
   if id == nil or id == "" then
     id = generators[conf.algorithm](conf.range_id)
-    core.request.set_header(ctx, conf.header_name, id)
+    set_request_header(ctx, conf.header_name, id)
   end
   if conf.include_in_response then
     ctx[field_of(conf.header_name)] = id
@@ -77,7 +81,7 @@ function _M.header_filter(conf, ctx)
   end
   local id = ctx[field_of(conf.header_name)]
   if id and ngx.header[conf.header_name] == nil then
-    core.response.set_header(conf.header_name, id)
+    set_response_header(conf.header_name, id)
   end
 end
 

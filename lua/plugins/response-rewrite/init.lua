@@ -16,6 +16,7 @@ local pcall = pcall
 local re_gsub = ngx.re.gsub
 local re_sub = ngx.re.sub
 local require = require
+local set_header = core.response.set_header
 local setmetatable = setmetatable
 local tostring = tostring
 
@@ -103,11 +104,11 @@ local function apply_headers(operations, ctx)
   end
   list = operations.set
   for index = 1, #list do
-    core.response.set_header(list[index].name, value_of(list[index], ctx))
+    set_header(list[index].name, value_of(list[index], ctx))
   end
   list = operations.remove
   for index = 1, #list do
-    core.response.set_header(list[index], nil)
+    set_header(list[index], nil)
   end
 end
 

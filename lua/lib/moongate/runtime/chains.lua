@@ -7,6 +7,7 @@
 -- Routes with the same hooks share that function; only the list of confs differs.
 
 local cjson = require("cjson.safe")
+local exit = require("moongate.exit")
 local loader = require("moongate.runtime.loader")
 local meta = require("moongate.runtime.meta")
 local native = require("moongate.native")
@@ -57,14 +58,15 @@ local running_plugin = native.C.mg_running_plugin()
 -- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
 -- its index comes back with what it returned.
 local function write_run(count)
-  local lines = { "local running" }
+  local lines = { "local running, recorded" }
   for i = 1, count do
     lines[#lines + 1] = ", f" .. i .. ", n" .. i
   end
   lines[#lines + 1] = " = ...\nreturn function(confs, ctx)\n  local code, body\n"
   for i = 1, count do
     lines[#lines + 1] = ("  running[0] = n%d\n  code, body = f%d(confs[%d], ctx)\n"):format(i, i, i)
-    lines[#lines + 1] = ("  if code ~= nil or body ~= nil or ctx._exit then running[0] = 0 return %d, code, body end\n"):format(i)
+    lines[#lines + 1] = "  if code ~= nil or body ~= nil or recorded[0] ~= 0 and ctx._exit then "
+    lines[#lines + 1] = ("running[0] = 0 return %d, code, body end\n"):format(i)
   end
   lines[#lines + 1] = "  running[0] = 0\nend\n"
   return concat(lines)
@@ -80,7 +82,7 @@ local function make_run(hooks)
   if run then
     return run
   end
-  local upvalues = { running_plugin }
+  local upvalues = { running_plugin, exit.recorded }
   for _, hook in ipairs(hooks) do
     upvalues[#upvalues + 1] = hook.fn
     upvalues[#upvalues + 1] = hook.number

@@ -7,6 +7,7 @@ local runner = require("moongate.runtime.runner")
 local seam = require("moongate.native_wait").seam
 
 local concat = table.concat
+local take_exit = require("moongate.exit").take
 local jit = require("jit")
 local tostring = tostring
 local type = type
@@ -27,7 +28,7 @@ local function run_chain(chain, phase, ctx)
     for i = index + 1, #hooks do
       hooks[i].fn(confs[i], ctx)
     end
-    ctx._exit = nil
+    take_exit(ctx)
   end
 end
 

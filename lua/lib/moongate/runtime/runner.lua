@@ -41,6 +41,7 @@ local function begin(slot, chain_handle, global_handle)
   local ex = slot.ex
   local ctx, vars = slot.ctx, slot.vars
   if ctx then
+    take_exit(ctx)
     clear(ctx)
     var.recycle(vars, ex, ctx)
   else
