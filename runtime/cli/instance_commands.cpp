@@ -114,6 +114,13 @@ void print_status(const Value& status) {
       std::printf("  listens on %s\n", address.as_string().c_str());
   }
   for (const Value& worker : status.find("workers")->items()) print_worker(worker);
+  if (const Value* plugins = status.find("quarantined_plugins"); plugins != nullptr && plugins->is_array()) {
+    for (const Value& name : plugins->items()) {
+      std::printf(
+          "  plugin %s is in quarantine: its routes answer 503 until its code or configuration changes\n",
+          name.as_string().c_str());
+    }
+  }
   const Value* error = status.find("last_error");
   if (error == nullptr || !error->is_object()) return;
   std::printf("the last change was refused at %s:\n", std::string(error->get_string("time")).c_str());

@@ -136,6 +136,7 @@ int run_supervisor(Prepared prepared, supervisor::PidFile* pid_file, int ready_f
   const std::string directory = prepared.control.directory;
   supervisor::SupervisorOptions options;
   options.worker_count = prepared.worker_count;
+  options.watchdog_limit = std::chrono::milliseconds(prepared.snapshot.settings.script.watchdog_ms);
   options.settings = std::move(prepared.snapshot.settings);
   options.control = std::move(prepared.control);
   options.first_snapshot = std::move(prepared.snapshot.memfd);

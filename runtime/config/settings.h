@@ -70,6 +70,10 @@ struct DnsSettings {
 struct ScriptSettings {
   uint32_t cpu_budget_ms = 50;
   uint32_t memory_max_mb = 256;
+  uint32_t quarantine_after = 20;  // calls over the CPU budget; 0: never
+  uint32_t watchdog_ms = 2'000;
+  uint32_t wall_budget_ms = 60'000;  // 0: none
+  uint32_t stall_ms = 100;           // 0: off
 };
 
 struct SharedMemorySettings {

@@ -122,6 +122,20 @@ const Setting kScript[] = {
     {"script.memory_max_mb",
      CountSlot{[](S& s) -> uint32_t& { return s.script.memory_max_mb; }, 16, 65'536, kMegabyte},
      "Memory that the Lua of one worker may use, in megabytes."},
+    {"script.quarantine_after",
+     CountSlot{[](S& s) -> uint32_t& { return s.script.quarantine_after; }, 0, 10'000},
+     "After how many calls over its CPU budget, in all workers together, a plugin is put in quarantine; 0 is "
+     "never."},
+    {"script.stall_ms", CountSlot{[](S& s) -> uint32_t& { return s.script.stall_ms; }, 0, 60'000},
+     "A turn of a worker's loop that takes longer than so many milliseconds is logged, with the place in the "
+     "plugin; 0 is off."},
+    {"script.wall_budget_ms",
+     CountSlot{[](S& s) -> uint32_t& { return s.script.wall_budget_ms; }, 0, 86'400'000},
+     "How long plugins may wait in one phase of one request, in milliseconds; more is answered 504, and 0 "
+     "sets "
+     "no limit."},
+    {"script.watchdog_ms", CountSlot{[](S& s) -> uint32_t& { return s.script.watchdog_ms; }, 200, 60'000},
+     "After how many milliseconds without a turn of its loop a worker is killed and replaced."},
     {"shared_memory.limiter_mb",
      CountSlot{[](S& s) -> uint32_t& { return s.shared_memory.limiter_mb; }, 1, 65'536, kMegabyte},
      "Memory for limits shared by the workers, in megabytes; each key takes 16 bytes."},

@@ -218,6 +218,7 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.listen == first_settings_.listen, "listen");
   compare(settings.workers == first_settings_.workers, "workers");
   compare(settings.metrics.listen == first_settings_.metrics.listen, "metrics.listen");
+  compare(settings.script.watchdog_ms == first_settings_.script.watchdog_ms, "script.watchdog_ms");
   compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
           "shared_memory.limiter_mb");
   compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "metrics/labels.h"
 
 namespace moongate::control {
@@ -70,7 +72,24 @@ void add_totals(std::vector<Sample>& samples, const Totals& totals) {
   add_sample(samples, Family::kHttpRequestsTotal, {}, totals.requests);
 }
 
+void add_quarantined(std::vector<Sample>& samples, const shm::ProcessTable& processes) {
+  for (const std::string& plugin : quarantined_plugins(processes)) {
+    metrics::Labels labels;
+    labels.add("plugin", plugin);
+    add_sample(samples, Family::kPluginQuarantined, labels, 1);
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> quarantined_plugins(const shm::ProcessTable& processes) {
+  std::vector<std::string> names;
+  for (uint32_t id = 1; id < shm::QuarantineBoard::kPluginsMax; id++) {
+    if (processes.quarantine().is_quarantined(id)) names.emplace_back(processes.plugin_name(id));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 std::vector<Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count,
                                      const std::string& version) {
@@ -79,6 +98,7 @@ std::vector<Sample> sample_processes(const shm::ProcessTable& processes, uint32_
   for (uint32_t i = 0; i < worker_count; i++) add_worker(samples, i, processes.slot(i), &totals);
   add_process(samples, "control", processes.slot(shm::kControlSlot));
   add_totals(samples, totals);
+  add_quarantined(samples, processes);
   char host[256] = "";
   ::gethostname(host, sizeof host - 1);
   metrics::Labels node;

@@ -12,6 +12,8 @@
 
 namespace moongate::control {
 
+/// Names of the plugins that are in quarantine.
+std::vector<std::string> quarantined_plugins(const shm::ProcessTable& processes);
 /// Samples looked up in the process table.
 std::vector<metrics::Sample> sample_processes(const shm::ProcessTable& processes, uint32_t worker_count,
                                               const std::string& version);

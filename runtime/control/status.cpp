@@ -101,6 +101,7 @@ Value Control::status() const {
   listen.set("metrics",
              start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
   value.set("quarantined", texts(current_.quarantined));
+  value.set("quarantined_plugins", texts(quarantined_plugins(*start_.processes)));
   return value;
 }
 

@@ -36,12 +36,13 @@ void Exchange::end() {
   new (&response) http::ResponseHead(&arena);
   early_fields.reset(&arena);
   is_response_begun = false;
+  serial++;
   client = nullptr;
   snapshot.reset();
   uri = original_uri = {};
   remote = {};
-  host = peer_address = remote_address = {};
-  host_port = peer_port = 0;
+  host = peer_address = remote_address = server_address = {};
+  host_port = peer_port = server_port = 0;
   is_tls = is_peer_trusted = false;
   connection_number = bytes_received = 0;
   forwarded = {};
@@ -63,6 +64,9 @@ void Exchange::end() {
     answer_body = {};
   else
     answer_body.clear();
+  waiting_filter = Phase::kNone;
+  is_answer_own = is_piece_last = is_held_last = false;
+  held.clear();
   is_head_sent = false;
   bytes_sent = body_bytes_sent = 0;
   upstream_status = 0;
@@ -73,11 +77,22 @@ void Exchange::end() {
   chain = global_chain = 0;
   phases_present = 0;
   task = nullptr;
+  time_waited_phase = Phase::kNone;
+  time_waited = base::Duration(0);
   has_context = is_known_to_lua = false;
   consumer_name = limiting_info = {};
   variables.clear();
   request_id_ = {};
   arena.reset();
+}
+
+void Exchange::detach() {
+  peer_address = arena.copy(peer_address);
+  remote_address = arena.copy(remote_address);
+  if (!client) return;
+  server_address = arena.copy(client->server_address());
+  server_port = client->server_port();
+  client = nullptr;
 }
 
 void Exchange::answer(uint16_t status, std::string_view body_text, std::string_view content_type) {

@@ -80,10 +80,13 @@ class Exchange {
   http::FieldList& response_fields() { return is_response_begun ? response.fields : early_fields; }
   /// The head is there (the upstream's or our own): lays what plugins set before over it.
   void begin_response();
+  /// The client's connection goes on without this: keeps what was in the connection.
+  void detach();
   /// The id that stands in error bodies and logs: 32 hex digits, made when first asked for.
   std::string_view request_id();
 
   const uint32_t slot;  // index in the worker's pool: Lua's name for it
+  uint32_t serial = 0;  // changes when it ends, so that callers up the stack notice
   base::Arena arena;
   ClientSide* client = nullptr;  // null when the client is gone
   snapshot::Pin snapshot;
@@ -102,6 +105,8 @@ class Exchange {
   uint16_t peer_port = 0;
   std::string_view remote_address;  // the client's, after trusted forwarders
   router::Address remote;
+  std::string_view server_address;  // these two only when detached
+  uint16_t server_port = 0;
   uint64_t connection_number = 0;
   uint64_t bytes_received = 0;
   bool is_peer_trusted = false;
@@ -132,6 +137,12 @@ class Exchange {
   bool is_response_begun = false;
   AnswerSource source = AnswerSource::kNone;
   std::string answer_body;
+  // On its way through filters that wait: see proxy/steps.cpp.
+  Phase waiting_filter = Phase::kNone;
+  bool is_answer_own = false;  // not the upstream's
+  bool is_piece_last = false;  // the one in body_filter
+  bool is_held_last = false;   // what is held ends the answer
+  base::ByteQueue held;        // of the answer's body, came while a filter waited
   bool is_head_sent = false;
   uint64_t bytes_sent = 0;
   uint64_t body_bytes_sent = 0;
@@ -151,8 +162,10 @@ class Exchange {
   int global_chain = 0;
   uint32_t phases_present = 0;  // bit per Phase: some plugin has a function for it
   void* task = nullptr;
-  bool has_context = false;      // plugins apply to it
-  bool is_known_to_lua = false;  // a hook ran, or filter_func
+  Phase time_waited_phase = Phase::kNone;
+  base::Duration time_waited{0};  // by hooks of that phase
+  bool has_context = false;       // plugins apply to it
+  bool is_known_to_lua = false;   // a hook ran, or filter_func
   std::string_view consumer_name;
   std::string_view limiting_info;
   struct Variable {

@@ -127,6 +127,7 @@ void EventLoop::run_once() {
   begin_turn();
   timers_.advance();
   run_deferred();
+  if (observer_) observer_->on_turn_end();
 }
 
 void EventLoop::run_deferred() {

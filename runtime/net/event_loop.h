@@ -89,6 +89,16 @@ class Deferred {
   void* argument_;
 };
 
+/// Told when a turn has something to do, and when that is done.
+class TurnObserver {
+ public:
+  virtual void on_turn_begin() = 0;
+  virtual void on_turn_end() = 0;
+
+ protected:
+  ~TurnObserver() = default;
+};
+
 class EventLoop {
  public:
   static base::Result<std::unique_ptr<EventLoop>> make();
@@ -103,6 +113,8 @@ class EventLoop {
   void stop() { is_stopped_ = true; }
   bool is_stopped() const { return is_stopped_; }
   TimerWheel& timers() { return timers_; }
+  /// Null: nobody.
+  void observe_turns(TurnObserver* observer) { observer_ = observer; }
   /// Must be called in a child after fork(), before anything else on this loop.
   void after_fork();
 
@@ -115,6 +127,7 @@ class EventLoop {
     if (!is_turn_begun_) {
       is_turn_begun_ = true;
       base::Clock::refresh();
+      if (observer_) observer_->on_turn_begin();
     }
   }
   void run_deferred();
@@ -123,6 +136,7 @@ class EventLoop {
   bool is_stopped_ = false;
   bool is_turn_begun_ = false;
   TimerWheel timers_;
+  TurnObserver* observer_ = nullptr;
   Deferred* deferred_ = nullptr;
   struct event wakeup_ {};
   base::SteadyTime wakeup_at_ = base::SteadyTime::max();

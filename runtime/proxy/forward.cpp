@@ -57,6 +57,10 @@ StepResult Forwarder::pick() {
 
 StepResult Forwarder::start() {
   exchange::Exchange& exchange = exchange_;
+  if (exchange.body_state == BodyState::kReading) {  // by a wait that had to be given up
+    exchange.fail(500, "a plugin left the request's body half read");
+    return StepResult::kAnswer;
+  }
   bool is_upgrade = exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled;
   BodyKind body = exchange.request.body;
   if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {

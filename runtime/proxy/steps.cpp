@@ -71,17 +71,24 @@ StepResult step_route(Context& context, Exchange& exchange) {
   return StepResult::kNext;
 }
 
-StepResult run_phase(Context& context, Exchange& exchange, Phase phase) {
-  if ((exchange.phases_present & (1U << static_cast<unsigned>(phase))) == 0) return StepResult::kNext;
-  return context.script->run_phase(exchange, phase);
+bool has_hooks(const Exchange& exchange, Phase phase) {
+  return (exchange.phases_present & (1U << static_cast<unsigned>(phase))) != 0;
+}
+
+void conclude(Context& context, Exchange& exchange);
+
+// The client may go away while hooks run, through what they do: then it ends here.
+StepResult run_hooks(Context& context, Exchange& exchange, Phase phase) {
+  StepResult result = context.script->run_phase(exchange, phase);
+  if (exchange.ending == exchange::Ending::kOpen) return result;
+  conclude(context, exchange);
+  return StepResult::kWait;
 }
 
 // Rewrite and access are one entry into Lua: nothing of ours happens between them.
 StepResult step_rewrite_and_access(Context& context, Exchange& exchange) {
-  constexpr uint32_t kBoth =
-      1U << static_cast<unsigned>(Phase::kRewrite) | 1U << static_cast<unsigned>(Phase::kAccess);
-  if ((exchange.phases_present & kBoth) == 0) return StepResult::kNext;
-  return context.script->run_phase(exchange, Phase::kRewrite);
+  if (!has_hooks(exchange, Phase::kRewrite) && !has_hooks(exchange, Phase::kAccess)) return StepResult::kNext;
+  return run_hooks(context, exchange, Phase::kRewrite);
 }
 
 StepResult step_upstream(Context&, Exchange& exchange) {
@@ -97,7 +104,8 @@ StepResult step_upstream(Context&, Exchange& exchange) {
 
 StepResult step_pick(Context& context, Exchange& exchange) { return forwarder_of(context, exchange).pick(); }
 StepResult step_before_proxy(Context& context, Exchange& exchange) {
-  return run_phase(context, exchange, Phase::kBeforeProxy);
+  if (!has_hooks(exchange, Phase::kBeforeProxy)) return StepResult::kNext;
+  return run_hooks(context, exchange, Phase::kBeforeProxy);
 }
 StepResult step_forward(Context& context, Exchange& exchange) {
   return forwarder_of(context, exchange).start();
@@ -108,33 +116,45 @@ constexpr std::array<Step, 6> kSteps = {step_route, step_rewrite_and_access, ste
                                         step_pick,  step_before_proxy,       step_forward};
 constexpr uint8_t kStepBeforeProxy = 4;
 
-void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
-  if (exchange.source == AnswerSource::kNone) exchange.source = AnswerSource::kGateway;
-  exchange.begin_response();
-  http::FieldList& fields = exchange.response.fields;
-  fields.set("Server", context.client.server_name);
-  if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kHeaderFilter)))) {
-    exchange.response.fields.remove(FieldId::kContentLength);
-    if (!context.script->run_header_filter(exchange)) exchange.fail(500, "a plugin failed");
-  }
-  if (are_plugins_asked && (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter)))) {
-    std::string filtered;
-    bool is_last = true;
-    if (context.script->filter_body(exchange, exchange.answer_body, true, &filtered, &is_last)) {
-      exchange.answer_body = std::move(filtered);
-    } else {
-      exchange.fail(500, "a plugin failed");
-    }
-    fields.remove(FieldId::kContentLength);
-  }
+// --- an answer of our own: header_filter, body_filter, the client ---
+
+void write_answer(Exchange& exchange) {
   if (!exchange.client) return;
   iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
   exchange.client->send_head(exchange, &piece, exchange.answer_body.empty() ? 0 : 1, true);
 }
 
-}  // namespace
+// A filter that failed has left its error in place of the answer.
+void take_filtered_answer(Context& context, Exchange& exchange, StepResult result) {
+  if (result == StepResult::kNext) exchange.answer_body = context.script->take_filtered().text;
+  exchange.response.fields.remove(FieldId::kContentLength);
+  write_answer(exchange);
+}
 
-namespace {
+void filter_answer_body(Context& context, Exchange& exchange) {
+  if (!has_hooks(exchange, Phase::kBodyFilter)) return write_answer(exchange);
+  StepResult result = context.script->filter_body(exchange, exchange.answer_body, true);
+  if (result == StepResult::kWait)
+    exchange.waiting_filter = Phase::kBodyFilter;
+  else
+    take_filtered_answer(context, exchange, result);
+}
+
+void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
+  if (exchange.source == AnswerSource::kNone) exchange.source = AnswerSource::kGateway;
+  exchange.begin_response();
+  exchange.is_answer_own = true;
+  exchange.response.fields.set("Server", context.client.server_name);
+  if (!are_plugins_asked) return write_answer(exchange);
+  if (has_hooks(exchange, Phase::kHeaderFilter)) {
+    exchange.response.fields.remove(FieldId::kContentLength);
+    if (context.script->run_phase(exchange, Phase::kHeaderFilter) == StepResult::kWait) {
+      exchange.waiting_filter = Phase::kHeaderFilter;
+      return;
+    }
+  }
+  filter_answer_body(context, exchange);
+}
 
 // A connection that was made under one name carries requests for others. Where a name asks for a client
 // certificate, only a connection that was asked for it may.
@@ -173,9 +193,10 @@ void begin_steps(Context& context, Exchange& exchange) {
 
 void run(Context& context, Exchange& exchange) {
   while (exchange.step < kSteps.size()) {
+    uint32_t serial = exchange.serial;
     StepResult result = kSteps[exchange.step](context, exchange);
     if (result == StepResult::kWait) {
-      exchange.is_waiting = true;
+      if (exchange.serial == serial) exchange.is_waiting = true;
       return;
     }
     if (result == StepResult::kAnswer) {
@@ -224,62 +245,34 @@ void remove_hop_by_hop(http::FieldList& fields) {
   }
 }
 
-}  // namespace
+// --- the upstream's answer: its head and each piece of its body through the filters. While one waits, the
+// upstream is not read; what of its body was read already is held, in order.
 
-void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
-  remove_hop_by_hop(exchange.response.fields);
-  exchange.begin_response();
-  if (context.client.adds_via) exchange.response.fields.add("Via", "1.1 moongate");
-  if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kHeaderFilter))) {
-    if (!context.script->run_header_filter(exchange)) {
-      forwarder_of(context, exchange).cancel();
-      exchange.fail(500, "a plugin failed");
-      iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
-      if (exchange.client) exchange.client->send_head(exchange, &piece, 1, true);
-      return;
-    }
-  }
-  if (!exchange.client) return;
-  if ((exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) == 0) {
-    exchange.client->send_head(exchange, pieces, count, is_last);
-    if (!is_last && exchange.client && exchange.client->is_blocked())
-      forwarder_of(context, exchange).pause_answer();
-    return;
-  }
-  // Whoever filters the body may change its size: the upstream's word for it does not hold.
-  exchange::ClientSide* client = exchange.client;
-  if (exchange.request.method != http::Method::kHead && exchange.response.body != http::BodyKind::kNone) {
-    exchange.response.fields.remove(FieldId::kContentLength);
-  }
-  if (count == 0 && !is_last) {
-    client->send_head(exchange, nullptr, 0, false);
-    return;
-  }
-  pass_body(context, exchange, pieces, count, is_last);
+void hold(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  for (int i = 0; i < count; i++)
+    exchange.held.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len});
+  exchange.is_held_last |= is_last;
 }
 
-void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
-  if (!exchange.client) return;
-  std::string filtered;
-  iovec piece{};
-  if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kBodyFilter))) {
-    std::string chunk;
-    for (int i = 0; i < count; i++)
-      chunk.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
-    bool is_ended = is_last;
-    if (!context.script->filter_body(exchange, chunk, is_last, &filtered, &is_ended)) {
-      forwarder_of(context, exchange).cancel();
-      exchange.client->abort_answer();
-      return;
-    }
-    if (is_ended && !is_last) {  // a plugin said that this is the end
-      forwarder_of(context, exchange).cancel();
-      is_last = true;
-    }
-    piece = {filtered.data(), filtered.size()};
-    pieces = &piece;
-    count = filtered.empty() ? 0 : 1;
-  }
+void drop_held(Exchange& exchange) {
+  exchange.held.clear();
+  exchange.is_held_last = false;
+}
+
+void wait_for_filter(Context& context, Exchange& exchange, Phase phase) {
+  exchange.waiting_filter = phase;
+  forwarder_of(context, exchange).pause_answer();
+}
+
+// The answer goes no further than this: the error that a failed filter left, or the end of the connection.
+void break_answer(Context& context, Exchange& exchange) {
+  forwarder_of(context, exchange).cancel();
+  drop_held(exchange);
+  if (!exchange.is_head_sent) return write_answer(exchange);
+  exchange.client->abort_answer();
+}
+
+void send_piece(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange.is_head_sent)
     exchange.client->send_head(exchange, pieces, count, is_last);
   else if (count > 0 || is_last)
@@ -288,8 +281,105 @@ void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int co
     forwarder_of(context, exchange).pause_answer();
 }
 
+void send_filtered(Context& context, Exchange& exchange, StepResult result, bool is_last) {
+  if (result == StepResult::kAnswer) return break_answer(context, exchange);
+  script::Host::Filtered filtered = context.script->take_filtered();
+  if (filtered.is_ended && !is_last) {  // a plugin said that this is the end
+    forwarder_of(context, exchange).cancel();
+    drop_held(exchange);
+    is_last = true;
+  }
+  iovec piece{filtered.text.data(), filtered.text.size()};
+  send_piece(context, exchange, &piece, filtered.text.empty() ? 0 : 1, is_last);
+}
+
+// What follows header_filter.
+void send_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  if (!exchange.client) return;
+  if (!has_hooks(exchange, Phase::kBodyFilter)) return send_piece(context, exchange, pieces, count, is_last);
+  // Whoever filters the body may change its size: the upstream's word for it does not hold.
+  if (exchange.request.method != http::Method::kHead && exchange.response.body != http::BodyKind::kNone) {
+    exchange.response.fields.remove(FieldId::kContentLength);
+  }
+  if (count == 0 && !is_last) {
+    exchange.client->send_head(exchange, nullptr, 0, false);
+    return;
+  }
+  pass_body(context, exchange, pieces, count, is_last);
+}
+
+void pass_held(Context& context, Exchange& exchange,
+               void (*pass)(Context&, Exchange&, const iovec*, int, bool)) {
+  base::ByteQueue held;
+  held.swap(exchange.held);
+  bool is_last = exchange.is_held_last;
+  exchange.is_held_last = false;
+  std::string_view bytes = held.view();
+  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+  pass(context, exchange, &piece, bytes.empty() ? 0 : 1, is_last);
+}
+
+// A filter that waited is done: what it was for goes out, then what is held, and the upstream is read again.
+void go_on_with_response(Context& context, Exchange& exchange, Phase phase, StepResult result) {
+  uint32_t serial = exchange.serial;
+  if (phase == Phase::kBodyFilter)
+    send_filtered(context, exchange, result, exchange.is_piece_last);
+  else if (result == StepResult::kAnswer)
+    break_answer(context, exchange);
+  else
+    pass_held(context, exchange, send_response);
+  while (exchange.serial == serial && exchange.waiting_filter == Phase::kNone &&
+         (!exchange.held.is_empty() || exchange.is_held_last)) {
+    pass_held(context, exchange, pass_body);
+  }
+  if (exchange.serial == serial && exchange.waiting_filter == Phase::kNone)
+    on_client_drained(context, exchange);
+}
+
+// The answer that filters wait for is not to be: another one takes its place.
+void stop_filter(Context& context, Exchange& exchange) {
+  if (exchange.waiting_filter == Phase::kNone) return;
+  context.script->cancel(exchange);
+  exchange.waiting_filter = Phase::kNone;
+  drop_held(exchange);
+}
+
+}  // namespace
+
+void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  remove_hop_by_hop(exchange.response.fields);
+  exchange.begin_response();
+  exchange.is_answer_own = false;
+  if (context.client.adds_via) exchange.response.fields.add("Via", "1.1 moongate");
+  if (has_hooks(exchange, Phase::kHeaderFilter)) {
+    StepResult result = context.script->run_phase(exchange, Phase::kHeaderFilter);
+    if (result == StepResult::kWait) {
+      hold(exchange, pieces, count, is_last);
+      return wait_for_filter(context, exchange, Phase::kHeaderFilter);
+    }
+    if (result == StepResult::kAnswer) return break_answer(context, exchange);
+  }
+  send_response(context, exchange, pieces, count, is_last);
+}
+
+void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  if (!exchange.client) return;
+  if (exchange.waiting_filter != Phase::kNone) return hold(exchange, pieces, count, is_last);
+  if (!has_hooks(exchange, Phase::kBodyFilter)) return send_piece(context, exchange, pieces, count, is_last);
+  std::string chunk;
+  for (int i = 0; i < count; i++)
+    chunk.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+  StepResult result = context.script->filter_body(exchange, chunk, is_last);
+  if (result == StepResult::kWait) {
+    exchange.is_piece_last = is_last;
+    return wait_for_filter(context, exchange, Phase::kBodyFilter);
+  }
+  send_filtered(context, exchange, result, is_last);
+}
+
 void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::string_view reason) {
   if (!exchange.client) return;
+  stop_filter(context, exchange);
   if (exchange.is_head_sent) {
     exchange.client->abort_answer();
     return;
@@ -300,7 +390,21 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
   send_answer(context, exchange, true);
 }
 
+void on_script_done(Context& context, Exchange& exchange, StepResult result) {
+  if (exchange.phase == Phase::kLog) return context.exchanges.give(&exchange);
+  if (exchange.ending != exchange::Ending::kOpen) return conclude(context, exchange);
+  Phase phase = exchange.waiting_filter;
+  if (phase == Phase::kNone) return resume(context, exchange, result);
+  exchange.waiting_filter = Phase::kNone;
+  if (!exchange.is_answer_own) return go_on_with_response(context, exchange, phase, result);
+  if (phase == Phase::kHeaderFilter)
+    filter_answer_body(context, exchange);
+  else
+    take_filtered_answer(context, exchange, result);
+}
+
 void on_client_drained(Context& context, Exchange& exchange) {
+  if (exchange.waiting_filter != Phase::kNone || !exchange.client || exchange.client->is_blocked()) return;
   forwarder_of(context, exchange).on_client_drained();
 }
 
@@ -310,15 +414,28 @@ void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending)
     context.forwarders[exchange.slot]->cancel();
   }
   if (ending == exchange::Ending::kClientGone && !exchange.is_head_sent) exchange.response.status = 499;
-  if (exchange.has_context) {
-    context.script->cancel(exchange);
-    if (exchange.phases_present & (1U << static_cast<unsigned>(Phase::kLog)))
-      context.script->run_log(exchange);
+  if (exchange.has_context && !context.script->cancel(exchange)) {
+    exchange.detach();  // run_hooks() or on_script_done() goes on from here
+    return;
   }
+  conclude(context, exchange);
+}
+
+namespace {
+
+// The client is served; a log phase that waits keeps the exchange, and no one else's.
+void conclude(Context& context, Exchange& exchange) {
+  StepResult logged = StepResult::kNext;
+  if (exchange.has_context && has_hooks(exchange, Phase::kLog))
+    logged = context.script->run_phase(exchange, Phase::kLog);
   count_exchange(context, exchange);
   if (context.access_log) context.access_log->write(exchange);
-  exchange.client = nullptr;
-  context.exchanges.give(&exchange);
+  if (logged == StepResult::kWait)
+    exchange.detach();
+  else
+    context.exchanges.give(&exchange);
 }
+
+}  // namespace
 
 }  // namespace moongate::proxy

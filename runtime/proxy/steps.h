@@ -13,8 +13,10 @@ namespace moongate::proxy {
 void begin_steps(Context& context, exchange::Exchange& exchange);
 /// Runs steps until one waits or the answer is on its way.
 void run(Context& context, exchange::Exchange& exchange);
-/// What a waiting step started is done: the script's result, or a name that resolved.
+/// What a waiting step started is done: a name that resolved, or the script's result for it.
 void resume(Context& context, exchange::Exchange& exchange, exchange::StepResult result);
+/// Hooks that waited are done with exchange.phase, whichever it is.
+void on_script_done(Context& context, exchange::Exchange& exchange, exchange::StepResult result);
 /// Sends the answer the exchange holds; no plugin sees it (the request never was one).
 void answer_without_steps(Context& context, exchange::Exchange& exchange);
 

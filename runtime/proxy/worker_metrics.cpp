@@ -33,6 +33,7 @@ struct WorkerMetrics {
   shm::ProcessSlot& slot;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> routes;
   Counter* retries = nullptr;
+  Counter* stalls = nullptr;
 };
 
 void WorkerMetricsDeleter::operator()(WorkerMetrics* metrics) const { delete metrics; }
@@ -41,6 +42,7 @@ base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& re
                                                      shm::ProcessSlot& slot) {
   WorkerMetricsOwner owner(new WorkerMetrics(registry, slot));
   owner->retries = registry.counter(Family::kUpstreamRetries);
+  owner->stalls = registry.counter(Family::kLoopStalls);
   return owner;
 }
 
@@ -80,6 +82,7 @@ void count_exchange(Context& context, Exchange& exchange) {
 }
 
 void count_retry(Context& context) { context.metrics->retries->add(); }
+void count_stall(Context& context) { context.metrics->stalls->add(); }
 
 void count_plugin(Context& context, const std::string& name, uint64_t samples, uint64_t errors) {
   if (samples == 0 && errors == 0) return;

@@ -27,6 +27,7 @@ base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& re
 /// Counts a finished exchange. Costs a few relaxed atomic adds.
 void count_exchange(Context& context, exchange::Exchange& exchange);
 void count_retry(Context& context);
+void count_stall(Context& context);
 /// Adds what a plugin used since the last call: CPU samples of 10 ms, and errors.
 void count_plugin(Context& context, const std::string& name, uint64_t samples, uint64_t errors);
 

@@ -276,6 +276,10 @@ void mg_answer(void* ex, int status) {
   exchange.answer(code, body, body.empty() ? string_view() : string_view("text/plain; charset=utf-8"));
 }
 
+void mg_fail(void* ex, int status, const char* reason, size_t size) {
+  of(ex).fail(static_cast<uint16_t>(status), {reason, size});
+}
+
 int mg_upstream_set(void* ex, const char* data, size_t size, int is_id, mg_text* reason) {
   Exchange& exchange = of(ex);
   if (!is_id) {

@@ -55,6 +55,7 @@ int mg_worker_is_exiting(void) { return Host::current().is_exiting(); }
 int32_t mg_plugin_number(const char* name, size_t size) {
   return Host::current().plugin_number({name, size});
 }
+int mg_plugin_is_quarantined(int32_t number) { return Host::current().is_quarantined(number); }
 volatile int32_t* mg_running_plugin(void) { return Host::current().running_plugin(); }
 
 uint64_t mg_random(void) {

@@ -60,9 +60,9 @@ UdpSocket& check_udp(lua_State* state) { return check_box<UdpSocket>(state, 1, k
 Task& check_task(lua_State* state) {
   Task* task = shared(state).host.running();
   if (!task) {
-    luaL_error(
-        state,
-        "a socket cannot wait here; allowed in: preread, rewrite, access, before_proxy, content, timer");
+    luaL_error(state,
+               "a socket cannot wait here: API disabled in init, destroy, filter_func and timers run early; "
+               "start a timer");
   }
   return *task;
 }

@@ -24,13 +24,10 @@ constexpr int kTimersRunningMax = 4096;
 Task& waiting_task(lua_State* state) {
   Task* task = Host::current().running();
   if (!task)
-    luaL_error(
-        state,
-        "this cannot wait here: API disabled in init, header_filter, body_filter and log; start a timer");
-  if (!lua_isyieldable(state)) {
     luaL_error(state,
-               "this cannot wait inside a callback of string.gsub, table.sort or require; call it outside");
-  }
+               "this cannot wait here: API disabled in init, destroy, filter_func and timers run early; "
+               "start a timer");
+  if (const char* reason = task->refuse_wait(state)) luaL_error(state, "%s", reason);
   return *task;
 }
 
@@ -54,6 +51,13 @@ int is_waiting(lua_State* state) {
   Task* task = Host::current().running();
   lua_pushboolean(state, task && task->is_waiting);
   return 1;
+}
+
+// The wait that the running task has just begun cannot be passed outwards.
+int abandon(lua_State*) {
+  Task* task = Host::current().running();
+  if (task && task->is_waiting) task->abandon_wait();
+  return 0;
 }
 
 // --- the request's body
@@ -148,9 +152,11 @@ int read_body(lua_State* state) {
   if (collector->is_over()) {
     return collector->push(state);
   }
-  task.begin_wait([collector, exchange] {
-    if (exchange->client) exchange->client->set_body_sink(nullptr);
-  });
+  task.begin_wait(
+      [collector, exchange] {
+        if (exchange->client) exchange->client->set_body_sink(nullptr);
+      },
+      true);
   return lua_yield(state, 0);
 }
 
@@ -251,9 +257,9 @@ int timer_counts(lua_State* state) {
 
 void register_wait_functions(lua_State* state) {
   timers().clear();
-  const luaL_Reg functions[] = {{"sleep", sleep},  {"is_waiting", is_waiting}, {"read_body", read_body},
-                                {"seam", seam},    {"timer", start_timer},     {"timer_counts", timer_counts},
-                                {nullptr, nullptr}};
+  const luaL_Reg functions[] = {
+      {"sleep", sleep}, {"is_waiting", is_waiting}, {"abandon", abandon},           {"read_body", read_body},
+      {"seam", seam},   {"timer", start_timer},     {"timer_counts", timer_counts}, {nullptr, nullptr}};
   lua_getglobal(state, "package");
   lua_getfield(state, -1, "loaded");
   lua_newtable(state);

@@ -22,12 +22,7 @@ namespace {
 
 Host* current_host = nullptr;
 
-constexpr const char* kPhaseNames[] = {"init",          "rewrite",     "access", "before_proxy",
-                                       "header_filter", "body_filter", "log"};
-constexpr uint64_t kStrikesMax = 20;  // over budget so often: quarantine
 constexpr size_t kSpareTasksMax = 1024;
-
-const char* phase_name(Phase phase) { return kPhaseNames[static_cast<size_t>(phase)]; }
 
 }  // namespace
 
@@ -43,7 +38,7 @@ Host::Host(net::EventLoop& loop, net::Resolver* resolver, exchange::ExchangePool
       exchanges_(exchanges),
       options_(std::move(options)),
       on_resume_(std::move(on_resume)),
-      accounts_(1) {
+      accounts_(options_.number_plugin, options_.quarantine) {
   running_plugin_ = options_.running_plugin ? options_.running_plugin : &own_running_plugin_;
 }
 
@@ -75,17 +70,10 @@ base::Result<void> Host::open() {
   lua_getfield(state, -1, "current");
   current_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   runtime_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
-  constexpr const char* kNames[] = {"serve", "header_filter", "body_filter", "log"};
-  for (size_t i = 0; i < std::size(kNames); i++) {
-    push_function(kNames[i]);
-    function_refs_[i] = luaL_ref(state, LUA_REGISTRYINDEX);
-  }
+  push_function("serve");
+  serve_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   vm_->start_sampling(running_plugin_, samples_, kPluginsMax);
   return {};
-}
-
-void Host::push_function(Function function) {
-  lua_rawgeti(vm_->state(), LUA_REGISTRYINDEX, function_refs_[static_cast<size_t>(function)]);
 }
 
 bool Host::push_function(const char* name) {
@@ -103,6 +91,12 @@ std::string Host::pop_error() {
   std::string message = text ? std::string(text, size) : std::string("an error that is no text");
   lua_pop(state, 1);
   return message;
+}
+
+void Host::configure(const config::ScriptSettings& settings) {
+  vm_->set_limits(settings.cpu_budget_ms, size_t{settings.memory_max_mb} << 20);
+  accounts_.set_quarantine_limit(settings.quarantine_after);
+  wall_budget_ = std::chrono::milliseconds(settings.wall_budget_ms);
 }
 
 // --- snapshots ---------------------------------------------------------------------------------------------
@@ -181,7 +175,7 @@ void Host::adopt_snapshot(const snapshot::Snapshot& now) {
     lua_setfield(state, -2, name.c_str());
   }
   if (vm_->call(2, 0) != 0) MG_LOG(kError) << "adopting plugins: " << pop_error();
-  for (PluginAccount& account : accounts_) account.over_budget = 0;  // new code or conf: quarantine ends
+  accounts_.adopt(now);
 }
 
 void Host::release_snapshot(int script_handle) {
@@ -265,17 +259,13 @@ bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* c
   }
   *chain = set.chain->handle;
   exchange.phases_present |= set.chain->phases;
-  return *chain != 0 && !is_quarantined(set);
-}
-
-bool Host::is_quarantined(const snapshot::PluginSet& set) const {
-  if (!has_quarantine_) return false;
-  for (const auto& plugin : set.plugins) {
-    for (const PluginAccount& account : accounts_) {
-      if (account.over_budget >= kStrikesMax && account.name == plugin.name) return true;
-    }
+  if (*chain == 0) {
+    exchange.fail(503, "a plugin of this route cannot run");
+    return false;
   }
-  return false;
+  std::string_view held = accounts_.find_quarantined(set);
+  if (!held.empty()) exchange.fail(503, "plugin " + std::string(held) + " is in quarantine");
+  return held.empty();
 }
 
 StepResult Host::prepare(Exchange& exchange) {
@@ -285,7 +275,6 @@ StepResult Host::prepare(Exchange& exchange) {
   if (is_fine) return StepResult::kNext;
   // A plugin that cannot run is never passed over: it may be the one that keeps strangers out.
   exchange.phases_present = 0;
-  exchange.fail(503, "a plugin of this route cannot run");
   return StepResult::kAnswer;
 }
 
@@ -307,6 +296,7 @@ Task* Host::take_task() {
 }
 
 void Host::give_task(Task* task) {
+  count_waiting_log(*task);
   task->exchange = nullptr;
   task->is_detached = false;
   if (free_tasks_.size() >= kSpareTasksMax)
@@ -317,6 +307,7 @@ void Host::give_task(Task* task) {
 
 // A coroutine that ended in an error cannot be used again.
 void Host::drop_task(Task* task) {
+  count_waiting_log(*task);
   luaL_unref(vm_->state(), LUA_REGISTRYINDEX, task->reference);
   auto found =
       std::find_if(tasks_.begin(), tasks_.end(), [task](const auto& owned) { return owned.get() == task; });
@@ -325,41 +316,81 @@ void Host::drop_task(Task* task) {
   tasks_.pop_back();
 }
 
-StepResult Host::run_phase(Exchange& exchange, Phase phase) {
+Task& Host::begin_task(Exchange& exchange, Phase phase) {
   Task* task = take_task();
   task->exchange = &exchange;
   task->phase = phase;
+  task->plugin = 0;
+  task->is_abandoned = false;
   exchange.task = task;
   exchange.phase = phase;
   lua_State* thread = task->thread;
   if (lua_status(thread) != LUA_YIELD) {
-    push_function(Function::kServe);
+    lua_rawgeti(vm_->state(), LUA_REGISTRYINDEX, serve_ref_);
     lua_xmove(vm_->state(), thread, 1);
   }
   lua_pushinteger(thread, exchange.slot);
   lua_pushinteger(thread, static_cast<int>(phase));
-  push_request(thread, exchange);
+  // Whether this is the request's first entry into Lua, and the chains it has.
+  lua_pushboolean(thread, !exchange.is_known_to_lua);
+  lua_pushinteger(thread, exchange.chain);
+  lua_pushinteger(thread, exchange.global_chain);
+  exchange.is_known_to_lua = true;
+  return *task;
+}
+
+StepResult Host::run_phase(Exchange& exchange, Phase phase) { return enter(begin_task(exchange, phase), 5); }
+
+StepResult Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last) {
+  Task& task = begin_task(exchange, Phase::kBodyFilter);
+  lua_pushlstring(task.thread, chunk.data(), chunk.size());
+  lua_pushboolean(task.thread, is_last);
+  return enter(task, 7);
+}
+
+StepResult Host::enter(Task& task, int arguments) {
   Task* outer = running_;
-  running_ = task;
-  task->is_entered = true;
-  int status = vm_->resume(thread, 5);
-  task->is_entered = false;
+  int32_t outer_plugin = *running_plugin_;
+  running_ = &task;
+  *running_plugin_ = task.plugin;
+  task.is_entered = true;
+  int status = vm_->resume(task.thread, arguments);
+  task.is_entered = false;
   running_ = outer;
-  return after_resume(*task, status);
+  StepResult result = after_resume(task, status);  // may free the task
+  *running_plugin_ = outer_plugin;
+  return result;
 }
 
 StepResult Host::after_resume(Task& task, int status) {
   if (status != LUA_YIELD && status != 0) return on_error(task);
-  if (task.is_waiting) return StepResult::kWait;
   Exchange* exchange = task.exchange;
   lua_State* thread = task.thread;
+  if (task.is_waiting) {
+    task.plugin = *running_plugin_;
+    if (task.is_abandoned) {
+      drop_waiting(task);
+      return StepResult::kAnswer;
+    }
+    if (exchange && task.phase == Phase::kLog) count_waiting_log(task);
+    return StepResult::kWait;
+  }
   if (task.is_detached) {
     detached_running_--;
     drop_task(&task);
     return StepResult::kNext;
   }
-  auto verdict = lua_tointeger(thread, -1);
-  lua_pop(thread, 1);
+  lua_Integer verdict = 0;
+  if (task.phase == Phase::kBodyFilter) {
+    size_t size = 0;
+    const char* text = lua_tolstring(thread, -2, &size);
+    filtered_.text.assign(text ? text : "", size);
+    filtered_.is_ended = lua_toboolean(thread, -1);
+    lua_pop(thread, 2);
+  } else {
+    verdict = lua_tointeger(thread, -1);
+    lua_pop(thread, 1);
+  }
   exchange->task = nullptr;
   give_task(&task);
   return verdict == 0 ? StepResult::kNext : StepResult::kAnswer;
@@ -370,32 +401,23 @@ StepResult Host::on_error(Task& task) {
   lua_State* thread = task.thread;
   Exchange* exchange = task.exchange;
   bool is_over_budget = vm_->was_over_budget();
-  push_function("is_exit");
-  lua_pushvalue(thread, -1);
-  lua_xmove(thread, state, 1);
-  bool is_exit = !is_over_budget && vm_->call(1, 1) == 0 && lua_toboolean(state, -1);
-  if (!is_over_budget)
-    lua_pop(state, 1);
-  else
-    lua_pop(state, 2);
   StepResult result = StepResult::kAnswer;
-  if (is_exit && exchange) {
-    push_function("take_exit");
-    lua_pushinteger(state, exchange->slot);
-    if (vm_->call(1, 1) == 0) {
-      if (lua_tointeger(state, -1) == 0) result = StepResult::kNext;
-      lua_pop(state, 1);
-    } else {
-      MG_LOG(kError) << pop_error();
-      exchange->fail(500, "a plugin failed");
-    }
-  } else {
+  bool is_exit = false;
+  if (exchange && !is_over_budget && task.phase < Phase::kHeaderFilter) {
+    push_function("is_exit");
+    lua_pushvalue(thread, -1);
+    lua_xmove(thread, state, 1);
+    is_exit = vm_->call(1, 1) == 0 && lua_toboolean(state, -1);
+    lua_pop(state, 1);
+  }
+  if (!is_exit || !take_exit(*exchange, &result)) {
     const char* text = lua_tostring(thread, -1);
     luaL_traceback(state, thread, text ? text : "an error that is no text", 0);
-    note_failure(is_over_budget, pop_error());
-    if (exchange) exchange->fail(500, is_over_budget ? "a plugin used too much time" : "a plugin failed");
+    note_failure(is_over_budget, exchange, pop_error());
+    if (exchange)
+      fail_exchange(*exchange, 500, is_over_budget ? "a plugin used too much time" : "a plugin failed");
   }
-  *running_plugin_ = 0;
+  if (task.is_waiting) task.abandon_wait();  // it failed after it had said that it waits
   if (task.is_detached) detached_running_--;
   if (exchange) exchange->task = nullptr;
   drop_task(&task);
@@ -403,21 +425,32 @@ StepResult Host::on_error(Task& task) {
   return result;
 }
 
-void Host::note_failure(bool is_over_budget, const std::string& message) {
-  int32_t number = *running_plugin_;
-  std::string who = "a script";
-  if (number > 0 && static_cast<size_t>(number) < accounts_.size()) {
-    PluginAccount& account = accounts_[static_cast<size_t>(number)];
-    account.errors++;
-    who = "plugin " + account.name;
-    if (is_over_budget && ++account.over_budget == kStrikesMax) {
-      has_quarantine_ = true;
-      MG_LOG(kAlert)
-          << who << " was over its CPU budget " << kStrikesMax
-          << " times and is in quarantine: its routes answer 503 until its code or configuration changes";
-    }
+// Makes the exchange's answer of an exit() that came as an error. False when there is none.
+bool Host::take_exit(Exchange& exchange, StepResult* result) {
+  lua_State* state = vm_->state();
+  push_function("take_exit");
+  lua_pushinteger(state, exchange.slot);
+  if (vm_->call(1, 1) != 0) {
+    MG_LOG(kError) << pop_error();
+    return false;
   }
-  MG_LOG(kError) << who << ": " << message;
+  if (lua_tointeger(state, -1) == 0) *result = StepResult::kNext;
+  lua_pop(state, 1);
+  return true;
+}
+
+// What has been said to the client already stands.
+void Host::fail_exchange(Exchange& exchange, uint16_t status, std::string_view reason) {
+  if (!exchange.is_head_sent && exchange.phase != Phase::kLog) exchange.fail(status, reason);
+}
+
+void Host::note_failure(bool is_over_budget, const Exchange* exchange, const std::string& message) {
+  int32_t number = *running_plugin_;
+  if (PluginAccount* account = accounts_.find(number)) account->errors++;
+  // What code and confs do that serve no more is not held against those that do.
+  bool is_of_now = exchange && snapshot_ && exchange->snapshot.get() == snapshot_;
+  if (is_over_budget && is_of_now) accounts_.strike(number, *snapshot_);
+  MG_LOG(kError) << accounts_.describe(number) << ": " << message;
   *running_plugin_ = 0;
 }
 
@@ -431,38 +464,17 @@ void Host::relieve_memory() {
   ::kill(::getpid(), SIGQUIT);
 }
 
-int32_t Host::plugin_number(std::string_view name) {
-  size_t number = 0;
-  if (options_.number_plugin) {
-    number = options_.number_plugin(name);
-  } else {
-    for (number = 1; number < accounts_.size() && accounts_[number].name != name;) number++;
-  }
-  if (number >= kPluginsMax) number = 0;  // more plugins than the accounts hold: shared by the rest
-  if (accounts_.size() <= number) accounts_.resize(number + 1);
-  if (number > 0) accounts_[number].name = name;
-  return static_cast<int32_t>(number);
-}
-
 void Host::resume_task(Task& task, int arguments) {
-  task.is_waiting = false;
-  task.timer.stop();
-  task.on_cancel = nullptr;
-  task.on_timeout = nullptr;
+  task.end_wait();
   lua_State* state = vm_->state();
   push_function("restore");
   if (task.exchange)
     lua_pushinteger(state, task.exchange->slot);
   else
     lua_pushnil(state);
-  lua_pushstring(state, task.exchange ? phase_name(task.phase) : "timer");
-  if (vm_->call(2, 0) != 0) MG_LOG(kError) << pop_error();
-  Task* outer = running_;
-  running_ = &task;
+  if (vm_->call(1, 0) != 0) MG_LOG(kError) << pop_error();
   Exchange* exchange = task.exchange;
-  int status = vm_->resume(task.thread, arguments);
-  running_ = outer;
-  StepResult result = after_resume(task, status);  // may free the task
+  StepResult result = enter(task, arguments);  // may free the task
   if (result != StepResult::kWait && exchange) on_resume_(*exchange, result);
 }
 
@@ -478,59 +490,7 @@ void Host::start_detached(int arguments) {
   lua_insert(state, -(arguments + 2));
   lua_xmove(state, task->thread, arguments + 2);
   detached_running_++;
-  Task* outer = running_;
-  running_ = task;
-  int status = vm_->resume(task->thread, arguments + 1);
-  running_ = outer;
-  after_resume(*task, status);
-}
-
-// Whether this is the request's first entry into Lua, and the chains it has.
-void Host::push_request(lua_State* state, Exchange& exchange) {
-  lua_pushboolean(state, !exchange.is_known_to_lua);
-  lua_pushinteger(state, exchange.chain);
-  lua_pushinteger(state, exchange.global_chain);
-  exchange.is_known_to_lua = true;
-}
-
-bool Host::run_filter(Exchange& exchange, Phase phase, Function function) {
-  lua_State* state = vm_->state();
-  push_function(function);
-  lua_pushinteger(state, exchange.slot);
-  push_request(state, exchange);
-  exchange.phase = phase;
-  int status = vm_->call(4, 0);
-  if (status == 0) return true;
-  note_failure(vm_->was_over_budget(), pop_error());
-  relieve_memory();
-  return false;
-}
-
-bool Host::run_header_filter(Exchange& exchange) {
-  return run_filter(exchange, Phase::kHeaderFilter, Function::kHeaderFilter);
-}
-
-void Host::run_log(Exchange& exchange) { run_filter(exchange, Phase::kLog, Function::kLog); }
-
-bool Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last, std::string* out,
-                       bool* is_ended) {
-  lua_State* state = vm_->state();
-  push_function(Function::kBodyFilter);
-  lua_pushinteger(state, exchange.slot);
-  push_request(state, exchange);
-  lua_pushlstring(state, chunk.data(), chunk.size());
-  lua_pushboolean(state, is_last);
-  exchange.phase = Phase::kBodyFilter;
-  if (vm_->call(6, 2) != 0) {
-    note_failure(vm_->was_over_budget(), pop_error());
-    return false;
-  }
-  size_t size = 0;
-  const char* text = lua_tolstring(state, -2, &size);
-  if (text) out->assign(text, size);
-  *is_ended = is_last || lua_toboolean(state, -1);
-  lua_pop(state, 2);
-  return true;
+  enter(*task, arguments + 1);
 }
 
 bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
@@ -554,18 +514,6 @@ bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
   bool is_accepted = lua_toboolean(state, -1);
   lua_pop(state, 1);
   return is_accepted;
-}
-
-void Host::cancel(Exchange& exchange) {
-  auto* task = static_cast<Task*>(exchange.task);
-  if (!task || task->is_entered) return;
-  exchange.task = nullptr;
-  task->timer.stop();
-  if (task->on_cancel) {
-    auto end = std::move(task->on_cancel);
-    end();
-  }
-  drop_task(task);
 }
 
 void Host::shut_down() {

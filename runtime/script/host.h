@@ -11,6 +11,7 @@
 #include "exchange/exchange.h"
 #include "net/event_loop.h"
 #include "net/resolver.h"
+#include "script/plugin_accounts.h"
 #include "script/vm.h"
 #include "snapshot/snapshot.h"
 
@@ -24,14 +25,8 @@ struct HostOptions {
   int worker_count = 1;
   volatile int32_t* running_plugin = nullptr;  // in shared memory, for the watchdog; may be null
   std::function<uint32_t(std::string_view)>
-      number_plugin;  // the numbers all processes agree on; may be empty
-};
-
-/// What plugins cost and did, for metrics; by plugin number.
-struct PluginAccount {
-  std::string name;
-  uint64_t errors = 0;
-  uint64_t over_budget = 0;
+      number_plugin;                           // the numbers all processes agree on; may be empty
+  shm::QuarantineBoard* quarantine = nullptr;  // in shared memory; may be null
 };
 
 /// The plugins of one worker.
@@ -49,6 +44,8 @@ class Host {
                                                   ResumeCallback on_resume);
   ~Host();
 
+  /// Budgets as a snapshot's settings have them.
+  void configure(const config::ScriptSettings& settings);
   /// Loads what a new snapshot needs that the present one has not: changed plugins are loaded and their
   /// init() called. Nothing that serves is touched.
   base::Result<void> prepare_snapshot(snapshot::Snapshot& next);
@@ -59,26 +56,31 @@ class Host {
 
   /// Finds the exchange's chains and gives it a context. kNext, or kAnswer (503) when a plugin cannot run.
   exchange::StepResult prepare(exchange::Exchange& exchange);
+  /// Runs a phase. kWait: the callback gets the result, with exchange.phase as it is here. kAnswer: the
+  /// exchange holds an answer, a plugin's own or the error of one that failed. Filters and log only fail.
   exchange::StepResult run_phase(exchange::Exchange& exchange, exchange::Phase phase);
-  /// False when a plugin failed.
-  bool run_header_filter(exchange::Exchange& exchange);
-  /// Filters a piece of body into `out`. `is_ended` may be set by a plugin that ends the body. False when a
-  /// plugin failed.
-  bool filter_body(exchange::Exchange& exchange, std::string_view chunk, bool is_last, std::string* out,
-                   bool* is_ended);
-  void run_log(exchange::Exchange& exchange);
+  /// The same for a piece of body; take_filtered() has the outcome of kNext.
+  exchange::StepResult filter_body(exchange::Exchange& exchange, std::string_view chunk, bool is_last);
+  struct Filtered {
+    std::string text;
+    bool is_ended = false;  // a plugin says that the body ends here
+  };
+  Filtered take_filtered() { return std::move(filtered_); }
   bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
-  /// Ends what the exchange waits for; its coroutine is dropped.
-  void cancel(exchange::Exchange& exchange);
+  /// Ends what the exchange waits for; its coroutine is dropped. False when it is running: the exchange must
+  /// live until it has come back.
+  bool cancel(exchange::Exchange& exchange);
 
   /// Timers run once more with premature = true; then destroy() of every plugin.
   void shut_down();
   /// CPU samples of 10 ms by plugin number since start; names beside them.
-  const std::vector<PluginAccount>& accounts() const { return accounts_; }
+  const std::vector<PluginAccount>& accounts() const { return accounts_.all(); }
   uint64_t samples(size_t plugin_number) const {
     return plugin_number < kPluginsMax ? samples_[plugin_number] : 0;
   }
-  int32_t plugin_number(std::string_view name);
+  int32_t plugin_number(std::string_view name) { return accounts_.number_of(name); }
+  std::string describe_plugin(int32_t number) const { return accounts_.describe(number); }
+  bool is_quarantined(int32_t plugin_number) const { return accounts_.is_quarantined(plugin_number); }
   bool is_exiting() const { return is_exiting_; }
 
   // For the api_*.cpp files.
@@ -98,8 +100,14 @@ class Host {
   /// Starts a detached run of the function and arguments on top of the main stack, with nothing to answer.
   void start_detached(int arguments);
   int running_count() const { return detached_running_; }
+  /// How long hooks of the exchange's phase may wait; 0: as long as they like.
+  base::Duration waiting_limit(exchange::Exchange& exchange) const;
+  bool may_log_wait(const exchange::Exchange& exchange) const;
+  uint32_t waiting_logs() const { return waiting_logs_; }
+  /// A task has waited for too long.
+  void end_overdue(Task& task);
 
-  static constexpr size_t kPluginsMax = 1024;
+  static constexpr size_t kPluginsMax = PluginAccounts::kPluginsMax;
 
  private:
   Host(net::EventLoop& loop, net::Resolver* resolver, exchange::ExchangePool& exchanges, HostOptions options,
@@ -108,18 +116,18 @@ class Host {
   Task* take_task();
   void give_task(Task* task);
   void drop_task(Task* task);
+  exchange::StepResult enter(Task& task, int arguments);
+  Task& begin_task(exchange::Exchange& exchange, exchange::Phase phase);
   exchange::StepResult after_resume(Task& task, int status);
   exchange::StepResult on_error(Task& task);
+  bool take_exit(exchange::Exchange& exchange, exchange::StepResult* result);
+  void fail_exchange(exchange::Exchange& exchange, uint16_t status, std::string_view reason);
+  void drop_waiting(Task& task);
+  void count_waiting_log(Task& task);
   int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases,
                   std::string* reason);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
-  bool is_quarantined(const snapshot::PluginSet& set) const;
-  /// Entered for every request, and so kept at hand.
-  enum class Function : uint8_t { kServe, kHeaderFilter, kBodyFilter, kLog };
-  void push_function(Function function);
-  void push_request(lua_State* state, exchange::Exchange& exchange);
-  bool run_filter(exchange::Exchange& exchange, exchange::Phase phase, Function function);
-  void note_failure(bool is_over_budget, const std::string& message);
+  void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);
   void relieve_memory();
 
   net::EventLoop& loop_;
@@ -129,17 +137,20 @@ class Host {
   ResumeCallback on_resume_;
   std::unique_ptr<Vm> vm_;
   int runtime_ref_ = 0;  // the table that moongate.runtime returns
-  int function_refs_[4] = {};
+  int serve_ref_ = 0;    // its function that every request enters
   int current_ref_ = 0;  // the table of moongate.current
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_tasks_;
   Task* running_ = nullptr;
   int detached_running_ = 0;
+  Filtered filtered_;
+  base::Duration wall_budget_{0};
+  uint32_t waiting_logs_ = 0;
+  size_t waiting_logs_bytes_ = 0;
   const snapshot::Snapshot* snapshot_ = nullptr;
   Host* former_ = nullptr;  // whose place as current() this one took: a checker beside a worker
   bool is_exiting_ = false;
-  bool has_quarantine_ = false;
-  std::vector<PluginAccount> accounts_;
+  PluginAccounts accounts_;
   int32_t own_running_plugin_ = 0;
   volatile int32_t* running_plugin_ = nullptr;
   volatile uint64_t samples_[kPluginsMax] = {};

@@ -71,10 +71,9 @@ bool WaitingSocket::is_busy_for(const Task* task) const {
 
 int WaitingSocket::finish_or_wait(lua_State* state, Task& task, base::Duration limit) {
   if (is_done_) return 0;
-  if (!lua_isyieldable(state) || task.is_waiting) {
+  if (const char* reason = task.refuse_wait(state)) {
     on_abandoned();
-    return luaL_error(
-        state, "a socket cannot wait inside a C function that calls back (table.sort, string.gsub, require)");
+    return luaL_error(state, "%s", reason);
   }
   auto guard = std::make_shared<SocketWaitGuard>(*this);
   lua_pushvalue(state, 1);

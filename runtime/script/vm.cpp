@@ -21,6 +21,8 @@ struct Sampling {
   volatile uint32_t ticks = 0;          // of the present call
   volatile uint32_t ticks_max = 0;
   volatile bool is_over = false;
+  volatile bool is_interrupted = false;  // a hook of interrupt() may be set
+  void (*volatile on_sample)() = nullptr;
   volatile int32_t* running_plugin = nullptr;
   volatile uint64_t* samples = nullptr;
   size_t samples_count = 0;
@@ -46,7 +48,10 @@ void on_profile_signal(int number, siginfo_t* info, void* context) {
   if (plugin > 0 && static_cast<size_t>(plugin) < sampling.samples_count)
     sampling.samples[plugin] = sampling.samples[plugin] + 1;
   sampling.ticks = sampling.ticks + 1;
-  if (sampling.ticks_max == 0 || sampling.ticks <= sampling.ticks_max) return;
+  if (sampling.ticks_max == 0 || sampling.ticks <= sampling.ticks_max) {
+    if (sampling.on_sample) sampling.on_sample();
+    return;
+  }
   sampling.is_over = true;
   lua_sethook(state, on_budget_hook, LUA_MASKCOUNT, 1);
 }
@@ -126,13 +131,19 @@ void Vm::start_sampling(volatile int32_t* running_plugin, volatile uint64_t* sam
   sampling.running_plugin = running_plugin;
   sampling.samples = samples;
   sampling.samples_count = samples_count;
-  sampling.ticks_max = (options_.cpu_budget_ms + 9) / 10;
+  set_limits(options_.cpu_budget_ms, options_.memory_max_bytes);
   luaJIT_profile_start(state_, "li10", ignore_samples, nullptr);
   struct sigaction action {};
   action.sa_sigaction = on_profile_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   sigemptyset(&action.sa_mask);
   ::sigaction(SIGPROF, &action, &sampling.luajit_action);
+}
+
+void Vm::set_limits(uint32_t cpu_budget_ms, size_t memory_max_bytes) {
+  options_.cpu_budget_ms = cpu_budget_ms;
+  options_.memory_max_bytes = memory_.max = memory_max_bytes;
+  if (sampling.owner == this) sampling.ticks_max = (cpu_budget_ms + 9) / 10;
 }
 
 void Vm::begin_call(lua_State*) {
@@ -151,11 +162,29 @@ void Vm::end_call() {
   if (sampling.owner != this) return;
   sampling.state = nullptr;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (sampling.is_over) {
-    was_over_budget_ = true;
-    lua_sethook(state_, nullptr, 0, 0);
-  }
+  was_over_budget_ = sampling.is_over;
+  if (!sampling.is_over && !sampling.is_interrupted) return;
+  lua_sethook(state_, nullptr, 0, 0);
+  sampling.is_interrupted = false;
 }
+
+bool Vm::interrupt(void (*hook)(lua_State*, lua_Debug*)) {
+  lua_State* state = sampling.state;
+  if (!state || sampling.is_over) return false;
+  sampling.is_interrupted = true;
+  lua_sethook(state, hook, LUA_MASKCOUNT, 1);
+  return true;
+}
+
+// The budget's signal may have come meanwhile; its hook must stand.
+void Vm::end_interrupt(lua_State* state) {
+  lua_sethook(state, nullptr, 0, 0);
+  sampling.is_interrupted = false;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (sampling.is_over) lua_sethook(state, on_budget_hook, LUA_MASKCOUNT, 1);
+}
+
+void Vm::set_sample_callback(void (*callback)()) { sampling.on_sample = callback; }
 
 bool Vm::relieve() {
   if (memory_.used < memory_.max / 4 * 3) return true;

@@ -11,6 +11,7 @@
 #include "base/result.h"
 
 struct lua_State;
+struct lua_Debug;
 
 namespace moongate::script {
 
@@ -34,6 +35,8 @@ class Vm {
 
   lua_State* state() { return state_; }
 
+  /// Other limits from now on.
+  void set_limits(uint32_t cpu_budget_ms, size_t memory_max_bytes);
   /// Resumes `thread` with `arguments` values on its stack, under the CPU budget. Lua's status.
   int resume(lua_State* thread, int arguments);
   /// Calls the function on the main state's stack under the CPU budget; Lua's status, the error with a
@@ -45,6 +48,14 @@ class Vm {
   /// Starts the sampling that the CPU budget and the accounts rely on. `on_sample` runs in signal context,
   /// with the plugin number that `running_plugin` holds.
   void start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count);
+
+  /// For signal handlers: has `hook` called as soon as the script that runs can be looked at. False when none
+  /// runs, or its call is being ended.
+  static bool interrupt(void (*hook)(lua_State*, lua_Debug*));
+  /// By the hook: it is not called again.
+  static void end_interrupt(lua_State* state);
+  /// Called in signal context with each sample while a script runs; null: nobody.
+  static void set_sample_callback(void (*callback)());
 
   size_t memory_bytes() const { return memory_.used; }
   /// After a script failed: collects what it left when that is much. False when the state stays nearly full

@@ -8,15 +8,18 @@
 //           ├─ ...
 //           ├─ slot 63  worker 63
 //           ├─ slot 64  control
-//           └─ names    1,024 plugin names; `running_plugin` is an index here, 0 is "none"
+//           ├─ names    1,024 plugin names; `running_plugin` is an index here, 0 is "none"
+//           └─ board    which of these plugins are in quarantine
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "base/clock.h"
+#include "shm/quarantine_board.h"
 
 namespace moongate::shm {
 
@@ -38,7 +41,7 @@ struct alignas(128) ProcessSlot {
   std::atomic<uint32_t> running_plugin{0};  // see ProcessTable::plugin_id
   std::atomic<uint64_t> snapshot_number{0};
   std::atomic<int64_t> started_at_ns{0};    // wall clock
-  std::atomic<uint64_t> heartbeat{0};       // bumped four times a second by a loop that turns
+  std::atomic<uint64_t> heartbeat{0};       // bumped by a loop that turns, ProcessTable::beat_period apart
   std::atomic<uint64_t> accepted_count{0};  // connections since the slot was made, over restarts
   std::atomic<uint64_t> handled_count{0};
   std::atomic<uint64_t> request_count{0};
@@ -56,7 +59,7 @@ struct alignas(128) ProcessSlot {
 
 /// The table itself.
 ///
-/// Shape:   see the drawing above; about 60 KB.
+/// Shape:   see the drawing above; about 70 KB.
 /// Owner:   an area of the supervisor's segment.
 /// Runs in: every process; never blocks, never allocates.
 /// Fails:   when 1,023 names are taken, further plugins share the name "(other)".
@@ -78,6 +81,15 @@ class ProcessTable {
   uint32_t plugin_id(std::string_view name);
   /// The name behind a number; empty for 0 and for numbers never given out.
   std::string_view plugin_name(uint32_t id) const;
+  QuarantineBoard& quarantine() { return quarantine_; }
+  const QuarantineBoard& quarantine() const { return quarantine_; }
+
+  /// How often a process beats, and is looked at, when it must not stand still for `limit`: often enough that
+  /// the limit is met within an eighth.
+  static base::Duration beat_period(base::Duration limit) {
+    return std::clamp<base::Duration>(limit / 8, std::chrono::milliseconds(25),
+                                      std::chrono::milliseconds(250));
+  }
 
  private:
   enum NameState : uint32_t { kNameFree, kNameWriting, kNameReady };
@@ -89,6 +101,7 @@ class ProcessTable {
 
   ProcessSlot slots_[kProcessSlots];
   Name names_[kNamesMax];
+  QuarantineBoard quarantine_;
 };
 
 /// Writes the running plugin of this process for the length of a scope and puts the former one back.

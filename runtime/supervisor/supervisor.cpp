@@ -38,9 +38,8 @@ Result<void> block_signals() {
   return {};
 }
 
-constexpr auto kHeartbeatPeriod = std::chrono::milliseconds(250);
 /// A worker that builds its first snapshot does not turn its loop.
-constexpr int kStartingFactor = 15;
+constexpr base::Duration kStartingLimit = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -148,8 +147,8 @@ Result<void> Supervisor::start_worker(uint32_t index) {
   Clock::refresh();
   tls::TicketKeys::of_process().advance(Clock::wall());  // a new worker must not know keys that are over
   Result<int> pid = fork_child(child.title, [&] {
-    const worker::WorkerStart start =
-        make_worker_start(instance_, options_.control, index, pair->second.release());
+    worker::WorkerStart start = make_worker_start(instance_, options_.control, index, pair->second.release());
+    start.beat_period = shm::ProcessTable::beat_period(options_.watchdog_limit);
     pair->first.reset();
     close_in_child();
     claim_slot(index);
@@ -321,7 +320,8 @@ void Supervisor::check_heartbeats(base::SteadyTime now) {
     if (child.pid == 0 || child.was_killed_by_watchdog) continue;
     const shm::ProcessSlot& slot = instance_.memory.processes->slot(i);
     const bool is_starting = slot.state.load() == shm::ProcessState::kStarting;
-    const base::Duration limit = options_.watchdog_limit * (is_starting ? kStartingFactor : 1);
+    const base::Duration limit =
+        is_starting ? std::max(options_.watchdog_limit, kStartingLimit) : options_.watchdog_limit;
     if (!child.watchdog.is_hung(slot.heartbeat.load(), now, limit)) continue;
     child.was_killed_by_watchdog = true;
     ::kill(child.pid, SIGKILL);
@@ -339,7 +339,7 @@ void Supervisor::reopen_logs() {
 }
 
 int Supervisor::poll_timeout_ms(base::SteadyTime now) const {
-  base::SteadyTime next = now + kHeartbeatPeriod;
+  base::SteadyTime next = now + shm::ProcessTable::beat_period(options_.watchdog_limit);
   if (stopping_ != Stopping::kNo) next = std::min(next, stop_deadline_);
   if (stopping_ == Stopping::kNo) {
     if (control_.pid == 0) next = std::min(next, control_.due_at);

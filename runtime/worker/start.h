@@ -35,6 +35,7 @@ struct WorkerStart {
   std::string directory;  // DIR, absolute; log paths are relative to it
   std::string lua_root;   // the folder with lib/ and plugins/
   std::string version;
+  base::Duration beat_period = std::chrono::milliseconds(250);  // as the watchdog expects it
 };
 
 // Signals, in either form: SIGTERM ends at once; SIGQUIT stops accepting, lets the requests under way finish

@@ -16,10 +16,6 @@ namespace moongate::worker {
 using base::Clock;
 using base::Result;
 
-namespace {
-constexpr auto kBeat = std::chrono::milliseconds(250);
-}
-
 Worker::Worker(net::EventLoop& loop, const WorkerStart& start)
     : loop_(loop), start_(start), pool_(loop), context_(loop, pool_), beat_(on_beat, this) {}
 
@@ -46,7 +42,7 @@ Result<std::unique_ptr<Worker>> Worker::make(net::EventLoop& loop, const WorkerS
   worker->metrics_ = metrics.take();
   worker->context_.metrics = worker->metrics_.get();
   worker->reload_ = std::make_unique<Reload>(*worker, loop, start.control_fd, start.index);
-  worker->beat_.start(loop.timers(), kBeat);
+  worker->beat_.start(loop.timers(), start.beat_period);
   return worker;
 }
 
@@ -71,12 +67,15 @@ Result<void> Worker::set_up(const config::Settings& settings) {
   options.number_plugin = [table = start_.processes](std::string_view name) {
     return table->plugin_id(name);
   };
+  options.quarantine = &start_.processes->quarantine();
   auto host = script::Host::make(loop_, resolver_.get(), context_.exchanges, std::move(options),
                                  [this](exchange::Exchange& exchange, exchange::StepResult result) {
-                                   proxy::resume(context_, exchange, result);
+                                   proxy::on_script_done(context_, exchange, result);
                                  });
   if (!host) return host.error();
   host_ = host.take();
+  stall_watch_ = std::make_unique<script::StallWatch>(loop_, host_->running_plugin(),
+                                                      [this](const auto& stall) { on_stall(stall); });
   context_.resolver = resolver_.get();
   context_.script = host_.get();
   return {};
@@ -84,6 +83,8 @@ Result<void> Worker::set_up(const config::Settings& settings) {
 
 void Worker::serve(std::shared_ptr<snapshot::Snapshot> next) {
   snapshot::Pin former = context_.snapshot;
+  host_->configure(next->settings->script);
+  stall_watch_->set_limit(std::chrono::milliseconds(next->settings->script.stall_ms));
   host_->adopt_snapshot(*next);
   apply(*next->settings);
   start_.processes->slot(static_cast<uint32_t>(start_.index)).snapshot_number.store(next->number);
@@ -181,18 +182,23 @@ void Worker::on_beat(void* self) {
   shm::ProcessSlot& slot = worker->start_.processes->slot(static_cast<uint32_t>(worker->start_.index));
   slot.beat();
   slot.active_count.store(worker->context_.connection_count, std::memory_order_relaxed);
-  slot.writing_count.store(worker->context_.exchanges.active(), std::memory_order_relaxed);
-  slot.waiting_count.store(
-      static_cast<int64_t>(worker->context_.connection_count) - worker->context_.exchanges.active(),
-      std::memory_order_relaxed);
+  // Exchanges whose log phase waits have no connection any more.
+  int64_t active = worker->context_.exchanges.active();
+  if (worker->host_) active -= worker->host_->waiting_logs();
+  slot.writing_count.store(active, std::memory_order_relaxed);
+  slot.waiting_count.store(static_cast<int64_t>(worker->context_.connection_count) - active,
+                           std::memory_order_relaxed);
   worker->retire_snapshots();
   worker->export_plugin_accounts();
   if (worker->is_draining_ &&
-      (worker->context_.connection_count == 0 || Clock::steady() >= worker->drain_until_)) {
+      ((worker->context_.connection_count == 0 && worker->context_.exchanges.active() == 0) ||
+       Clock::steady() >= worker->drain_until_)) {
     worker->end_now();
     return;
   }
-  worker->beat_.start(worker->loop_.timers(), worker->is_draining_ ? std::chrono::milliseconds(20) : kBeat);
+  base::Duration period = worker->start_.beat_period;
+  if (worker->is_draining_) period = std::min<base::Duration>(period, std::chrono::milliseconds(20));
+  worker->beat_.start(worker->loop_.timers(), period);
 }
 
 void Worker::drain() {
@@ -240,6 +246,26 @@ void Worker::export_plugin_accounts() {
     exported_samples_[i] = samples;
     exported_errors_[i] = accounts[i].errors;
   }
+}
+
+// A plugin that stalls every turn would fill the log.
+void Worker::on_stall(const script::StallWatch::Stall& stall) {
+  constexpr auto kPause = std::chrono::seconds(10);
+  proxy::count_stall(context_);
+  base::SteadyTime now = Clock::steady_now();
+  if (stall_told_at_ != base::SteadyTime{} && now - stall_told_at_ < kPause) {
+    stalls_untold_++;
+    return;
+  }
+  stall_told_at_ = now;
+  std::string others =
+      stalls_untold_ == 0 ? "" : " (" + std::to_string(stalls_untold_) + " more since the last report)";
+  stalls_untold_ = 0;
+  std::string who =
+      host_->describe_plugin(stall.plugin) + (stall.stack.empty() ? " was running" : " was at:");
+  if (stall.plugin == 0 && stall.stack.empty()) who = "no plugin was running";
+  MG_LOG(kWarn) << "a turn of the loop took " << stall.took.count() << " ms, and every request waited"
+                << others << "; " << who << stall.stack;
 }
 
 // --- entry points

@@ -13,6 +13,7 @@
 #include "proxy/context.h"
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
+#include "script/stall_watch.h"
 #include "worker/reload.h"
 #include "worker/start.h"
 
@@ -48,6 +49,7 @@ class Worker {
   void open_access_log(const config::Settings& settings);
   void retire_snapshots();
   void export_plugin_accounts();
+  void on_stall(const script::StallWatch::Stall& stall);
   static void on_accept(void* listener, int fd, const net::SocketAddress& peer);
   static void on_beat(void* self);
 
@@ -62,6 +64,9 @@ class Worker {
   upstream::Pool pool_;
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<script::Host> host_;
+  std::unique_ptr<script::StallWatch> stall_watch_;
+  base::SteadyTime stall_told_at_{};
+  uint32_t stalls_untold_ = 0;
   proxy::Context context_;
   proxy::WorkerMetricsOwner metrics_;
   std::unique_ptr<proxy::AccessLog> access_log_;

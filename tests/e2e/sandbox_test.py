@@ -3,6 +3,7 @@
 
 import os
 import random
+import re
 import signal
 import unittest
 
@@ -67,8 +68,7 @@ class Budgets(TestCase):
 
     def test_a_plugin_that_keeps_failing_is_quarantined_until_it_changes(self):
         gw = self.gateway(LOOPS["empty loop"])
-        # Every worker counts for itself.
-        wait_for(lambda: all(gw.get("/bad").status == 503 for _ in range(12)), 30, "the quarantine in every worker")
+        self.assertEqual([gw.get("/bad").status for _ in range(24)], [500] * 20 + [503] * 4)
         seconds, r = elapsed(lambda: gw.get("/bad"))
         self.assert_error(r, 503)
         self.assertLess(seconds, SLACK_S)
@@ -108,6 +108,162 @@ class Budgets(TestCase):
                 gw.close()
 
 
+@sanitized
+class Quarantine(TestCase):
+    LOOP = LOOPS["empty loop"]
+
+    def gateway(self, after=3):
+        self.up = self.upstream(ok("neighbour"), keep_log=False)
+        self.bad = {**route("/bad", self.up), "id": "bad", "plugins": {"bad": {"size": 1}}}
+        self.open = {**route("/*", self.up), "id": "open"}
+        return self.serve({"routes": [self.bad, self.open]}, workers=2, plugins={"bad": plugin("bad", self.LOOP)},
+                          moongate={"script": {"cpu_budget_ms": 20, "quarantine_after": after}})
+
+    def quarantine(self, gw, times=3):
+        """All on one connection, and so by one worker."""
+        with gw.client() as c:
+            self.assertEqual([c.get("/bad").status for _ in range(times)], [500] * times)
+
+    def statuses(self, gw, count=16, target="/bad"):
+        return {gw.get(target).status for _ in range(count)}
+
+    def test_the_verdict_of_one_worker_holds_for_all(self):
+        gw = self.gateway()
+        self.quarantine(gw)
+        r = gw.get("/bad")
+        self.assert_error(r, 503)
+        self.assertIn(b"plugin bad is in quarantine", r.body)
+        self.assertEqual(self.statuses(gw), {503})
+        self.assertEqual(gw.get("/").body, b"neighbour")
+        self.assertEqual(gw.log_text().count("is in quarantine: its routes"), 1)
+
+    def test_a_worker_that_is_started_anew_holds_it(self):
+        gw = self.gateway()
+        gw.is_crash_expected = True
+        self.quarantine(gw)
+        pids = gw.worker_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not set(pids) & set(gw.worker_pids()) and gw.is_serving(), 20, "new workers")
+        self.assertEqual(self.statuses(gw), {503})
+
+    def test_status_and_metrics_name_it_as_long_as_it_lasts(self):
+        gw = self.gateway()
+        series = b'moongate_plugin_quarantined{plugin="bad"} 1'
+        self.assertEqual(gw.status()["quarantined_plugins"], [])
+        self.assertNotIn(series, gw.metrics().body)
+        self.quarantine(gw)
+        self.assertEqual(gw.status()["quarantined_plugins"], ["bad"])
+        self.assertIn("plugin bad is in quarantine", gw.run("status").stdout)
+        self.assertIn(series, gw.metrics().body)
+        gw.write_plugin("bad", plugin("bad", "return 200, 'mended'"))
+        self.assertEqual(gw.reload().returncode, 0)
+        self.assertEqual({gw.get("/bad").body for _ in range(16)}, {b"mended"})
+        self.assertEqual(gw.status()["quarantined_plugins"], [])
+        self.assertNotIn(series, gw.metrics().body)
+
+    def test_only_a_change_of_its_own_code_or_conf_ends_it(self):
+        gw = self.gateway()
+        self.quarantine(gw)
+        gw.apply({"routes": [self.bad, self.open, {**route("/more", self.up), "id": "more"}]})
+        self.assertEqual(self.statuses(gw), {503})
+        gw.apply({"routes": [{**self.bad, "plugins": {"bad": {"size": 2}}}, self.open]})
+        self.assertEqual(gw.status()["quarantined_plugins"], [])
+        self.quarantine(gw)                 # and begins again
+        self.assertEqual(self.statuses(gw), {503})
+
+    def test_a_plugin_that_nothing_uses_any_more_is_out_of_it(self):
+        gw = self.gateway()
+        self.quarantine(gw)
+        gw.apply({"routes": [self.open]})
+        self.assertEqual(gw.status()["quarantined_plugins"], [])
+        gw.apply({"routes": [self.bad, self.open]})
+        self.assertEqual(gw.get("/bad").status, 500)
+
+    def test_a_consumer_s_plugin_in_quarantine_closes_the_route_for_that_consumer_only(self):
+        gw = self.gateway()
+        gw.apply({"routes": [{**route("/keyed", self.up), "id": "keyed", "plugins": {"key-auth": {}}}, self.open],
+                  "consumers": [{"username": "jack", "plugins": {"key-auth": {"key": "j"}, "bad": {"size": 1}}},
+                                {"username": "jill", "plugins": {"key-auth": {"key": "k"}}}]})
+        with gw.client() as c:
+            self.assertEqual([c.get("/keyed", {"apikey": "j"}).status for _ in range(3)], [500] * 3)
+        for _ in range(8):
+            r = gw.get("/keyed", {"apikey": "j"})
+            self.assert_error(r, 503)
+            self.assertIn(b"plugin bad is in quarantine", r.body)
+            self.assertEqual(gw.get("/keyed", {"apikey": "k"}).body, b"neighbour")
+
+    def test_a_limit_of_0_is_never(self):
+        gw = self.gateway(after=0)
+        self.quarantine(gw, 40)
+        self.assertEqual(gw.status()["quarantined_plugins"], [])
+
+    def test_the_limit_is_the_one_of_the_configuration_that_serves(self):
+        gw = self.gateway(after=10_000)
+        self.quarantine(gw, 5)
+        gw.add_config("lower.yaml", {"moongate": {"script": {"quarantine_after": 2}}})
+        gw.stop()
+        gw.start()
+        self.quarantine(gw, 2)
+        self.assertEqual(self.statuses(gw), {503})
+        gw.add_config("lower.yaml", {"moongate": {"script": {"quarantine_after": 0}}})
+        self.assertEqual(gw.reload().returncode, 0)
+        self.assertEqual(gw.get("/bad").status, 500)
+
+
+@sanitized
+class Stalls(TestCase):
+    COMPILED = "local x = 0 local until_at = ngx.now() + 0.5\nrepeat for i = 1, 1e6 do x = x + i % 7 end ngx.update_time() until ngx.now() > until_at"
+    CALLS = "local until_at = os.clock() + 0.5\nwhile os.clock() < until_at do tostring(until_at) end"
+    COUNTED = b"moongate_loop_stalls_total %d\n"
+
+    def gateway(self, body, **script):
+        up = self.upstream(ok("neighbour"), keep_log=False)
+        return self.serve({"routes": [{**route("/bad", up), "plugins": {"bad": {}}}, route("/*", up)]}, plugins={"bad": plugin("bad", body)},
+                          workers=1, moongate={"script": {"cpu_budget_ms": 20_000, **script}})
+
+    def reports(self, gw):
+        return re.findall(r"a turn of the loop took (\d+) ms", gw.log_text())
+
+    def test_a_turn_that_takes_too_long_is_logged_with_the_place_in_the_plugin(self):
+        blocks = 'io.popen("sleep 0.5"):read("*a")'
+        for name, body in {"compiled": self.COMPILED, "calls": self.CALLS, "blocks": blocks}.items():
+            with self.subTest(loop=name):
+                gw = self.gateway(body)
+                self.assertEqual(gw.get("/bad").body, b"neighbour")
+                log = gw.wait_log(re.compile(r"plugin bad was at:(\n\t.*)+bad\.lua:7: in "))
+                self.assertGreaterEqual(int(self.reports(gw)[0]), 400)
+                gw.close()
+
+    def test_it_is_logged_once_for_many_and_counted_each_time(self):
+        gw = self.gateway(self.CALLS.replace("0.5", "0.2"))
+        for _ in range(4):
+            self.assertEqual(gw.get("/bad").status, 200)
+        wait_for(lambda: self.COUNTED % 4 in gw.metrics().body, 10, "four stalls being counted")
+        self.assertEqual(len(self.reports(gw)), 1)
+
+    def test_short_turns_and_waits_are_none(self):
+        gw = self.gateway("local until_at = os.clock() + 0.02 while os.clock() < until_at do end ngx.sleep(0.5)", stall_ms=300)
+        for _ in range(2):
+            self.assertEqual(gw.get("/bad").status, 200)
+        self.assertEqual(self.reports(gw), [])
+
+    def test_0_is_off(self):
+        gw = self.gateway(self.CALLS, stall_ms=0)
+        self.assertEqual(gw.get("/bad").status, 200)
+        self.assertEqual(gw.get("/").body, b"neighbour")
+        self.assertEqual(self.reports(gw), [])
+
+    def test_the_budget_still_ends_what_stalls(self):
+        for name in ("empty loop", "loop under pcall", "numbers"):
+            with self.subTest(loop=name):
+                gw = self.gateway(LOOPS[name], cpu_budget_ms=500, stall_ms=50)
+                self.assert_error(gw.get("/bad"), 500)
+                gw.wait_log("over its CPU budget of 500 ms")
+                gw.wait_log("a turn of the loop took")
+                gw.close()
+
+
 class Crashes(TestCase):
     def test_a_plugin_that_crashes_the_process_costs_one_worker_and_is_named(self):
         up = self.upstream(ok("neighbour"), keep_log=False)
@@ -131,6 +287,20 @@ class Crashes(TestCase):
             wait_for(lambda: len(gw.worker_pids()) == 2 and gw.worker_pids() != pids, 60, "the stuck worker being replaced")
         self.assertEqual({gw.get("/").body for _ in range(6)}, {b"neighbour"})
         gw.wait_log("bad")
+
+    def test_the_watchdog_keeps_to_the_limit_it_is_given(self):
+        body = "return 200, tostring(string.find(string.rep('a', 40), string.rep('a-', 40) .. 'b'))"
+        up = self.upstream(ok("neighbour"), keep_log=False)
+        gw = self.serve({"routes": [{**route("/bad", up), "plugins": {"bad": {}}}, route("/*", up)]}, plugins={"bad": plugin("bad", body)},
+                        moongate={"script": {"watchdog_ms": 500}})
+        gw.is_crash_expected = True
+        with gw.client(timeout=60) as c:
+            c.send(request_bytes("GET", "/bad"))
+            seconds, closed = elapsed(lambda: c.is_closed(30))
+        self.assertTrue(closed)
+        self.assertGreater(seconds, 0.3)
+        self.assertLess(seconds, 1.5 + SLACK_S)
+        gw.wait_log("stood still for 500 ms while plugin `bad` was running")
 
     def test_a_stuck_worker_does_not_hold_up_a_reload_or_the_status(self):
         body = "return 200, tostring(string.find(string.rep('a', 40), string.rep('a-', 40) .. 'b'))"

@@ -15,6 +15,12 @@ function _M.check_schema(conf)
   return core.schema.check(_M.schema, conf)
 end
 
+local early
+
+function _M.init()
+  early = select(2, pcall(ngx.socket.tcp))
+end
+
 local function raw(host, port)
   local sock = ngx.socket.tcp()
   sock:settimeout(5000)
@@ -38,6 +44,8 @@ function _M.access(conf)
     })
     if not res then return 502, { error = err } end
     return res.status, { seen = core.json.decode(res.body), type = res.headers["content-type"] }
+  elseif conf.what == "early" then
+    return 200, { error = early }
   elseif conf.what == "refused" then
     local ok, err = ngx.socket.tcp():connect("127.0.0.1", 1)
     return 200, { ok = ok, error = err }
@@ -46,8 +54,9 @@ end
 
 function _M.header_filter(conf)
   if conf.what == "late" then
-    local ok, err = pcall(ngx.socket.tcp)
-    core.response.set_header("X-Error", tostring(ok) .. " " .. tostring(err))
+    local host, port = conf.peer:match("^(.*):(%d+)$")
+    local _, said = raw(host, tonumber(port))
+    core.response.set_header("X-Line", said.line)
   end
 end
 
@@ -62,7 +71,7 @@ t.describe("sockets in plugins", function()
       upstream = { nodes = { [upstream] = 1 } },
     }
   end
-  local gateway = t.gateway({ routes = { route("raw"), route("http"), route("refused"), route("late") } }, {
+  local gateway = t.gateway({ routes = { route("raw"), route("http"), route("refused"), route("late"), route("early") } }, {
     plugins = { ["my-sock"] = source },
   })
 
@@ -89,6 +98,10 @@ t.describe("sockets in plugins", function()
   end)
 
   t.it("are told where sockets are possible when used elsewhere", function()
-    t.matches(gateway:request({ path = "/late" }).headers["X-Error"], "^false .*header_filter; allowed in: preread, rewrite, access")
+    t.matches(gateway:request({ path = "/early" }).json().error, "init; allowed in: certificate, preread, rewrite, access")
+  end)
+
+  t.it("talk to a server of their own while the answer waits", function()
+    t.equal(gateway:request({ path = "/late" }).headers["X-Line"], "HTTP/1.1 200 OK")
   end)
 end)

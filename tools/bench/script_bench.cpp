@@ -118,7 +118,7 @@ struct Bench {
                               &reason);
     exchange->begin_response();
     exchange->source = exchange::AnswerSource::kUpstream;
-    MG_ASSERT(host->run_header_filter(*exchange));
+    MG_ASSERT(host->run_phase(*exchange, exchange::Phase::kHeaderFilter) == exchange::StepResult::kNext);
     exchanges.give(exchange);
   }
 };

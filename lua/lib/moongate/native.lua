@@ -64,8 +64,11 @@ mg_exchange *mg_exchange_at(uint32_t slot);
 void mg_phases_set(mg_exchange *ex, uint32_t phases);
 /* Makes what was appended the answer, with this status; an empty one of 400 and above gets the standard error body. */
 void mg_answer(mg_exchange *ex, int status);
+/* Makes the standard error body with this reason the answer. */
+void mg_fail(mg_exchange *ex, int status, const char *reason, size_t size);
 /* A plugin's number in the accounts, given when it is first asked for. */
 int32_t mg_plugin_number(const char *name, size_t size);
+int mg_plugin_is_quarantined(int32_t number);
 /* Where the number of the plugin that runs is written, for the watchdog and the accounts. */
 volatile int32_t *mg_running_plugin(void);
 /* Appends to the body of an answer made by a plugin. */

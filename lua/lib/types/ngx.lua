@@ -84,7 +84,7 @@ function ngx.log(level, ...) end
 ---@return string
 function ngx.get_phase() end
 
---- Lets other requests run for that long. Yields. Phases: rewrite, access, before_proxy, timers.
+--- Lets other requests run for that long. Yields. Phases: those of a request, timers.
 ---@param seconds number
 function ngx.sleep(seconds) end
 

@@ -329,7 +329,7 @@ TEST_CASE("a socket waits inside a coroutine of the script's own, and says no in
     local co = coroutine.wrap(function() s:send("+") local got = s:receive(1) coroutine.yield(got) end)
     local got = co()
     local ok, err = pcall(string.gsub, "a", "a", function() return s:receive(1) end)
-    result = got .. "," .. tostring(ok) .. "," .. tostring(err:find("cannot wait inside a C function", 1, true) ~= nil)
+    result = got .. "," .. tostring(ok) .. "," .. tostring(err:find("cannot wait inside a callback", 1, true) ~= nil)
       .. "," .. show(s:receive(1))
   )") == "x,false,true,nil|closed|");
 }
@@ -339,7 +339,7 @@ TEST_CASE("where nothing can wait, making a socket raises and names the phases t
   lua_State* state = scripts.host().vm().state();
   REQUIRE(luaL_dostring(state, "return pcall(ngx.socket.tcp)") == 0);
   CHECK_FALSE(lua_toboolean(state, -2));
-  CHECK(std::string(lua_tostring(state, -1)).find("allowed in: preread, rewrite, access") !=
+  CHECK(std::string(lua_tostring(state, -1)).find("allowed in: certificate, preread, rewrite") !=
         std::string::npos);
   lua_pop(state, 2);
 }

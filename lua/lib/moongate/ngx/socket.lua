@@ -25,7 +25,7 @@ local nesting_max = 32
 local no_tls = "TLS to upstreams from Lua is not in this version"
 
 --- Where sockets can be used: wherever a coroutine can be put to sleep and nothing has been sent yet.
-local waiting = phase.set({ "preread", "rewrite", "access", "before_proxy", "content", "timer" })
+local waiting = phase.waiting
 
 local primitives
 
@@ -96,7 +96,7 @@ local udp_mt = { __index = udp }
 local _M = {}
 
 --- Makes a TCP socket that is not connected yet.
---- Phases: preread, rewrite, access, before_proxy, content, timer.
+--- Phases: all that run in a coroutine (not init, destroy, filter_func).
 ---@return moongate.TcpSocket? socket
 ---@return string? err     "too many sockets in this worker"
 function _M.tcp()

@@ -54,6 +54,7 @@ local function id_of(fn)
 end
 
 local running_plugin = native.C.mg_running_plugin()
+_M.running_plugin = running_plugin
 
 -- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
 -- its index comes back with what it returned.

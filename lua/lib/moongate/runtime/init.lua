@@ -9,7 +9,6 @@ require("moongate.runtime.shipped").install()
 _G.ngx = require("moongate.ngx")
 
 local chains = require("moongate.runtime.chains")
-local filters = require("moongate.runtime.filters")
 local loader = require("moongate.runtime.loader")
 local runner = require("moongate.runtime.runner")
 local timers = require("moongate.runtime.timers")
@@ -23,9 +22,6 @@ return {
   build_chain = chains.build,
   release_chain = chains.release,
   serve = runner.serve,
-  header_filter = filters.header_filter,
-  body_filter = filters.body_filter,
-  log = filters.log,
   restore = runner.restore,
   check = function(...)
     return require("moongate.runtime.checker").check(...)

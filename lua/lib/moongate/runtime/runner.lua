@@ -1,14 +1,16 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Runs the hooks that may answer or wait: rewrite and access in one go, then before_proxy.
+--- Runs the hooks of a request, phase by phase: rewrite and access in one go.
 --
 -- `serve` is the body of a recycled coroutine. It is resumed with (slot, phase), runs, and yields a verdict: 0 go on,
--- 1 an answer stands. A hook that waits yields from somewhere within; C++ can tell the two apart.
+-- 1 an answer stands; body_filter yields the chunk and whether the body ends. A hook that waits yields from somewhere
+-- within; C++ can tell the two apart.
 
 local clear = require("table.clear")
 local chains = require("moongate.runtime.chains")
 local consumers = require("moongate.consumers")
 local current = require("moongate.current")
 local exit = require("moongate.exit")
+local filters = require("moongate.runtime.filters")
 local jit = require("jit")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
@@ -28,7 +30,7 @@ local _M = {}
 local slots = {}
 
 local function make_slot(index)
-  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, chain = nil, global_chain = nil, shared_fields = nil }
+  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, arg = {}, phase = "", chain = nil, global_chain = nil, shared_fields = nil }
   slots[index] = slot
   return slot
 end
@@ -51,6 +53,8 @@ local function begin(slot, chain_handle, global_handle)
   end
   ctx._ex = ex
   ctx.var = vars
+  local arg = slot.arg -- a filter that was cut off left its chunk
+  arg[1], arg[2] = nil, nil
   -- What all requests of a chain have in common (conf_type, route_id, ...) stands in the chain, once.
   local shared = chain and chain.shared_fields or nil
   if slot.shared_fields ~= shared then
@@ -62,9 +66,10 @@ end
 local function enter(slot, phase)
   current.ctx = slot.ctx
   current.ex = slot.ex
+  current.arg = slot.arg
   current.phase = phase
+  slot.phase = phase
 end
-_M.enter = enter
 
 local function end_with(slot, chain, phase, index, code, body)
   local ctx = slot.ctx
@@ -89,12 +94,28 @@ local function run_chain(slot, chain, phase)
   return 0
 end
 
+-- A consumer's plugin in quarantine closes the route for that consumer. True when it did.
+local function is_closed_by_quarantine(slot, chain)
+  local entries = chain.entries
+  for i = 1, #entries do
+    if C.mg_plugin_is_quarantined(entries[i].number) ~= 0 then
+      local reason = "plugin " .. entries[i].name .. " is in quarantine"
+      C.mg_fail(slot.ex, 503, reason, #reason)
+      return true
+    end
+  end
+  return false
+end
+
 -- After authentication: the consumer's plugins join the route's. Those that are new still get their rewrite.
 local function join_consumer(slot)
   local ctx = slot.ctx
   local merged, fresh = consumers.merge(slot.chain, ctx.consumer, ctx.consumer_group_id)
   if not merged then
     return fresh and answer.failure(slot.ex, 503, fresh) or 0
+  end
+  if is_closed_by_quarantine(slot, merged) then
+    return 1
   end
   slot.chain = merged
   local fields = merged.fields
@@ -118,6 +139,7 @@ local function run_request(slot)
     return 1
   end
   current.phase = "access"
+  slot.phase = "access"
   if global_chain and run_chain(slot, global_chain, "access") == 1 then
     return 1
   end
@@ -132,7 +154,10 @@ local function run_before_proxy(slot)
   return run_chain(slot, slot.chain, "before_proxy")
 end
 
-local function run(index, phase, is_first, chain_handle, global_handle)
+local filter_names = { [4] = "header_filter", [5] = "body_filter", [6] = "log" }
+
+-- `phase`: a value of exchange::Phase.
+local function run(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
   local slot = slots[index] or make_slot(index)
   if is_first then
     begin(slot, chain_handle, global_handle)
@@ -140,14 +165,23 @@ local function run(index, phase, is_first, chain_handle, global_handle)
   if phase == 1 then
     return run_request(slot)
   end
-  return run_before_proxy(slot)
+  local filter = filter_names[phase]
+  if not filter then
+    return run_before_proxy(slot)
+  end
+  enter(slot, filter)
+  if phase == 5 then
+    return filters.run_body(slot, chunk, is_last)
+  end
+  filters.run(slot, filter)
+  return 0
 end
 
 --- The body of a coroutine that runs hooks, one run after another. `is_first`: nothing of this request ran in Lua before.
-function _M.serve(index, phase, is_first, chain_handle, global_handle)
+function _M.serve(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
   while true do
-    index, phase, is_first, chain_handle, global_handle =
-      raw_yield(run(index, phase, is_first, chain_handle, global_handle))
+    index, phase, is_first, chain_handle, global_handle, chunk, is_last =
+      raw_yield(run(index, phase, is_first, chain_handle, global_handle, chunk, is_last))
   end
 end
 
@@ -157,21 +191,13 @@ for _, glue in ipairs({ run_request, run_before_proxy, run, _M.serve }) do
   jit.off(glue)
 end
 
---- The slot's state for filters and log.
-function _M.slot(index, is_first, chain_handle, global_handle)
-  local slot = slots[index] or make_slot(index)
-  if is_first then
-    begin(slot, chain_handle, global_handle)
-  end
-  return slot
-end
-
---- Before a coroutine that waited goes on: makes `current` its own again.
-function _M.restore(index, phase_name)
+--- Before a coroutine that waited goes on: makes `current` its own again. nil: a timer's.
+function _M.restore(index)
   local slot = index and slots[index]
-  current.ctx = slot and slot.ctx or nil
-  current.ex = slot and slot.ex or nil
-  current.phase = phase_name
+  if slot then
+    return enter(slot, slot.phase)
+  end
+  current.ctx, current.ex, current.phase = nil, nil, "timer"
 end
 
 --- After an exit() reached C++ as an error: turns it into the exchange's answer. Verdict as from `serve`.
