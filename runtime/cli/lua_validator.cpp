@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/lua_validator.h"
 
-#include "script/checker.h"
-
 namespace moongate::cli {
 
 using base::Result;
@@ -43,11 +41,10 @@ class LuaValidator : public control::Validator {
 
 }  // namespace
 
-control::ValidatorFactory lua_validator_factory(const std::string& lua_root) {
-  return [lua_root]() -> Result<std::unique_ptr<control::Validator>> {
-    script::CheckerOptions options;
-    options.lua_root = lua_root;
-    Result<std::unique_ptr<script::Checker>> checker = script::Checker::make(options);
+control::ValidatorFactory lua_validator_factory(const std::string& lua_root, script::CheckerOptions limits) {
+  limits.lua_root = lua_root;
+  return [limits]() -> Result<std::unique_ptr<control::Validator>> {
+    Result<std::unique_ptr<script::Checker>> checker = script::Checker::make(limits);
     if (!checker) return checker.error();
     return std::unique_ptr<control::Validator>(std::make_unique<LuaValidator>(checker.take()));
   };

@@ -5,9 +5,12 @@
 #include <string>
 
 #include "control/validator.h"
+#include "script/checker.h"
 
 namespace moongate::cli {
 
-control::ValidatorFactory lua_validator_factory(const std::string& lua_root);
+/// Every load gets a VM of its own, with these limits.
+control::ValidatorFactory lua_validator_factory(const std::string& lua_root,
+                                                script::CheckerOptions limits = {});
 
 }  // namespace moongate::cli

@@ -45,8 +45,12 @@ class ClientSide {
   virtual void send_interim(uint16_t status, const http::FieldList& fields) = 0;
   /// True while more waits to be sent than the high watermark; on_client_drained follows.
   virtual bool is_blocked() const = 0;
-  /// Wants the request's body, or more of it: it arrives through the body sink.
+  /// Wants the request's body, or more of it: it arrives through the body sink. A client that is gone ends
+  /// the exchange before this returns.
   virtual void read_body() = 0;
+  /// The same for callers that the exchange must outlive: gives what has been received, and looks at the
+  /// socket at the end of the turn.
+  virtual void read_body_later() = 0;
   /// The answer that comes is the last on this connection: what the client sent cannot be trusted.
   virtual void end_after_answer() = 0;
   /// The answer broke off: the client must not take it for complete.

@@ -30,13 +30,13 @@ void Exchange::begin(ClientSide& client_side, snapshot::Pin pinned) {
 // Puts every field back to its start, so that nothing of one request is seen by the next. The arena goes
 // last: most fields point into it.
 void Exchange::end() {
+  serial++;
   request.~RequestHead();
   new (&request) http::RequestHead(&arena);
   response.~ResponseHead();
   new (&response) http::ResponseHead(&arena);
   early_fields.reset(&arena);
   is_response_begun = false;
-  serial++;
   client = nullptr;
   snapshot.reset();
   uri = original_uri = {};
@@ -59,6 +59,8 @@ void Exchange::end() {
   body_state = BodyState::kNone;
   body.clear();
   has_body_left_client = false;
+  body_fault_status = 0;
+  body_fault_reason = {};
   source = AnswerSource::kNone;
   if (answer_body.capacity() > 4096)
     answer_body = {};
@@ -73,7 +75,6 @@ void Exchange::end() {
   ending = Ending::kOpen;
   step = 0;
   phase = Phase::kNone;
-  is_waiting = false;
   chain = global_chain = 0;
   phases_present = 0;
   task = nullptr;

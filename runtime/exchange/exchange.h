@@ -49,7 +49,14 @@ enum class AnswerSource : uint8_t { kNone, kGateway, kProxyError, kUpstream };
 enum class Ending : uint8_t { kOpen, kComplete, kClientGone, kUpstreamBroke };
 
 /// The request's body as plugins see it.
-enum class BodyState : uint8_t { kNone, kUnread, kReading, kInMemory, kReplaced };
+enum class BodyState : uint8_t {
+  kNone,
+  kUnread,
+  kReading,
+  kInMemory,
+  kReplaced,
+  kFailed,  // part of it was taken and the rest could not be had: see body_fault_status
+};
 
 /// One try at a node, for logs: "upstream_addr", "upstream_status", "upstream_response_time".
 struct TryRecord {
@@ -86,7 +93,7 @@ class Exchange {
   std::string_view request_id();
 
   const uint32_t slot;  // index in the worker's pool: Lua's name for it
-  uint32_t serial = 0;  // changes when it ends, so that callers up the stack notice
+  uint64_t serial = 0;  // changes when the request ends, so that callers up the stack notice
   base::Arena arena;
   ClientSide* client = nullptr;  // null when the client is gone
   snapshot::Pin snapshot;
@@ -130,6 +137,8 @@ class Exchange {
   BodyState body_state = BodyState::kNone;
   base::ByteQueue body;               // collected for a plugin, or a plugin's own
   bool has_body_left_client = false;  // some of it was passed on: no retry
+  uint16_t body_fault_status = 0;     // when kFailed: what the client is told
+  std::string_view body_fault_reason;
 
   // The answer.
   http::ResponseHead response{&arena};
@@ -152,7 +161,6 @@ class Exchange {
   // Where it stands.
   uint8_t step = 0;
   Phase phase = Phase::kNone;
-  bool is_waiting = false;  // a step said kWait
   base::SteadyTime started{};
   base::WallTime started_wall{};
   base::SteadyTime upstream_started{};

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
 
@@ -68,7 +69,11 @@ Result<void> Resolver::open_channel() {
   std::string list;
   for (const auto& server : options_.servers) list += (list.empty() ? "" : ",") + server;
   status = ares_set_servers_ports_csv(channel_, list.c_str());
-  if (status != ARES_SUCCESS) return base::invalid("dns.servers \"" + list + "\": " + ares_strerror(status));
+  if (status != ARES_SUCCESS) {
+    ares_destroy(channel_);
+    channel_ = nullptr;
+    return base::invalid("dns.servers \"" + list + "\": " + ares_strerror(status));
+  }
   return {};
 }
 
@@ -85,9 +90,10 @@ void Resolver::set_options(ResolverOptions options) {
     std::erase_if(entries_, [](const auto& item) { return !item.second.is_pending; });
   }
   if (!are_servers_new) return;
-  ares_destroy(channel_);  // what is pending answers with ARES_EDESTRUCTION
-  channel_ = nullptr;
+  // The new channel first: what is pending ends with ARES_EDESTRUCTION and is asked again there.
+  ares_channeldata* former = std::exchange(channel_, nullptr);
   if (auto opened = open_channel(); !opened) MG_LOG(kError) << opened.error().detail;
+  if (former) ares_destroy(former);
 }
 
 std::shared_ptr<const Resolver::Addresses> Resolver::find(const std::string& host) {
@@ -174,6 +180,10 @@ void Resolver::on_answer(void* argument, int status, int, ares_addrinfo* result)
   }
   if (result) ares_freeaddrinfo(result);
   if (resolver->is_closing_) return;
+  if (status == ARES_EDESTRUCTION) {
+    resolver->start_query(query->host, resolver->entries_[query->host]);
+    return;
+  }
   if (addresses->empty()) {
     resolver->finish(query->host, resolve_error(query->host, status == ARES_SUCCESS ? ARES_ENODATA : status),
                      std::chrono::seconds(0));

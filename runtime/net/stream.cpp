@@ -12,6 +12,7 @@ namespace moongate::net {
 
 void Stream::adopt(EventLoop& loop, int fd, ReadyCallback on_ready, void* argument) {
   MG_ASSERT(fd_ < 0);
+  loop_ = &loop;
   fd_ = fd;
   may_read_ = true;
   may_write_ = true;
@@ -59,6 +60,11 @@ void Stream::on_event(void* self, Readiness ready) {
   if (ready.is_readable || ready.is_closing) stream->may_read_ = true;
   if (ready.is_closing) stream->is_closing_ = true;
   if (ready.is_writable) stream->may_write_ = true;
+  stream->on_ready_(stream->argument_);
+}
+
+void Stream::on_again(void* self) {
+  auto* stream = static_cast<Stream*>(self);
   stream->on_ready_(stream->argument_);
 }
 
@@ -114,6 +120,7 @@ void Stream::shutdown_write() { ::shutdown(fd_, SHUT_WR); }
 void Stream::close() {
   if (fd_ < 0) return;
   watch_.stop();
+  again_.cancel();
   ::close(fd_);
   fd_ = -1;
 }

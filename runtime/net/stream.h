@@ -51,6 +51,9 @@ class Stream {
     on_ready_ = on_ready;
     argument_ = argument;
   }
+  /// Calls on_ready once more at the end of the turn or in the next one: for whoever stops reading while
+  /// may_read() is true, so that a fast peer leaves time to the others.
+  void call_again() { again_.schedule(*loop_); }
 
   IoResult read(char* buffer, size_t size);
   IoResult write(const iovec* pieces, int count);
@@ -70,6 +73,8 @@ class Stream {
 
  private:
   static void on_event(void* self, Readiness ready);
+  static void on_again(void* self);
+  EventLoop* loop_ = nullptr;
   FdWatch watch_;
   int fd_ = -1;
   bool may_read_ = false;
@@ -78,6 +83,7 @@ class Stream {
   bool is_connecting_ = false;
   ReadyCallback on_ready_ = nullptr;
   void* argument_ = nullptr;
+  Deferred again_{on_again, this};
 };
 
 }  // namespace moongate::net

@@ -91,10 +91,17 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const std::string& path
   return log;
 }
 
+// Never blocking: a pipe whose reader has stopped must hold up neither a reload nor the end. The standard
+// output is opened anew for that, since its flags are shared with whoever started us.
 bool AccessLog::open_file() {
-  int fd = path_ == "-" || path_ == "stdout"
-               ? ::dup(1)
-               : ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  constexpr int kFlags = O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC;
+  int fd = -1;
+  if (path_ == "-" || path_ == "stdout") {
+    fd = ::open("/proc/self/fd/1", kFlags);
+    if (fd < 0) fd = ::dup(1);  // a socket cannot be opened
+  } else {
+    fd = ::open(path_.c_str(), kFlags | O_CREAT, 0644);
+  }
   if (fd < 0) return false;
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
@@ -189,11 +196,13 @@ void AccessLog::run() {
   std::string batch;
   auto give_up_at = std::chrono::steady_clock::time_point::max();
   bool is_ending = false;
-  while (!is_ending || !batch.empty()) {
-    if (batch.empty()) {
+  for (;;) {
+    {
       std::unique_lock lock(mutex_);
-      has_work_.wait(lock, [this] { return is_stopping_ || is_reopen_wanted_ || !queue_.empty(); });
-      batch.swap(queue_);
+      if (batch.empty()) {
+        has_work_.wait(lock, [this] { return is_stopping_ || is_reopen_wanted_ || !queue_.empty(); });
+        batch.swap(queue_);
+      }
       if (is_stopping_ && !is_ending) {
         is_ending = true;
         give_up_at = std::chrono::steady_clock::now() + std::chrono::seconds(1);
@@ -201,7 +210,7 @@ void AccessLog::run() {
     }
     if (is_reopen_wanted_.exchange(false) && !open_file())
       MG_LOG(kError) << "access log " << path_ << " cannot be opened again";
-    if (std::chrono::steady_clock::now() > give_up_at) return;
+    if (is_ending && (batch.empty() || std::chrono::steady_clock::now() > give_up_at)) return;
     if (batch.empty()) continue;
     ssize_t written = ::write(fd_, batch.data(), batch.size());
     if (written > 0) {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
 #include "proxy/identity.h"
@@ -36,6 +37,7 @@ char* client_read_buffer() {
 Connection::Connection(Context& context, int fd, const net::SocketAddress& peer, ListenerTraits traits)
     : context_(context),
       timer_(on_timeout, this),
+      later_(on_later, this),
       is_tls_(traits.is_tls),
       number_(++context.connections_accepted) {
   std::string host = peer.family() == AF_UNIX ? std::string("unix:") : peer.host_text();
@@ -57,6 +59,14 @@ Connection::Connection(Context& context, int fd, const net::SocketAddress& peer,
 Connection::~Connection() = default;
 
 void Connection::arm(std::chrono::milliseconds timeout) { timer_.start(context_.loop.timers(), timeout); }
+
+// Between writes it is the request's body, if any, that the client may take too long for.
+void Connection::arm_for_client() {
+  if (body_ == Body::kDone)
+    timer_.stop();
+  else
+    arm(context_.client.body_timeout);
+}
 
 void Connection::consume(size_t count) {
   if (input_.is_empty())
@@ -141,7 +151,8 @@ bool Connection::wants_input() const {
 }
 
 void Connection::on_readable() {
-  while (wants_input() && stream_.may_read()) {
+  for (int reads = 0; wants_input() && stream_.may_read(); reads++) {
+    if (reads == upstream::ReadBuffer::kReadsPerTurn) return stream_.call_again();
     char* buffer = client_read_buffer();
     net::IoResult result = stream_.read(buffer, upstream::ReadBuffer::kSize);
     if (result.status == IoStatus::kBlocked) return;
@@ -218,7 +229,8 @@ bool Connection::take_proxy_header() {
   return false;
 }
 
-// True when a whole request was taken and there may be another.
+// True when a whole request was taken and what came behind it can be dealt with: another, or a body that
+// nobody wants because the answer is out already.
 bool Connection::take_head() {
   std::string_view bytes = peek();
   if (scan_from_ == 0) {  // RFC 9112 2.2: an empty line before the request line is passed over
@@ -245,31 +257,39 @@ bool Connection::take_head() {
     return false;
   }
   start_exchange(bytes.substr(0, scan.head_size), scan.head_size);
-  return state_ == State::kIdle && !peek().empty();
+  if (peek().empty()) return false;
+  bool has_unwanted_body =
+      state_ == State::kExchange && body_ != Body::kDone && is_answer_ended_ && !exchange_;
+  return state_ == State::kIdle || has_unwanted_body;
 }
 
-void Connection::start_exchange(std::string_view head, size_t head_size) {
+// An exchange on this connection, with nothing left of the one before.
+Exchange* Connection::take_exchange() {
   Exchange* exchange = context_.exchanges.take();
   exchange->begin(*this, context_.snapshot);
   exchange_ = exchange;
   state_ = State::kExchange;
+  body_ = Body::kDone;
   is_answer_ended_ = has_continued_ = false;
   trailers_.clear();
   sink_ = nullptr;
   body_received_ = 0;
   requests_++;
   exchange->connection_number = number_;
-  exchange->bytes_received = head_size;
   exchange->is_tls = is_tls_;
   exchange->peer_address = {peer_address_, peer_address_size_};
   exchange->peer_port = peer_port_;
   exchange->remote = peer_;
+  return exchange;
+}
 
+void Connection::start_exchange(std::string_view head, size_t head_size) {
+  Exchange* exchange = take_exchange();
+  exchange->bytes_received = head_size;
   http::HeadFault fault;
   std::string_view kept = exchange->arena.copy(head);
   consume(head_size);
   if (!http::parse_request_head(kept, context_.client.head, &exchange->request, &fault)) {
-    body_ = Body::kDone;
     is_keep_alive_ = false;
     exchange->fail(fault.status, fault.reason);
     answer_without_steps(context_, *exchange);
@@ -300,15 +320,8 @@ void Connection::start_exchange(std::string_view head, size_t head_size) {
 
 // Refuses a request whose head never became one.
 void Connection::refuse(uint16_t status, std::string_view reason) {
-  Exchange* exchange = context_.exchanges.take();
-  exchange->begin(*this, context_.snapshot);
-  exchange_ = exchange;
-  exchange->peer_address = {peer_address_, peer_address_size_};
-  exchange->peer_port = peer_port_;
+  Exchange* exchange = take_exchange();
   exchange->bytes_received = peek().size();
-  state_ = State::kExchange;
-  is_answer_ended_ = false;
-  body_ = Body::kDone;
   is_keep_alive_ = false;
   exchange->fail(status, reason);
   answer_without_steps(context_, *exchange);
@@ -319,13 +332,7 @@ void Connection::read_body() {
     if (sink_) sink_->on_request_body(nullptr, 0, true);
     return;
   }
-  arm(context_.client.body_timeout);
-  if (exchange_->request.expects_continue && !has_continued_ && peek().empty() && body_received_ == 0) {
-    has_continued_ = true;
-    iovec piece{const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25};
-    write_out(&piece, 1);
-    if (state_ == State::kClosed) return;
-  }
+  begin_reading_body();
   bool is_outermost = !is_processing_;
   is_processing_ = true;  // a request that ends in here must not begin the next one below us
   deliver_body();
@@ -333,6 +340,30 @@ void Connection::read_body() {
   is_processing_ = false;
   if (state_ == State::kIdle && !peek().empty()) take_input();
   if (state_ != State::kClosed) on_readable();
+}
+
+void Connection::read_body_later() {
+  if (body_ == Body::kDone) return read_body();
+  begin_reading_body();
+  bool was_processing = std::exchange(is_processing_, true);
+  deliver_body();
+  is_processing_ = was_processing;
+  if (body_ != Body::kDone) later_.schedule(context_.loop);
+}
+
+void Connection::on_later(void* self) {
+  auto* connection = static_cast<Connection*>(self);
+  connection->on_readable();
+}
+
+void Connection::begin_reading_body() {
+  arm(context_.client.body_timeout);
+  if (!exchange_->request.expects_continue || has_continued_ || !peek().empty() || body_received_ != 0)
+    return;
+  has_continued_ = true;
+  iovec piece{const_cast<char*>("HTTP/1.1 100 Continue\r\n\r\n"), 25};
+  // A client that is gone is noticed by the read that follows.
+  static_cast<void>(try_write(&piece, 1));
 }
 
 void Connection::deliver_body() {
@@ -448,6 +479,8 @@ void Connection::on_timeout(void* self) {
       if (!connection->unsent_.is_empty()) {
         connection->finish_exchange(Ending::kClientGone);
         connection->close();
+      } else if (connection->sink_ && !connection->sink_->wants_body()) {
+        connection->arm_for_client();  // it is the node who is slow; its own timeout watches that
       } else if (connection->body_ != Body::kDone) {
         connection->fail_body(408, "the request body did not arrive in time");
       }
@@ -484,6 +517,7 @@ void Connection::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.stop();
+  later_.cancel();
   stream_.close();
   fresh_ = {};
   input_.clear();

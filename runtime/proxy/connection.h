@@ -36,6 +36,7 @@ class Connection final : public exchange::ClientSide {
   bool is_blocked() const override { return unsent_.size() > kUnsentHighBytes; }
   void set_body_sink(exchange::BodySink* sink) override { sink_ = sink; }
   void read_body() override;
+  void read_body_later() override;
   void end_after_answer() override { is_keep_alive_ = false; }
   void abort_answer() override;
   const tls::Session* tls_session() const override { return stream_.session(); }
@@ -73,12 +74,14 @@ class Connection final : public exchange::ClientSide {
   static void on_timeout(void* self);
   void start_tls(std::string_view received);
   void continue_handshake();
+  static void on_later(void* self);
   void on_readable();
   void take_input();
   bool take_proxy_header();
   bool take_head();
   void start_exchange(std::string_view head, size_t head_size);
   void refuse(uint16_t status, std::string_view reason);
+  void begin_reading_body();
   void deliver_body();
   std::string_view take_available(base::ByteQueue* kept);
   void put_back(std::string_view rest, const base::ByteQueue& kept);
@@ -96,6 +99,8 @@ class Connection final : public exchange::ClientSide {
 
   void choose_framing(exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
   void write_out(const iovec* pieces, int count);
+  bool try_write(const iovec* pieces, int count);
+  bool push_unsent();
   void flush();
   void on_answer_written();
   void finish_exchange(exchange::Ending ending);
@@ -103,6 +108,8 @@ class Connection final : public exchange::ClientSide {
   void linger_or_close();
   void close();
   void arm(std::chrono::milliseconds timeout);
+  void arm_for_client();
+  exchange::Exchange* take_exchange();
 
   static constexpr size_t kUnsentHighBytes = 256 * 1024;
   static constexpr size_t kUnsentLowBytes = 64 * 1024;
@@ -110,6 +117,7 @@ class Connection final : public exchange::ClientSide {
   Context& context_;
   tls::Stream stream_;
   net::Timer timer_;
+  net::Deferred later_;  // reads at the end of the turn
   State state_ = State::kIdle;
   Body body_ = Body::kDone;
   Framing framing_ = Framing::kNone;

@@ -191,14 +191,17 @@ void Connection::send_interim(uint16_t status, const http::FieldList& fields) {
 }
 
 void Connection::write_out(const iovec* pieces, int count) {
+  if (try_write(pieces, count)) return;
+  finish_exchange(Ending::kClientGone);
+  close();
+}
+
+// False when the connection is dead. Calls nobody back: whoever writes looks at what has become of it.
+bool Connection::try_write(const iovec* pieces, int count) {
   size_t sent = 0;
   if (unsent_.is_empty() && stream_.may_write()) {
     net::IoResult result = stream_.write(pieces, count);
-    if (result.status == IoStatus::kError) {
-      finish_exchange(Ending::kClientGone);
-      close();
-      return;
-    }
+    if (result.status == IoStatus::kError) return false;
     sent = result.size;
   }
   bool was_empty = unsent_.is_empty();
@@ -211,29 +214,35 @@ void Connection::write_out(const iovec* pieces, int count) {
     unsent_.append(piece.substr(sent));
     sent = 0;
   }
-  if (unsent_.is_empty()) return;
+  if (unsent_.is_empty()) return true;
   if (was_empty) arm(context_.client.send_timeout);
-  if (stream_.may_write()) flush();
+  return push_unsent();
 }
 
-void Connection::flush() {
+// Writes what waits, as far as it goes. False when the connection is dead.
+bool Connection::push_unsent() {
   size_t before = unsent_.size();
   while (!unsent_.is_empty() && stream_.may_write()) {
     std::string_view bytes = unsent_.view();
     net::IoResult result = stream_.write(bytes.data(), bytes.size());
-    if (result.status == IoStatus::kError) {
-      finish_exchange(Ending::kClientGone);
-      close();
-      return;
-    }
+    if (result.status == IoStatus::kError) return false;
     if (result.status != IoStatus::kOk) break;
     unsent_.consume(result.size);
   }
-  if (unsent_.size() < before) {
-    if (unsent_.is_empty())
-      timer_.stop();
-    else
-      arm(context_.client.send_timeout);
+  if (unsent_.size() == before) return true;
+  if (unsent_.is_empty())
+    arm_for_client();
+  else
+    arm(context_.client.send_timeout);
+  return true;
+}
+
+void Connection::flush() {
+  size_t before = unsent_.size();
+  if (!push_unsent()) {
+    finish_exchange(Ending::kClientGone);
+    close();
+    return;
   }
   if (unsent_.is_empty() && is_answer_ended_) return on_answer_written();
   if (exchange_ && before > kUnsentLowBytes && unsent_.size() <= kUnsentLowBytes)

@@ -36,11 +36,11 @@ StepResult Forwarder::pick() {
     exchange.fail(503, "the upstream's node has no address");
     return StepResult::kAnswer;
   }
-  is_resolving_ = true;
+  is_resolving_ = is_asking_ = true;
   uint32_t serial = serial_;
   context_.resolver->resolve(exchange.node->host, [this, serial](const auto& result) {
     if (serial != serial_ || !is_resolving_) return;
-    bool is_late = exchange_.is_waiting;
+    bool is_late = !is_asking_;
     is_resolving_ = false;
     if (result) endpoint_ = exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver);
     if (!endpoint_) {
@@ -51,12 +51,17 @@ StepResult Forwarder::pick() {
     }
     if (is_late) resume(context_, exchange_, endpoint_ ? StepResult::kNext : StepResult::kAnswer);
   });
+  is_asking_ = false;
   if (is_resolving_) return StepResult::kWait;
   return endpoint_ ? StepResult::kNext : StepResult::kAnswer;
 }
 
 StepResult Forwarder::start() {
   exchange::Exchange& exchange = exchange_;
+  if (exchange.body_state == BodyState::kFailed) {  // what is left of it must not pass for the whole
+    exchange.fail(exchange.body_fault_status, exchange.body_fault_reason);
+    return StepResult::kAnswer;
+  }
   if (exchange.body_state == BodyState::kReading) {  // by a wait that had to be given up
     exchange.fail(500, "a plugin left the request's body half read");
     return StepResult::kAnswer;

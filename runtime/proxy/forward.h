@@ -55,7 +55,8 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   std::string_view head_;
   bool is_node_counted_ = false;
   bool is_resolving_ = false;
-  uint32_t serial_ = 0;  // of the exchange: a late answer of the resolver must not find the next one
+  bool is_asking_ = false;  // the resolver is on the stack: its answer is pick()'s result
+  uint32_t serial_ = 0;     // of the exchange: a late answer of the resolver must not find the next one
 };
 
 }  // namespace moongate::proxy

@@ -33,18 +33,15 @@ ProxyHeaderStatus parse_version1(std::string_view bytes, ProxyHeader* out) {
   if (line.substr(0, 7) == "UNKNOWN") return ProxyHeaderStatus::kDone;
   std::array<std::string_view, 5> words;
   size_t count = 0;
-  while (count < words.size()) {
+  bool is_ended = false;
+  while (count < words.size() && !is_ended) {
     size_t space = line.find(' ');
     words[count++] = line.substr(0, space);
-    if (space == std::string_view::npos) {
-      line = {};
-      break;
-    }
-    line.remove_prefix(space + 1);
+    is_ended = space == std::string_view::npos;
+    if (!is_ended) line.remove_prefix(space + 1);
   }
   uint16_t unused = 0;
-  if (count != 5 || !line.empty() || (words[0] != "TCP4" && words[0] != "TCP6"))
-    return ProxyHeaderStatus::kBad;
+  if (count != 5 || !is_ended || (words[0] != "TCP4" && words[0] != "TCP6")) return ProxyHeaderStatus::kBad;
   auto source = net::make_ip_address(words[1], 0);
   auto target = net::make_ip_address(words[2], 0);
   int family = words[0] == "TCP4" ? AF_INET : AF_INET6;

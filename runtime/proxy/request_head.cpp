@@ -69,6 +69,13 @@ char* write_forwarded(char* at, Exchange& exchange) {
   return write_port(at, "X-Forwarded-Port", exchange.client ? exchange.client->server_port() : uint16_t{0});
 }
 
+bool is_unix_node(const upstream::Node& node) { return node.host.starts_with("unix:"); }
+
+// The path of a unix socket is no host, and nobody's business.
+std::string_view name_of(const upstream::Node& node) {
+  return is_unix_node(node) ? std::string_view("localhost") : std::string_view(node.text);
+}
+
 }  // namespace
 
 std::string_view choose_upstream_host(Exchange& exchange) {
@@ -78,12 +85,12 @@ std::string_view choose_upstream_host(Exchange& exchange) {
   if (options.pass_host == upstream::PassHost::kNode) {
     const upstream::Node& node = *exchange.node;
     uint16_t usual = options.scheme == "https" || options.scheme == "grpcs" ? 443 : 80;
-    return node.port == usual ? std::string_view(node.host) : std::string_view(node.text);
+    return node.port == usual && !is_unix_node(node) ? std::string_view(node.host) : name_of(node);
   }
   const Field* host = exchange.request.fields.find(FieldId::kHost);  // a plugin may have set it
   if (host) return host->value;
   // An HTTP/1.0 client may name no host; upstreams want one.
-  return exchange.request.host.empty() ? std::string_view(exchange.node->text) : exchange.request.host;
+  return exchange.request.host.empty() ? name_of(*exchange.node) : exchange.request.host;
 }
 
 std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body,
@@ -93,7 +100,8 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
   size_t bound =
       http::head_size_bound(fields, exchange.request.method_text.size() + exchange.uri.wire_path.size() +
                                         exchange.uri.query.size() + 32) +
-      host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() + 512;
+      host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() +
+      exchange.forwarded.proto.size() + exchange.forwarded.host.size() + exchange.forwarded.port.size() + 512;
   char* start = exchange.arena.allocate_chars(bound);
   char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path,
                                       exchange.uri.query, exchange.uri.has_query);

@@ -192,13 +192,11 @@ void begin_steps(Context& context, Exchange& exchange) {
 }
 
 void run(Context& context, Exchange& exchange) {
+  uint64_t serial = exchange.serial;
   while (exchange.step < kSteps.size()) {
-    uint32_t serial = exchange.serial;
     StepResult result = kSteps[exchange.step](context, exchange);
-    if (result == StepResult::kWait) {
-      if (exchange.serial == serial) exchange.is_waiting = true;
-      return;
-    }
+    if (exchange.serial != serial) return;  // it ended below us, and may be another request's by now
+    if (result == StepResult::kWait) return;
     if (result == StepResult::kAnswer) {
       send_answer(context, exchange, true);
       return;
@@ -208,7 +206,6 @@ void run(Context& context, Exchange& exchange) {
 }
 
 void resume(Context& context, Exchange& exchange, StepResult result) {
-  exchange.is_waiting = false;
   if (result == StepResult::kAnswer) {
     send_answer(context, exchange, true);
     return;
@@ -321,7 +318,7 @@ void pass_held(Context& context, Exchange& exchange,
 
 // A filter that waited is done: what it was for goes out, then what is held, and the upstream is read again.
 void go_on_with_response(Context& context, Exchange& exchange, Phase phase, StepResult result) {
-  uint32_t serial = exchange.serial;
+  uint64_t serial = exchange.serial;
   if (phase == Phase::kBodyFilter)
     send_filtered(context, exchange, result, exchange.is_piece_last);
   else if (result == StepResult::kAnswer)
@@ -386,7 +383,6 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
   }
   exchange.fail(status, reason);
   exchange.source = AnswerSource::kProxyError;
-  exchange.is_waiting = false;
   send_answer(context, exchange, true);
 }
 

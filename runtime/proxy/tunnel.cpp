@@ -39,7 +39,11 @@ void Connection::Tunnel::on_ready() {
 
 bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& direction) {
   bool is_moving = true;
-  while (is_moving) {
+  for (int reads = 0; is_moving; reads++) {
+    if (reads == upstream::ReadBuffer::kReadsPerTurn) {
+      from.call_again();
+      return true;
+    }
     is_moving = false;
     while (!direction.waiting.is_empty() && to.may_write()) {
       std::string_view bytes = direction.waiting.view();

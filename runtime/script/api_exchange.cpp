@@ -191,6 +191,7 @@ int mg_request_body_get(void* ex, mg_text* out) {
   put_nothing(out);
   switch (exchange.body_state) {
     case BodyState::kNone:
+    case BodyState::kFailed:
       return 0;
     case BodyState::kUnread:
     case BodyState::kReading:

@@ -87,7 +87,11 @@ class BodyCollector final : public exchange::BodySink {
     if (exchange_.client) exchange_.client->set_body_sink(nullptr);
     status_ = status;
     reason_ = reason;
-    exchange_.body_state = status == 0 ? exchange::BodyState::kInMemory : exchange::BodyState::kNone;
+    exchange_.body_state = status == 0 ? exchange::BodyState::kInMemory : exchange::BodyState::kFailed;
+    if (status != 0) {
+      exchange_.body_fault_status = status;
+      exchange_.body_fault_reason = status == 413 ? "request body too large" : exchange_.arena.copy(reason_);
+    }
     if (task_.is_waiting) task_.wake([this](lua_State* thread) { return push(thread); });
   }
   int push(lua_State* thread) {
@@ -148,7 +152,7 @@ int read_body(lua_State* state) {
   exchange->body_state = BodyState::kReading;
   auto collector = std::make_shared<BodyCollector>(task, size_max);
   exchange->client->set_body_sink(collector.get());
-  exchange->client->read_body();  // what is here already comes at once, without waiting
+  exchange->client->read_body_later();  // what is here already comes at once, without waiting
   if (collector->is_over()) {
     return collector->push(state);
   }

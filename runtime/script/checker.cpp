@@ -3,6 +3,7 @@
 
 #include <luajit-2.1/lua.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/json.h"
@@ -169,7 +170,9 @@ Result<Value> Checker::evaluate(const std::string& path, std::string_view text, 
     return base::invalid(path + ": bytecode is not read; write Lua source");
   if (luaL_loadbuffer(state, text.data(), text.size(), name.c_str()) != 0 || host_->vm().call(0, 1) != 0) {
     std::string reason = host_->pop_error();
-    return base::invalid(reason.substr(0, reason.find("\nstack traceback:")));
+    reason.resize(std::min(reason.size(), reason.find("\nstack traceback:")));
+    // Limits, and errors that are no text, know no place of their own.
+    return base::invalid(reason.starts_with(path) ? reason : path + ": " + reason);
   }
   if (!lua_istable(state, -1)) {
     lua_pop(state, 1);

@@ -110,6 +110,7 @@ class SocketLookup {
 
  private:
   struct Question {
+    explicit Question(SocketLookup* asking) : lookup(asking) {}
     SocketLookup* lookup;
   };
   static void on_later(void* self);

@@ -109,7 +109,10 @@ base::Result<void> Vm::open() {
 
 Vm::~Vm() {
   if (sampling.owner == this) stop_sampling();
-  if (state_) lua_close(state_);
+  if (!state_) return;
+  // LuaJIT unmaps its arena only when it finds its own allocator in place.
+  lua_setallocf(state_, memory_.allocate, memory_.context);
+  lua_close(state_);
 }
 
 // LuaJIT puts back the handler that was there before, which ends the process; a last tick may still be on its

@@ -436,7 +436,9 @@ void Compiler::add_route(const Record& record) {
   auto route = make_route(input);
   if (!route->fault_reason.empty()) complain(record, route->fault_reason);
   auto target = static_cast<uint32_t>(next_->routes.size());
-  if (add_to_router(input, target)) next_->routes.push_back(std::move(route));
+  if (!add_to_router(input, target)) return;
+  next_->route_by_id[route->id] = target;
+  next_->routes.push_back(std::move(route));
 }
 
 bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
@@ -530,7 +532,6 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   if (route->upstream) route->timeouts = route->upstream->options().timeouts;
   if (conf.timeout) route->timeouts = to_timeouts(*conf.timeout);
   take_over(conf.id, *route);
-  next_->route_by_id[conf.id] = static_cast<uint32_t>(next_->routes.size());
   return route;
 }
 

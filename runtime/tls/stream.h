@@ -29,6 +29,9 @@ class Stream {
   int finish_connect() { return socket_.finish_connect(); }
   void redirect(ReadyCallback on_ready, void* argument) { socket_.redirect(on_ready, argument); }
 
+  /// See net::Stream.
+  void call_again() { socket_.call_again(); }
+
   /// The stream is TLS from here on; nothing has been read or written yet.
   void start_tls(std::unique_ptr<Session> session) {
     session_ = std::move(session);

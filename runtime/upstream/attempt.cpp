@@ -28,6 +28,7 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
   timeouts_ = timeouts;
   limits_ = limits;
   is_paused_ = has_sent_head_ = has_sent_last_ = false;
+  start_fault_.clear();
   body_left_ = 0;
   scan_from_ = 0;
   interim_count_ = 0;
@@ -45,7 +46,9 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
   auto started =
       connection_->stream.start_connect(endpoint_->loop(), endpoint_->address(), on_stream_ready, this);
   if (!started) {
-    fail(ErrorKind::kUnreachable, started.error().detail);
+    // Told in a later turn: the try that follows would otherwise begin on top of this one, and so on.
+    start_fault_ = started.error().detail;
+    timer_.start(endpoint_->loop().timers(), base::Duration(0));
     return;
   }
   timer_.start(endpoint_->loop().timers(), timeouts_.connect);
@@ -57,9 +60,11 @@ void Attempt::on_connected() {
   handler_->on_attempt_ready();
 }
 
-// One deadline at a time: while request bytes wait to be sent it is the send timeout, else the read timeout.
+// One deadline at a time: while request bytes wait to be sent it is the send timeout, and the read timeout
+// once all are there. In between the client owes the next piece of its body, and is timed where it is read.
 void Attempt::arm_timer() {
   is_deadline_for_sending_ = !unsent_.is_empty();
+  if (!is_deadline_for_sending_ && !has_sent_last_) return timer_.stop();
   timer_.start(endpoint_->loop().timers(), is_deadline_for_sending_ ? timeouts_.send : timeouts_.read);
 }
 
@@ -166,8 +171,10 @@ void Attempt::resume() {
 
 void Attempt::read_some() {
   uint32_t serial = serial_;
-  while (serial_ == serial && !is_paused_ && (state_ == State::kHead || state_ == State::kBody) &&
-         connection_->stream.may_read()) {
+  for (int reads = 0; serial_ == serial && !is_paused_ &&
+                      (state_ == State::kHead || state_ == State::kBody) && connection_->stream.may_read();
+       reads++) {
+    if (reads == ReadBuffer::kReadsPerTurn) return connection_->stream.call_again();
     char* buffer = ReadBuffer::data();
     net::IoResult result = connection_->stream.read(buffer, ReadBuffer::kSize);
     if (result.status == IoStatus::kBlocked) return;
@@ -336,6 +343,8 @@ void Attempt::on_eof() {
 
 void Attempt::on_timeout(void* self) {
   auto* attempt = static_cast<Attempt*>(self);
+  if (!attempt->start_fault_.empty())
+    return attempt->fail(ErrorKind::kUnreachable, std::move(attempt->start_fault_));
   if (attempt->is_paused_) {  // it is the client who is slow; its own timeout watches that
     attempt->arm_timer();
     return;

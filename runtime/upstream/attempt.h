@@ -85,7 +85,7 @@ class Attempt {
   void cancel();
 
   bool is_active() const { return connection_ != nullptr; }
-  bool is_ready() const { return connection_ && !connection_->stream.is_connecting(); }
+  bool is_ready() const { return connection_ && state_ != State::kConnecting; }
   bool is_reused() const { return is_reused_; }
   bool has_sent_last() const { return has_sent_last_; }
   /// Trailer lines after on_response_body(is_last), as ChunkedDecoder::trailers().
@@ -133,11 +133,13 @@ class Attempt {
   base::ByteQueue unsent_;
   http::ChunkedDecoder decoder_;
   std::string request_trailers_;
+  std::string start_fault_;  // why no connection could even be begun
 };
 
 /// The thread's buffer for reads on the data path: 64 KB, contents valid until the next read by anyone.
 struct ReadBuffer {
   static constexpr size_t kSize = 64 * 1024;
+  static constexpr int kReadsPerTurn = 16;  // of one connection; then the others have their turn
   static char* data();
 };
 

@@ -31,6 +31,7 @@ class NoClient final : public exchange::ClientSide {
   void send_interim(uint16_t, const http::FieldList&) override {}
   bool is_blocked() const override { return false; }
   void read_body() override {}
+  void read_body_later() override {}
   void end_after_answer() override {}
   void abort_answer() override {}
   const tls::Session* tls_session() const override { return nullptr; }

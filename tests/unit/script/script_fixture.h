@@ -9,7 +9,6 @@
 #include <catch2/catch.hpp>
 #include <luajit-2.1/lua.hpp>
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -108,8 +107,7 @@ class Scripts {
     loop_ = net::EventLoop::make().take();
     resolver_ = net::Resolver::make(*loop_, std::move(names)).take();
     script::HostOptions options;
-    options.vm.lua_root =
-        (std::filesystem::path(__FILE__).parent_path() / "../../../lua").lexically_normal().string();
+    options.vm.lua_root = MOONGATE_LUA_ROOT;
     options.vm.cpu_budget_ms = 0;
     auto host =
         script::Host::make(*loop_, resolver_.get(), exchanges_, std::move(options), [](auto&, auto) {});

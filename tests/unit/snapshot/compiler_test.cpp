@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snapshot/compiler.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace moongate;
+using namespace moongate::snapshot;
+
+namespace {
+
+struct Written {
+  RecordKind kind;
+  std::string id;
+  std::string body;
+};
+
+struct Fixture {
+  std::shared_ptr<Snapshot> compile(const std::vector<Written>& records, Pin present = nullptr) {
+    BlobWriter writer;
+    uint32_t order = 0;
+    for (const Written& record : records)
+      writer.add({record.kind, 0, order++, record.id, "conf.yaml:" + std::to_string(order), record.body, 0});
+    std::string blob = writer.finish({++number, 0, "test"}).take();
+    Compiler compiler(BlobView::open(blob).take(), std::move(present), pool);
+    while (!compiler.step(std::chrono::seconds(1))) {
+    }
+    complaints = compiler.complaints();
+    return compiler.finish().take();
+  }
+  std::unique_ptr<net::EventLoop> loop = net::EventLoop::make().take();
+  upstream::Pool pool{*loop};
+  std::vector<std::string> complaints;
+  uint64_t number = 0;
+};
+
+const std::string kNodes = R"("upstream": {"type": "roundrobin", "nodes": {"127.0.0.1:1": 1}})";
+
+Written route(const std::string& id, const std::string& more = kNodes) {
+  return {RecordKind::kRoute, id, R"({"uri": "/)" + id + R"(", )" + more + "}"};
+}
+Written upstream_of(const std::string& id, const std::string& node) {
+  return {RecordKind::kUpstream, id, R"({"type": "roundrobin", "nodes": {")" + node + R"(": 1}})"};
+}
+
+const Route& find(const Snapshot& snapshot, const std::string& id) {
+  auto found = snapshot.route_by_id.find(id);
+  REQUIRE(found != snapshot.route_by_id.end());
+  return *snapshot.routes.at(found->second);
+}
+
+}  // namespace
+
+TEST_CASE("what did not change is taken over, what changed is not") {
+  Fixture f;
+  auto first = f.compile({upstream_of("u", "127.0.0.1:1"), route("a"), route("b")});
+  find(*first, "a").plugins.chain = std::make_shared<ChainHandle>();
+  find(*first, "b").plugins.chain = std::make_shared<ChainHandle>();
+  auto second = f.compile(
+      {upstream_of("u", "127.0.0.1:1"), route("a"), route("b", R"("name": "new", )" + kNodes)}, first);
+  CHECK(second->upstreams.at("u") == first->upstreams.at("u"));
+  CHECK(find(*second, "a").plugins.chain == find(*first, "a").plugins.chain);
+  CHECK(find(*second, "a").upstream == find(*first, "a").upstream);
+  CHECK(find(*second, "b").plugins.chain == nullptr);
+  CHECK(find(*second, "b").upstream != find(*first, "b").upstream);
+}
+
+TEST_CASE("nodes that stay keep their endpoint, and with it their connections, when their upstream changes") {
+  Fixture f;
+  auto first = f.compile({upstream_of("u", "127.0.0.1:1")});
+  auto second = f.compile({{RecordKind::kUpstream, "u",
+                            R"({"type": "roundrobin", "nodes": {"127.0.0.1:1": 1, "127.0.0.1:2": 1}})"}},
+                          first);
+  const auto& before = first->upstreams.at("u")->nodes();
+  const auto& now = second->upstreams.at("u")->nodes();
+  REQUIRE(now.size() == 2);
+  CHECK(now[0].endpoints == before[0].endpoints);
+}
+
+TEST_CASE("an edited plugin makes new chains for the routes that use it and no others") {
+  Fixture f;
+  std::string with = R"("plugins": {"p": {}}, )" + kNodes;
+  auto first = f.compile({route("a", with), route("b"), {RecordKind::kPluginSource, "p", "return 1"}});
+  for (const auto& made : first->routes) made->plugins.chain = std::make_shared<ChainHandle>();
+  auto second =
+      f.compile({route("a", with), route("b"), {RecordKind::kPluginSource, "p", "return 2"}}, first);
+  CHECK(find(*second, "a").plugins.chain == nullptr);
+  CHECK(find(*second, "b").plugins.chain == find(*first, "b").plugins.chain);
+}
+
+TEST_CASE("a route that names what is not there answers for itself and is complained of by place") {
+  Fixture f;
+  auto snapshot =
+      f.compile({route("a", R"("upstream_id": "gone")"), route("b", R"("service_id": "gone", )" + kNodes),
+                 route("c", R"("plugin_config_id": "gone", )" + kNodes), route("d")});
+  CHECK(find(*snapshot, "a").fault_status == 502);
+  CHECK(find(*snapshot, "b").fault_status == 404);
+  CHECK(find(*snapshot, "c").fault_status == 503);
+  CHECK(find(*snapshot, "d").fault_status == 0);
+  REQUIRE(f.complaints.size() == 3);
+  CHECK(f.complaints[0].starts_with("conf.yaml:1: a: "));
+}
+
+TEST_CASE("a route that cannot be matched is left out and leaves the numbers of the others alone") {
+  Fixture f;
+  const std::string bad = R"("vars": [["arg_x", "no such operator", 1]], )" + kNodes;
+  auto first = f.compile({route("a"), route("bad", bad), route("b"), route("last", bad)});
+  CHECK(f.complaints.size() == 2);
+  CHECK(first->routes.size() == 2);
+  CHECK(first->route_by_id.count("bad") == 0);
+  CHECK(first->route_by_id.count("last") == 0);
+  CHECK(find(*first, "b").id == "b");
+  auto second = f.compile({route("a"), route("bad", bad), route("b"), route("last")}, first);
+  CHECK(find(*second, "last").id == "last");
+  CHECK(find(*second, "b").upstream == find(*first, "b").upstream);
+}
+
+TEST_CASE("a route's own plugin replaces the one of its service and of its plugin_config, whole") {
+  Fixture f;
+  auto snapshot = f.compile({
+      {RecordKind::kService, "s", R"({"plugins": {"x": {"from": "service"}, "y": {"from": "service"}}})"},
+      {RecordKind::kPluginConfig, "g", R"({"plugins": {"x": {"from": "group"}, "z": {"from": "group"}}})"},
+      route("a", R"("service_id": "s", "plugin_config_id": "g", "plugins": {"z": {"own": true}}, )" + kNodes),
+  });
+  std::vector<std::pair<std::string, std::string>> confs;
+  for (const auto& plugin : find(*snapshot, "a").plugins.plugins)
+    confs.emplace_back(plugin.name, *plugin.conf_json);
+  std::sort(confs.begin(), confs.end());
+  REQUIRE(confs.size() == 3);
+  CHECK(confs[0].second.find("group") != std::string::npos);
+  CHECK(confs[1].second.find("service") != std::string::npos);
+  CHECK(confs[2].second.find("own") != std::string::npos);
+}
+
+TEST_CASE("a switched-off route is not there") {
+  Fixture f;
+  auto snapshot = f.compile({route("a", R"("status": 0, )" + kNodes)});
+  CHECK(f.complaints.empty());
+  CHECK(snapshot->routes.empty());
+}
+
+TEST_CASE("a credential without its consumer is complained of, one with it is found by what it shows") {
+  Fixture f;
+  auto snapshot = f.compile({
+      {RecordKind::kConsumer, "jack", R"({"username": "jack", "plugins": {"key-auth": {"key": "k1"}}})"},
+      {RecordKind::kCredential, "jack/credentials/c", R"({"plugins": {"key-auth": {"key": "k2"}}})"},
+      {RecordKind::kCredential, "joe/credentials/c", R"({"plugins": {"key-auth": {"key": "k3"}}})"},
+  });
+  auto number = [&](const char* key) { return snapshot->consumer_index.find("key-auth", "key", key); };
+  REQUIRE(number("k1") >= 0);
+  REQUIRE(number("k2") >= 0);
+  CHECK(number("k3") == -1);
+  CHECK(snapshot->credentials[static_cast<size_t>(number("k2"))].credential_id == "c");
+  CHECK(snapshot->consumers[snapshot->credentials[static_cast<size_t>(number("k2"))].consumer]->username ==
+        "jack");
+  CHECK(f.complaints.size() == 1);
+}
+
+TEST_CASE("compiling in the smallest slices gives what compiling at once gives") {
+  Fixture f;
+  std::vector<Written> records;
+  for (int i = 0; i < 200; i++) records.push_back(route("r" + std::to_string(i)));
+  auto whole = f.compile(records);
+  BlobWriter writer;
+  uint32_t order = 0;
+  for (const Written& record : records) writer.add({record.kind, 0, order++, record.id, "", record.body, 0});
+  std::string blob = writer.finish({9, 0, ""}).take();
+  Compiler compiler(BlobView::open(blob).take(), nullptr, f.pool);
+  int slices = 1;
+  while (!compiler.step(base::Duration(0))) slices++;
+  auto sliced = compiler.finish().take();
+  CHECK(slices > 10);
+  REQUIRE(sliced->routes.size() == whole->routes.size());
+  for (size_t i = 0; i < sliced->routes.size(); i++) CHECK(sliced->routes[i]->id == whole->routes[i]->id);
+}
