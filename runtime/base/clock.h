@@ -26,8 +26,13 @@ class Clock {
   /// Shifts both clocks for this process, from now on. Used by tests and the plugin test kit.
   static void set_offset(Duration offset) { offset_ = offset; }
   /// Shifts both clocks by the nanoseconds found at `offset_ns` too, whenever they are read. Another process
-  /// may write there (shm/moving_clock.h); null ends it.
-  static void follow(const std::atomic<int64_t>* offset_ns) { followed_ = offset_ns; }
+  /// may write there (shm/moving_clock.h); null ends it. What is found at `wall_offset_ns` moves the calendar
+  /// alone.
+  static void follow(const std::atomic<int64_t>* offset_ns,
+                     const std::atomic<int64_t>* wall_offset_ns = nullptr) {
+    followed_ = offset_ns;
+    followed_wall_ = wall_offset_ns;
+  }
   static Duration offset() {
     return followed_ == nullptr ? offset_ : offset_ + Duration(followed_->load(std::memory_order_relaxed));
   }
@@ -37,6 +42,7 @@ class Clock {
   static WallTime wall_;
   static Duration offset_;
   static const std::atomic<int64_t>* followed_;
+  static const std::atomic<int64_t>* followed_wall_;
 };
 
 }  // namespace moongate::base

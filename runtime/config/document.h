@@ -38,9 +38,10 @@ std::string_view kind_list_name(Kind kind);
 
 struct Resource {
   Kind kind = Kind::kRoute;
-  std::string id;       // text, also when it was written as a number; "USER/credentials/ID" for credentials
-  base::Value body;     // with its places; always an object
-  size_t position = 0;  // in its list, from 0
+  std::string id;         // text, also when it was written as a number; "USER/credentials/ID" for credentials
+  base::Value body;       // with its places; always an object
+  size_t position = 0;    // in its list, from 0
+  bool is_known = false;  // it was found to be right before, and nothing that decides on that has changed
   /// "routes[0]", as errors name it.
   std::string name() const;
 };

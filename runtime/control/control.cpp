@@ -124,9 +124,12 @@ Result<void> Control::take_first_snapshot() {
   return {};
 }
 
-Result<void> Control::set_current(std::string blob) {
-  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(blob);
-  if (!memfd) return memfd.error();
+Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) {
+  if (!memfd.is_open()) {
+    Result<snapshot::Descriptor> made = snapshot::write_sealed_memfd(blob);
+    if (!made) return made.error();
+    memfd = made.take();
+  }
   const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
   if (!view) return view.error();
   current_.about = {view->number(), view->hash(), view->made_at_ms(), std::string(view->reason())};
@@ -134,7 +137,7 @@ Result<void> Control::set_current(std::string blob) {
   for (const snapshot::Record& record : view->records_of(snapshot::RecordKind::kQuarantined)) {
     current_.quarantined.push_back(std::string(record.id) + ": " + std::string(record.body));
   }
-  current_.memfd = memfd.take();
+  current_.memfd = std::move(memfd);
   current_.blob = std::move(blob);
   current_.is_stored = false;
   return {};

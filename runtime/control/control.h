@@ -58,7 +58,8 @@ class Control {
   Control(net::EventLoop& loop, const ControlStart& start);
   base::Result<void> open();
   base::Result<void> take_first_snapshot();
-  base::Result<void> set_current(std::string blob);
+  /// `memfd` holds the same bytes, if it is open; else they are written to a new one.
+  base::Result<void> set_current(std::string blob, snapshot::Descriptor memfd = {});
 
   // jobs.cpp: changes of snapshots
   void add_job(Job job);
@@ -115,6 +116,7 @@ class Control {
   net::Timer round_deadline_;
   net::Deferred next_job_;
 
+  KnownGood known_;
   FileWatch files_;
   CommandServer commands_;
   PageServer pages_;

@@ -126,6 +126,12 @@ void FileWatch::on_readable(void* self, net::Readiness) {
   }
 }
 
+void FileWatch::settle() {
+  if (!inotify_.is_open()) return;
+  on_readable(this, {});
+  quiet_.stop();
+}
+
 void FileWatch::note_event(int watch, uint32_t mask, const std::string& name) {
   if ((mask & IN_Q_OVERFLOW) != 0) return arm();
   const auto found = paths_.find(watch);

@@ -26,6 +26,8 @@ class FileWatch {
 
   /// Replaces what is watched. In `folders` every Lua, YAML and JSON file counts, and every folder.
   void set(const std::vector<std::string>& files, const std::vector<std::string>& folders);
+  /// Everything is about to be read: what has changed until now need not be told any more.
+  void settle();
 
  private:
   struct Folder {

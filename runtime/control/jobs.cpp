@@ -69,7 +69,9 @@ void Control::start_next_job() {
 }
 
 void Control::run_reload(Job& job) {
-  LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator};
+  // What changed before now is in what is read now.
+  files_.settle();
+  LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator, &known_};
   Loaded loaded = load_configuration(options);
   base::Clock::refresh();
   if (loaded.ok()) {
@@ -178,8 +180,8 @@ void Control::commit_round() {
   const std::string oddity = round_->reason();
   round_deadline_.stop();
   round_.reset();
-  if (auto set = set_current(std::move(round_blob_)); !set) return refuse_job({set.error().detail});
-  round_memfd_.reset();
+  if (auto set = set_current(std::move(round_blob_), std::move(round_memfd_)); !set)
+    return refuse_job({set.error().detail});
   if (auto saved = store_->save(current_.blob); !saved)
     MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
   current_.is_stored = true;

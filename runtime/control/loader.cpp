@@ -112,18 +112,26 @@ class Loader {
     };
     Result<config::Source> source = config::Source::load(options_.config_paths, how);
     if (!source) return source.error();
-    places_ = &source->places();
-    out_.files = source->files();
-    out_.folders = source->folders();
-    Result<config::Document> document = config::make_document(source->take_root(), *places_);
-    if (!document) return document.error();
+    auto trees = std::make_shared<Trees>();
+    out_.trees = trees;
+    trees->source = source.take();
+    places_ = &trees->source.places();
+    out_.files = trees->source.files();
+    out_.folders = trees->source.folders();
+    Result<config::Document> made = config::make_document(trees->source.take_root(), *places_);
+    if (!made) return made.error();
+    trees->document = made.take();
+    config::Document* document = &trees->document;
     Result<CollectedSources> collected = collect(*document);
     if (!collected) return collected.error();
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
     report_missing(*document, collected->missing);
     if (!out_.errors.empty()) return {};
+    write_bodies(*document);
+    note_known(*document, collected->sources);
     if (auto checked = check(**validator, *document, collected->sources); !checked) return checked;
     if (!out_.errors.empty()) return {};
+    if (options_.known != nullptr) options_.known->replace(surroundings_, keys_);
     out_.settings = document->settings;
     out_.plugin_count = collected->sources.plugins.size();
     return write(*document, collected->sources);
@@ -195,6 +203,44 @@ class Loader {
                           text);
   }
 
+  void write_bodies(const config::Document& document) {
+    bodies_.reserve(document.resources.size());
+    for (const Resource& resource : document.resources) bodies_.push_back(base::to_json(resource.body, true));
+  }
+
+  /// Marks what need not be checked again: the same resource was right in the same surroundings.
+  void note_known(config::Document& document, const Sources& sources) {
+    if (options_.known == nullptr) return;
+    snapshot::Hasher hasher;
+    for (const auto* files : {&sources.plugins, &sources.libraries}) {
+      hasher.add(files->size());
+      for (const SourceFile& file : *files) {
+        hasher.add(file.name);
+        hasher.add(file.path);
+        hasher.add(file.text);
+      }
+    }
+    const Value* attributes = document.root.find("plugin_attr");
+    hasher.add(attributes != nullptr ? base::to_json(*attributes, true) : std::string());
+    for (size_t i = 0; i < document.resources.size(); i++) {
+      const Resource& resource = document.resources[i];
+      // Nothing refers to routes, consumers and credentials; to others, by their id.
+      if (resource.kind == Kind::kRoute || resource.kind == Kind::kConsumer ||
+          resource.kind == Kind::kCredential)
+        continue;
+      hasher.add(uint64_t{static_cast<uint8_t>(resource.kind)});
+      hasher.add(resource.id);
+      if (!KnownGood::can_know(resource.kind)) hasher.add(bodies_[i]);
+    }
+    surroundings_ = hasher.finish();
+    for (size_t i = 0; i < document.resources.size(); i++) {
+      Resource& resource = document.resources[i];
+      if (!KnownGood::can_know(resource.kind)) continue;
+      keys_.push_back(KnownGood::key_of(resource, bodies_[i]));
+      resource.is_known = options_.known->has(surroundings_, keys_.back());
+    }
+  }
+
   Result<void> check(Validator& validator, const config::Document& document, const Sources& sources) {
     Result<std::vector<Complaint>> complaints = validator.check(document, sources);
     if (!complaints) return complaints.error();
@@ -212,7 +258,7 @@ class Loader {
       report(*found->second, complaint.path, complaint.text);
     }
     for (const Resource& resource : document.resources) {
-      if (complained.count(&resource) > 0) continue;
+      if (resource.is_known || complained.count(&resource) > 0) continue;
       if (auto parsed = parse_resource(resource); !parsed) {
         const std::string place = places_->of(resource.body);
         out_.errors.push_back((place.empty() ? "" : place + ": ") + resource.name() + "." +
@@ -245,12 +291,12 @@ class Loader {
     const std::string attr =
         attributes != nullptr && attributes->is_object() ? base::to_json(*attributes, true) : "{}";
     writer.add(Record{RecordKind::kPluginAttr, 0, 0, "", "", attr, 0});
-    for (const Resource& resource : document.resources) {
+    for (size_t i = 0; i < document.resources.size(); i++) {
+      const Resource& resource = document.resources[i];
       out_.counts[static_cast<size_t>(resource.kind)]++;
       const uint32_t order = resource.kind == Kind::kRoute ? static_cast<uint32_t>(resource.position) : 0;
-      const std::string body = base::to_json(resource.body, true);
       const std::string place = places_->of(resource.body);
-      writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, body, 0});
+      writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
     for (const SourceFile& plugin : sources.plugins)
       writer.add(Record{RecordKind::kPluginSource, 0, 0, plugin.name, plugin.path, plugin.text, 0});
@@ -265,8 +311,16 @@ class Loader {
     return {};
   }
 
+  struct Trees {
+    config::Source source;
+    config::Document document;
+  };
+
   const LoadOptions& options_;
   const config::Places* places_ = nullptr;
+  std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
+  snapshot::Hash128 surroundings_;
+  std::vector<snapshot::Hash128> keys_;
   Loaded out_;
 };
 
@@ -277,12 +331,10 @@ Loaded load_configuration(const LoadOptions& options) { return Loader(options).l
 Result<std::string> number_blob(std::string_view blob, uint64_t number, const std::string& reason) {
   const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
   if (!view) return view.error();
-  snapshot::BlobWriter writer;
-  writer.add_all(*view);
   base::Clock::refresh();
   const auto now =
       std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count();
-  return writer.finish({number, static_cast<uint64_t>(now), reason});
+  return snapshot::renumber(*view, {number, static_cast<uint64_t>(now), reason});
 }
 
 }  // namespace moongate::control

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "config/document.h"
+#include "control/known_good.h"
 #include "control/validator.h"
 #include "snapshot/blob.h"
 
@@ -17,6 +19,7 @@ struct LoadOptions {
   std::vector<std::string> config_paths;
   std::string lua_root;
   const ValidatorFactory* make_validator = nullptr;
+  KnownGood* known = nullptr;  // from load to load; null: everything is checked
 };
 
 /// What a load gave. Either errors, or a blob.
@@ -31,6 +34,8 @@ struct Loaded {
   // What to watch for changes; as far as it is known when there are errors.
   std::vector<std::string> files;
   std::vector<std::string> folders;
+  // The trees it was read into. Freeing them takes its time: let go of this when nobody waits any more.
+  std::shared_ptr<void> trees;
 
   bool ok() const { return errors.empty(); }
 };

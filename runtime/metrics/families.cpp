@@ -15,6 +15,9 @@ constexpr uint64_t kLatencyBoundsUs[] = {1000,    2000,    5000,     10000,    2
 constexpr uint64_t kDurationBoundsUs[] = {100,   250,    500,    1000,   2500,    5000,    10000,   25000,
                                           50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
 
+constexpr uint64_t kTurnBoundsUs[] = {100,   250,   500,   1000,   2000,   5000,
+                                      10000, 20000, 50000, 100000, 500000, 1000000};
+
 constexpr FamilySpec kFamilies[] = {
     {Family::kHttpStatus, "apisix_http_status", "HTTP status codes per service in APISIX", Type::kCounter},
     {Family::kHttpLatency, "apisix_http_latency",
@@ -78,6 +81,11 @@ constexpr FamilySpec kFamilies[] = {
     {Family::kScriptMemory, "moongate_script_memory_bytes", "Memory of a worker's Lua state", Type::kGauge},
     {Family::kLoopStalls, "moongate_loop_stalls_total", "Turns of an event loop that took too long",
      Type::kCounter},
+    {Family::kLoopTurn, "moongate_loop_turn_seconds",
+     "Time that turns of a worker's event loop worked; what comes meanwhile waits as long", Type::kHistogram,
+     1000000, kTurnBoundsUs},
+    {Family::kLoopLongestTurn, "moongate_loop_longest_turn_seconds",
+     "Longest turn of a worker's event loop since it serves", Type::kGauge, 1000000},
     {Family::kMetricSeries, "moongate_metric_series", "Label sets that exist", Type::kGauge},
     {Family::kMetricSeriesDropped, "moongate_metric_series_dropped_total",
      "Lookups of label sets for which there was no room, by metric", Type::kCounter},

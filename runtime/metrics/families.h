@@ -47,6 +47,8 @@ enum class Family : uint16_t {
   kBreakerState,
   kScriptMemory,
   kLoopStalls,
+  kLoopTurn,
+  kLoopLongestTurn,
   kMetricSeries,
   kMetricSeriesDropped,
   kCount,

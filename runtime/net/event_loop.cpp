@@ -127,7 +127,9 @@ void EventLoop::run_once() {
   begin_turn();
   timers_.advance();
   run_deferred();
-  if (observer_) observer_->on_turn_end();
+  if (observers_.empty()) return;
+  const base::Duration took = Clock::steady_now() - turn_began_;
+  for (TurnObserver* observer : observers_) observer->on_turn_end(took);
 }
 
 void EventLoop::run_deferred() {

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "net/timer.h"
@@ -93,7 +94,8 @@ class Deferred {
 class TurnObserver {
  public:
   virtual void on_turn_begin() = 0;
-  virtual void on_turn_end() = 0;
+  /// `took`: from the turn's begin on, without the waiting before it.
+  virtual void on_turn_end(base::Duration took) = 0;
 
  protected:
   ~TurnObserver() = default;
@@ -113,8 +115,9 @@ class EventLoop {
   void stop() { is_stopped_ = true; }
   bool is_stopped() const { return is_stopped_; }
   TimerWheel& timers() { return timers_; }
-  /// Null: nobody.
-  void observe_turns(TurnObserver* observer) { observer_ = observer; }
+  /// Every turn from now on is told to `observer`, until it is forgotten.
+  void observe_turns(TurnObserver* observer) { observers_.push_back(observer); }
+  void forget_observer(TurnObserver* observer) { std::erase(observers_, observer); }
   /// Must be called in a child after fork(), before anything else on this loop.
   void after_fork();
 
@@ -127,7 +130,8 @@ class EventLoop {
     if (!is_turn_begun_) {
       is_turn_begun_ = true;
       base::Clock::refresh();
-      if (observer_) observer_->on_turn_begin();
+      turn_began_ = base::Clock::steady();
+      for (TurnObserver* observer : observers_) observer->on_turn_begin();
     }
   }
   void run_deferred();
@@ -136,10 +140,11 @@ class EventLoop {
   bool is_stopped_ = false;
   bool is_turn_begun_ = false;
   TimerWheel timers_;
-  TurnObserver* observer_ = nullptr;
+  std::vector<TurnObserver*> observers_;
   Deferred* deferred_ = nullptr;
   struct event wakeup_ {};
   base::SteadyTime wakeup_at_ = base::SteadyTime::max();
+  base::SteadyTime turn_began_{};
 };
 
 }  // namespace moongate::net

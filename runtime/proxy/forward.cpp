@@ -109,12 +109,23 @@ void Forwarder::on_attempt_ready() {
     return;
   }
   auto* connection = static_cast<Connection*>(exchange.client);
-  connection->set_body_sink(this);
   uint32_t serial = serial_;
+  if (!exchange.body.is_empty() && !send_collected(serial)) return;
+  connection->set_body_sink(this);
   connection->read_body();
   // The head goes with the first of the body; when none is here yet it goes alone.
   if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client)
     attempt_.send(nullptr, 0, false);
+}
+
+/// What was collected before a plugin's limit was reached goes first. False when sending it was the end.
+bool Forwarder::send_collected(uint32_t serial) {
+  base::ByteQueue collected;
+  collected.swap(exchange_.body);
+  std::string_view bytes = collected.view();
+  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+  on_request_body(&piece, 1, false);
+  return serial == serial_ && attempt_.is_ready();
 }
 
 void Forwarder::on_request_body(const iovec* pieces, int count, bool is_last) {

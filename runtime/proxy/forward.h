@@ -43,6 +43,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool wants_body() const override { return attempt_.is_ready() && !attempt_.is_blocked(); }
 
  private:
+  bool send_collected(uint32_t serial);
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();
   void record_try();

@@ -64,7 +64,10 @@ int abandon(lua_State*) {
 // ----------------------------------------------------------------------------------------
 
 // Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange
-// ends.
+// ends. One that grows over the limit is no fault of the request: what came is kept, and goes upstream before
+// the rest.
+using exchange::BodyState;
+
 class BodyCollector final : public exchange::BodySink {
  public:
   BodyCollector(Task& task, uint64_t size_max)
@@ -75,33 +78,34 @@ class BodyCollector final : public exchange::BodySink {
     for (int i = 0; i < count; i++) {
       exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len});
     }
-    if (size_max_ != 0 && exchange_.body.size() > size_max_) return finish(413, "too large");
-    if (is_last) finish(0, {});
+    if (is_last)
+      finish(BodyState::kInMemory, {});
+    else if (is_too_large())
+      finish(BodyState::kUnread, {});
   }
-  void on_request_body_failed(uint16_t status, std::string_view reason) override { finish(status, reason); }
+  void on_request_body_failed(uint16_t status, std::string_view reason) override {
+    exchange_.body_fault_status = status;
+    exchange_.body_fault_reason = exchange_.arena.copy(reason);
+    finish(BodyState::kFailed, reason);
+  }
   bool wants_body() const override { return !is_over_; }
 
-  void finish(uint16_t status, std::string_view reason) {
+  void finish(BodyState state, std::string_view reason) {
     if (is_over_) return;
     is_over_ = true;
     if (exchange_.client) exchange_.client->set_body_sink(nullptr);
-    status_ = status;
     reason_ = reason;
-    exchange_.body_state = status == 0 ? exchange::BodyState::kInMemory : exchange::BodyState::kFailed;
-    if (status != 0) {
-      exchange_.body_fault_status = status;
-      exchange_.body_fault_reason = status == 413 ? "request body too large" : exchange_.arena.copy(reason_);
-    }
+    exchange_.body_state = state;
     if (task_.is_waiting) task_.wake([this](lua_State* thread) { return push(thread); });
   }
   int push(lua_State* thread) {
-    if (status_ == 0) {
+    if (reason_.empty() && !is_too_large()) {
       std::string_view body = exchange_.body.view();
       lua_pushlstring(thread, body.data(), body.size());
       return 1;
     }
     lua_pushnil(thread);
-    if (status_ == 413) {
+    if (reason_.empty()) {
       lua_pushfstring(thread, "request size %f is greater than the maximum size %f allowed",
                       static_cast<double>(exchange_.body.size()), static_cast<double>(size_max_));
     } else {
@@ -112,11 +116,12 @@ class BodyCollector final : public exchange::BodySink {
   bool is_over() const { return is_over_; }
 
  private:
+  bool is_too_large() const { return exchange_.body.size() > size_max_; }
+
   Task& task_;
   exchange::Exchange& exchange_;
   uint64_t size_max_;
   bool is_over_ = false;
-  uint16_t status_ = 0;
   std::string reason_;
 };
 
@@ -133,7 +138,6 @@ int read_body(lua_State* state) {
   Task& task = waiting_task(state);
   exchange::Exchange* exchange = task.exchange;
   if (!exchange || !exchange->client) return luaL_error(state, "there is no request to read a body from");
-  using exchange::BodyState;
   if (exchange->body_state == BodyState::kInMemory || exchange->body_state == BodyState::kReplaced) {
     std::string_view body = exchange->body.view();
     if (body.size() > size_max)
@@ -145,6 +149,8 @@ int read_body(lua_State* state) {
     lua_pushnil(state);
     return 1;
   }
+  if (exchange->body.size() > size_max)  // another asked before, with a limit that did not do either
+    return push_size_error(state, static_cast<double>(exchange->body.size()), static_cast<double>(size_max));
   if (exchange->request.body == http::BodyKind::kLength && exchange->request.content_length > size_max) {
     return push_size_error(state, static_cast<double>(exchange->request.content_length),
                            static_cast<double>(size_max));

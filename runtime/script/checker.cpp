@@ -194,13 +194,19 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
   lua_createtable(state, static_cast<int>(document.resources.size()), 0);
   int index = 0;
   for (const config::Resource& resource : document.resources) {
+    const bool is_referable = resource.kind != config::Kind::kRoute &&
+                              resource.kind != config::Kind::kConsumer &&
+                              resource.kind != config::Kind::kCredential;
+    if (resource.is_known && !is_referable) continue;
     lua_createtable(state, 0, 3);
     push_text(state, config::kind_name(resource.kind));
     lua_setfield(state, -2, "kind");
     push_text(state, resource.id);
     lua_setfield(state, -2, "id");
-    push_text(state, base::to_json(resource.body));
-    lua_setfield(state, -2, "json");
+    if (!resource.is_known) {
+      push_text(state, base::to_json(resource.body));
+      lua_setfield(state, -2, "json");
+    }
     lua_rawseti(state, -2, ++index);
   }
   push_sources(state, plugins);

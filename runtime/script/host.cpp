@@ -495,17 +495,20 @@ void Host::start_detached(int arguments) {
 
 bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
   lua_State* state = vm_->state();
-  if (route.filter_handle == 0) {
+  if (!route.filter_handle) {
     push_function("compile_filter");
     lua_pushlstring(state, route.filter_function.data(), route.filter_function.size());
     lua_pushlstring(state, route.id.data(), route.id.size());
     if (vm_->call(2, 1) != 0) pop_error(), lua_pushnil(state);
-    route.filter_handle = lua_isfunction(state, -1) ? luaL_ref(state, LUA_REGISTRYINDEX) : -1;
-    if (route.filter_handle == -1) lua_pop(state, 1);
+    const int handle = luaL_ref(state, LUA_REGISTRYINDEX);  // of nil it is LUA_REFNIL
+    route.filter_handle = std::shared_ptr<int>(new int(handle), [this](int* released) {
+      if (current_host) luaL_unref(vm_->state(), LUA_REGISTRYINDEX, *released);
+      delete released;
+    });
   }
-  if (route.filter_handle < 0) return false;
+  if (*route.filter_handle == LUA_REFNIL) return false;
   push_function("call_filter");
-  lua_rawgeti(state, LUA_REGISTRYINDEX, route.filter_handle);
+  lua_rawgeti(state, LUA_REGISTRYINDEX, *route.filter_handle);
   lua_pushinteger(state, exchange.slot);
   if (vm_->call(2, 1) != 0) {
     MG_LOG(kError) << "filter_func of route " << route.id << ": " << pop_error();

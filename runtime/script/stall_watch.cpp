@@ -12,8 +12,6 @@
 
 namespace moongate::script {
 
-using base::Clock;
-
 namespace {
 
 constexpr int kFramesMax = 24;
@@ -100,7 +98,7 @@ StallWatch::StallWatch(net::EventLoop& loop, volatile int32_t* running_plugin, R
 }
 
 StallWatch::~StallWatch() {
-  loop_.observe_turns(nullptr);
+  loop_.forget_observer(this);
   Vm::set_sample_callback(nullptr);
   if (has_timer_) ::timer_delete(timer_);
   ::signal(SIGALRM, SIG_IGN);
@@ -114,19 +112,18 @@ void StallWatch::set_limit(std::chrono::milliseconds limit) {
 
 void StallWatch::on_turn_begin() {
   if (limit_.count() == 0) return;
-  begun_ = Clock::steady();
   watched.looks = 0;
   watched.is_in_turn = true;
   if (!watched.is_armed) set_timer(limit_ / 2);
 }
 
-void StallWatch::on_turn_end() {
+void StallWatch::on_turn_end(base::Duration took) {
   if (!watched.is_in_turn) return;
   watched.is_in_turn = false;
   watched.is_stack_wanted = false;
   if (watched.looks < 3) return;
   Stall stall;
-  stall.took = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::steady_now() - begun_);
+  stall.took = std::chrono::duration_cast<std::chrono::milliseconds>(took);
   stall.plugin = watched.plugin;
   stall.stack = std::move(watched.stack);
   watched.stack.clear();

@@ -38,7 +38,7 @@ class StallWatch final : public net::TurnObserver {
   /// 0: off.
   void set_limit(std::chrono::milliseconds limit);
   void on_turn_begin() override;
-  void on_turn_end() override;
+  void on_turn_end(base::Duration took) override;
 
  private:
   void arm();
@@ -46,7 +46,6 @@ class StallWatch final : public net::TurnObserver {
   net::EventLoop& loop_;
   Report report_;
   std::chrono::milliseconds limit_{0};
-  base::SteadyTime begun_{};
   timer_t timer_{};
   bool has_timer_ = false;
 };

@@ -2,7 +2,8 @@
 // A clock that another process can move. A gateway started with MOONGATE_TEST_CLOCK=PATH maps the eight bytes
 // of that file and adds them, as nanoseconds, to every reading of its clocks; the plugin test kit writes them
 // (`gateway:advance`). Expiries, windows and timers then see the new time at the next turn of the loop, which
-// any request brings about.
+// any request brings about. A second eight bytes, if there are any, move the calendar alone, as whoever sets
+// a machine's clock does.
 #pragma once
 
 #include <cstdint>

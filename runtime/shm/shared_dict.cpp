@@ -16,7 +16,9 @@ constexpr uint32_t kWalkCellsMax = 4096;
 constexpr int64_t kExpiredLongAgo = 1;
 constexpr double kTtlMaxS = 3e9;  // about 95 years; longer is for ever
 
-int64_t wall_ns() { return base::Clock::wall().time_since_epoch().count(); }
+/// The monotonic clock, which all processes of the machine share: whoever sets the calendar ends no entry
+/// early.
+int64_t steady_ns() { return base::Clock::steady().time_since_epoch().count(); }
 
 bool is_expired(const DictShard& shard, uint32_t cell, int64_t now_ns) {
   const int64_t at = shard.expires_ns(cell);
@@ -62,7 +64,7 @@ struct SharedDict::Locked {
         hash(key_hash),
         guard(where),
         cell(where.find(key_hash, key)),
-        now_ns(wall_ns()),
+        now_ns(steady_ns()),
         is_live(cell != DictShard::kNone && !is_expired(where, cell, now_ns)) {}
 };
 
@@ -116,7 +118,7 @@ void SharedDict::drop_some_expired(DictShard& shard, int64_t now_ns) {
 }
 
 bool SharedDict::make_room(DictShard& shard, size_t cells, bool& is_forcible) {
-  const int64_t now_ns = wall_ns();
+  const int64_t now_ns = steady_ns();
   for (int i = 0; i < kEvictionsMax && !shard.has_room(cells); ++i) {
     const uint32_t cell = shard.oldest();
     if (cell == DictShard::kNone) break;
@@ -265,7 +267,7 @@ void SharedDict::flush_all() {
 }
 
 uint32_t SharedDict::flush_expired(uint32_t max) {
-  const int64_t now_ns = wall_ns();
+  const int64_t now_ns = steady_ns();
   uint32_t count = 0;
   for (DictShard& shard : shards_) {
     Guard guard(shard);
@@ -282,7 +284,7 @@ uint32_t SharedDict::flush_expired(uint32_t max) {
 }
 
 bool SharedDict::next_key(uint64_t& cursor, std::string& key) {
-  const int64_t now_ns = wall_ns();
+  const int64_t now_ns = steady_ns();
   // The cursor is shard and cell. The lock is let go now and then: a walk must not hold up the workers.
   while ((cursor >> 32) < shards_.size()) {
     DictShard& shard = shards_[cursor >> 32];

@@ -35,7 +35,7 @@ enum class DictStore : uint8_t { kSet, kAdd, kReplace, kSafeSet, kSafeAdd };
 /// Shape:   1 to 16 shards by size, one for each MB; a key belongs to one. A key and its value take at most a
 /// quarter
 ///          of a shard.
-/// Units:   times to live are seconds, 0 for ever; expiry is wall-clock time as Clock::wall() has it.
+/// Units:   times to live are seconds, 0 for ever; expiry goes by Clock::steady().
 /// Owner:   an area of the supervisor's segment, named "dict." and the name; the handle is inherited by the
 /// fork. Runs in: every process. Takes the lock of one shard for the time it takes to copy a value. Fails:
 /// kNoMemory when 30 evictions did not make room, or at once for the safe_ forms and lists.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <tuple>
+#include <unordered_set>
 
 namespace moongate::snapshot {
 
@@ -65,17 +66,30 @@ base::Error duplicate(RecordKind kind, std::string_view id) {
                        std::string(id) + "`");
 }
 
-/// Two records of one kind and id, or null. Orders differ, so neighbours in the blob are not enough.
+/// Two records of one kind and id, or null. The records are in their order, so that those of one kind and
+/// order stand beside each other; where orders differ, a table finds the others.
 template <class R>
 const R* find_duplicate(const std::vector<R>& records) {
-  std::vector<const R*> sorted;
-  sorted.reserve(records.size());
-  for (const R& record : records) sorted.push_back(&record);
-  std::sort(sorted.begin(), sorted.end(), [](const R* a, const R* b) { return identity(*a) < identity(*b); });
-  for (size_t i = 1; i < sorted.size(); i++) {
-    if (identity(*sorted[i - 1]) == identity(*sorted[i])) return sorted[i];
+  std::unordered_set<std::string_view> ids;
+  for (size_t i = 1; i < records.size(); i++) {
+    const R& before = records[i - 1];
+    const R& record = records[i];
+    if (before.kind != record.kind) {
+      ids.clear();
+    } else if (identity(before) == identity(record)) {
+      return &record;
+    } else if (before.order != record.order || !ids.empty()) {
+      if (ids.empty()) {
+        for (size_t j = i; j-- > 0 && records[j].kind == record.kind;) ids.insert(records[j].id);
+      }
+      if (!ids.insert(record.id).second) return &record;
+    }
   }
   return nullptr;
+}
+
+size_t record_size(const Record& record) {
+  return kRecordHeaderSize + padded(record.id.size() + record.place.size() + record.body.size());
 }
 
 void put_record(std::string& out, const Record& record) {
@@ -89,6 +103,22 @@ void put_record(std::string& out, const Record& record) {
   put(out, record.hash, 8);
   out.append(record.id).append(record.place).append(record.body);
   out.resize(padded(out.size()), '\0');
+}
+
+std::string put_header(const BlobWriter::About& about, const Hash128& hash, size_t record_count,
+                       const std::string& body) {
+  std::string out(kMagic);
+  out.reserve(kHeaderSize + body.size());
+  put(out, about.number, 8);
+  put(out, hash.high, 8);
+  put(out, hash.low, 8);
+  put(out, about.made_at_ms, 8);
+  put(out, kHeaderSize + body.size(), 8);
+  put(out, record_count, 4);
+  put(out, 0, 4);
+  put(out, hash64(body, hash64(out)), 8);
+  out += body;
+  return out;
 }
 
 }  // namespace
@@ -124,9 +154,11 @@ Result<std::string> BlobWriter::finish(const About& about) {
     return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false,
                        "a snapshot larger than 1 GB or 4,000,000 records"};
   }
+  const auto is_before = [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); };
+  // Mostly they come in order, and moving 10,000 of them about takes its time.
+  if (!std::is_sorted(records.begin(), records.end(), is_before))
+    std::sort(records.begin(), records.end(), is_before);
   if (const Owned* twin = find_duplicate(records)) return duplicate(twin->kind, twin->id);
-  std::sort(records.begin(), records.end(),
-            [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); });
 
   std::string body;
   body.reserve(size - kHeaderSize);
@@ -137,26 +169,37 @@ Result<std::string> BlobWriter::finish(const About& about) {
     add_content(hasher, record);
     put_record(body, record);
   }
-  const Hash128 hash = hasher.finish();
-  std::string out(kMagic);
-  out.reserve(size);
-  put(out, about.number, 8);
-  put(out, hash.high, 8);
-  put(out, hash.low, 8);
-  put(out, about.made_at_ms, 8);
-  put(out, size, 8);
-  put(out, records.size(), 4);
-  put(out, 0, 4);
-  put(out, hash64(body, hash64(out)), 8);
-  out += body;
-  return out;
+  return put_header(about, hasher.finish(), records.size(), body);
 }
 
-Result<BlobView> BlobView::open(std::string_view bytes) {
+Result<std::string> renumber(const BlobView& view, const BlobWriter::About& about) {
+  const std::span<const Record> reasons = view.records_of(RecordKind::kReason);
+  if (reasons.size() != 1) return damaged("it does not begin with one reason");
+  std::string body;
+  body.reserve(view.bytes().size() + about.reason.size());
+  put_record(body, Record{RecordKind::kReason, 0, 0, "", "", about.reason, hash64(about.reason)});
+  // The reason is the first record; all others stay as they are.
+  body.append(view.bytes().substr(kHeaderSize + record_size(reasons.front())));
+  if (body.size() + kHeaderSize > kBlobSizeMaxBytes)
+    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false, "a snapshot larger than 1 GB"};
+  return put_header(about, view.hash(), view.records().size(), body);
+}
+
+Result<BlobView> BlobView::begin(std::string_view bytes) {
   BlobView view;
   view.bytes_ = bytes;
   if (auto read = view.read_header(); !read) return read.error();
-  if (auto read = view.read_records(); !read) return read.error();
+  view.at_ = kHeaderSize;
+  view.records_.reserve(view.record_count_);
+  return view;
+}
+
+Result<BlobView> BlobView::open(std::string_view bytes) {
+  Result<BlobView> view = begin(bytes);
+  if (!view) return view;
+  if (checksum(bytes) != get(bytes, kChecksumAt, 8)) return damaged("the hash of its bytes is wrong");
+  if (auto read = view->read_some(view->record_count_); !read) return read.error();
+  if (auto checked = view->check_hashes(); !checked) return checked.error();
   return view;
 }
 
@@ -177,7 +220,6 @@ Result<void> BlobView::read_header() {
     return damaged("it claims " + std::to_string(record_count_) + " records");
   }
   if (get(bytes_, 52, 4) != 0) return damaged("its header");
-  if (checksum(bytes_) != get(bytes_, kChecksumAt, 8)) return damaged("the hash of its bytes is wrong");
   return {};
 }
 
@@ -201,25 +243,30 @@ Result<Record> BlobView::read_record(size_t* at) const {
   record.place = texts.substr(id_size, place_size);
   record.body = texts.substr(id_size + place_size);
   record.hash = get(head, 24, 8);
-  if (record.hash != hash64(record.body))
-    return damaged("the hash of record `" + std::string(record.id) + "` is wrong");
   *at += size;
   return record;
 }
 
-Result<void> BlobView::read_records() {
-  size_t at = kHeaderSize;
-  Hasher hasher;
-  records_.reserve(record_count_);
-  for (uint32_t i = 0; i < record_count_; i++) {
-    Result<Record> record = read_record(&at);
+Result<bool> BlobView::read_some(size_t count) {
+  for (; count > 0 && records_.size() < record_count_; count--) {
+    Result<Record> record = read_record(&at_);
     if (!record) return record.error();
     if (!records_.empty() && !(sort_key(records_.back()) < sort_key(*record)))
       return damaged("its records are out of order");
-    add_content(hasher, *record);
     records_.push_back(*record);
   }
-  if (at != bytes_.size()) return damaged("bytes after its last record");
+  if (records_.size() < record_count_) return false;
+  if (at_ != bytes_.size()) return damaged("bytes after its last record");
+  return true;
+}
+
+Result<void> BlobView::check_hashes() const {
+  Hasher hasher;
+  for (const Record& record : records_) {
+    if (record.hash != hash64(record.body))
+      return damaged("the hash of record `" + std::string(record.id) + "` is wrong");
+    add_content(hasher, record);
+  }
   if (find_duplicate(records_) != nullptr) return damaged("two records with one id");
   if (hasher.finish() != hash_) return damaged("the hash of its content is wrong");
   return {};

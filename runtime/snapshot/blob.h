@@ -107,6 +107,11 @@ class BlobWriter {
 class BlobView {
  public:
   static base::Result<BlobView> open(std::string_view bytes);
+  /// For a worker that must not stand still: reads the header only, then records by read_some(). For bytes
+  /// that nobody can have damaged since they were made (a sealed memfd): hashes are not computed again.
+  static base::Result<BlobView> begin(std::string_view bytes);
+  /// Reads `count` more records; true when all are there.
+  base::Result<bool> read_some(size_t count);
 
   uint64_t number() const { return number_; }
   uint64_t made_at_ms() const { return made_at_ms_; }
@@ -123,7 +128,7 @@ class BlobView {
 
  private:
   base::Result<void> read_header();
-  base::Result<void> read_records();
+  base::Result<void> check_hashes() const;
   base::Result<Record> read_record(size_t* at) const;
 
   std::string_view bytes_;
@@ -131,7 +136,11 @@ class BlobView {
   uint64_t made_at_ms_ = 0;
   Hash128 hash_;
   uint32_t record_count_ = 0;
+  size_t at_ = 0;  // of the next record to read
   std::vector<Record> records_;
 };
+
+/// The same content under another number, time and reason.
+base::Result<std::string> renumber(const BlobView& view, const BlobWriter::About& about);
 
 }  // namespace moongate::snapshot

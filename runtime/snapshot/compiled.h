@@ -39,6 +39,16 @@ struct PluginSet {
   mutable std::shared_ptr<ChainHandle> chain;  // null until the first request
 };
 
+/// What a route was made from. When none of it changed, the next snapshot takes the route as it is.
+struct RouteOrigin {
+  uint64_t record_hash = 0;
+  uint64_t service_hash = 0;
+  uint64_t plugin_config_hash = 0;
+  std::string upstream_id;
+  std::string plugin_config_id;
+  std::shared_ptr<const router::RouteSpec> spec;
+};
+
 struct Route {
   std::string id;
   std::string name;
@@ -49,12 +59,32 @@ struct Route {
   std::shared_ptr<upstream::Upstream> upstream;
   upstream::Timeouts timeouts;  // route over service over upstream
   bool is_websocket_enabled = false;
-  std::string filter_function;  // Lua source, or empty
-  mutable int filter_handle = 0;
+  bool has_upstream_of_service = false;
+  std::string filter_function;                 // Lua source, or empty
+  mutable std::shared_ptr<int> filter_handle;  // Lua's, released with the route; null until it is first asked
   /// Not 0: the route cannot serve; this status and reason answer instead.
   uint16_t fault_status = 0;
   std::string fault_reason;
   mutable void* metrics = nullptr;  // the worker's counters for this route
+  RouteOrigin origin;
+};
+
+/// Finds routes by id: a table of indices into the snapshot's list, in one piece of memory, for it is made
+/// anew with each snapshot.
+class RouteIndex {
+ public:
+  using Routes = std::vector<std::shared_ptr<const Route>>;
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  /// Makes room; forgets what is there.
+  void reserve(size_t count);
+  /// The route at `index` of `routes`; not more of them than reserved.
+  void add(const Routes& routes, uint32_t index);
+  uint32_t find(const Routes& routes, std::string_view id) const;
+
+ private:
+  size_t slot_of(const Routes& routes, std::string_view id) const;
+  std::vector<uint32_t> slots_;
 };
 
 struct Consumer {
@@ -78,6 +108,8 @@ class ConsumerIndex {
   void add(std::string_view plugin, std::string_view attribute, std::string_view value, uint32_t credential);
   /// Index of the credential, or -1.
   int64_t find(std::string_view plugin, std::string_view attribute, std::string_view value) const;
+  /// Forgets a few; true when none is left. For the end of a snapshot, in slices.
+  bool drop_some(size_t count);
 
  private:
   struct Space {  // what one plugin looks for by one attribute; there are few

@@ -15,6 +15,7 @@ using base::Value;
 namespace {
 
 constexpr size_t kRoutesPerStep = 32;
+constexpr size_t kRecordsPerStep = 256;
 
 // Mixes what an object depends on into one number; equal numbers mean that it can be taken over.
 uint64_t mix(uint64_t hash, uint64_t value) {
@@ -82,20 +83,6 @@ const char* hash_on_name(config::HashOn hash_on) {
 
 }  // namespace
 
-struct Compiler::ServiceEntry {
-  config::Service conf;
-  std::vector<PluginConf> plugins;
-  std::shared_ptr<upstream::Upstream> upstream;
-  std::string fault;
-  uint64_t hash = 0;
-};
-
-struct Compiler::GroupEntry {
-  std::string id;
-  std::vector<PluginConf> plugins;
-  uint64_t hash = 0;
-};
-
 struct Compiler::RouteInput {
   const Record& record;
   config::Route conf;
@@ -105,8 +92,8 @@ struct Compiler::RouteInput {
   uint16_t fault_status = 0;
 };
 
-Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool)
-    : blob_(std::move(blob)), present_(std::move(present)), pool_(pool), next_(std::make_shared<Snapshot>()) {
+Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& graveyard)
+    : blob_(std::move(blob)), present_(std::move(present)), pool_(pool), next_(graveyard.make()) {
   next_->number = blob_.number();
   next_->hash = blob_.hash().text();
 }
@@ -140,6 +127,8 @@ void Compiler::do_some() {
     for (const Record& record : blob_.records_of(kind)) (this->*add)(record);
   };
   switch (stage_) {
+    case Stage::kRecords:
+      return read_records();
     case Stage::kSettings:
       read_settings();
       stage_ = fault_.ok() ? Stage::kSources : Stage::kDone;
@@ -164,9 +153,9 @@ void Compiler::do_some() {
       stage_ = Stage::kConsumers;
       return;
     case Stage::kConsumers:
-      each(RecordKind::kConsumer, &Compiler::add_consumer, Stage::kRoutes);
-      if (stage_ == Stage::kRoutes) all(RecordKind::kCredential, &Compiler::add_credential);
-      return;
+      return each(RecordKind::kConsumer, &Compiler::add_consumer, Stage::kCredentials);
+    case Stage::kCredentials:
+      return each(RecordKind::kCredential, &Compiler::add_credential, Stage::kRoutes);
     case Stage::kRoutes:
       return each(RecordKind::kRoute, &Compiler::add_route, Stage::kRouter);
     case Stage::kRouter:
@@ -185,6 +174,16 @@ Result<std::shared_ptr<Snapshot>> Compiler::finish() {
   return std::move(next_);
 }
 
+void Compiler::read_records() {
+  const auto is_read = blob_.read_some(kRecordsPerStep);
+  if (!is_read) {
+    fault_ = is_read.error();
+    stage_ = Stage::kDone;
+  } else if (*is_read) {
+    stage_ = Stage::kSettings;
+  }
+}
+
 void Compiler::read_settings() {
   auto settings = config::settings_from_json(blob_.body_of(RecordKind::kSettings, "{}"));
   if (!settings) {
@@ -198,6 +197,9 @@ void Compiler::read_settings() {
   router_ = std::make_unique<router::Router::Builder>(mode);
   next_->settings = std::make_shared<const config::Settings>(settings.take());
   next_->plugin_attributes_json = blob_.body_of(RecordKind::kPluginAttr, "{}");
+  const size_t route_count = blob_.records_of(RecordKind::kRoute).size();
+  next_->routes.reserve(route_count);
+  next_->route_index.reserve(route_count);
 }
 
 void Compiler::read_sources() {
@@ -213,7 +215,9 @@ void Compiler::read_sources() {
         ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash,
                      is_shipped}));
     source_hashes_[std::string(record.id)] = is_shipped ? record.hash : mix(record.hash, libraries);
+    next_->code_hash = mix(next_->code_hash, mix(hash_text(record.id), record.hash));
   }
+  next_->code_hash = mix(next_->code_hash, libraries);
   for (const Record& record : blob_.records_of(RecordKind::kPluginMetadata)) {
     next_->plugin_metadata[std::string(record.id)] = std::string(record.body);
   }
@@ -284,21 +288,13 @@ Result<T> parse_body(const Record& record, Result<T> (*parse)(const Value&)) {
 
 void Compiler::add_upstream(const Record& record) {
   std::string id(record.id);
-  if (present_ && present_->settings->upstream == next_->settings->upstream) {
-    auto had = present_->upstreams.find(id);
-    auto hash = present_->upstream_hashes.find(id);
-    if (had != present_->upstreams.end() && hash->second == record.hash) {
-      next_->upstreams[id] = had->second;
-      next_->upstream_hashes[id] = record.hash;
-      return;
-    }
-  }
+  if (auto had = find_present_upstream(id, record.hash))
+    return keep_upstream(id, record.hash, std::move(had));
   auto conf = parse_body(record, config::parse_upstream);
   std::string fault = conf ? std::string() : conf.error().detail;
   auto made = conf ? make_upstream(*conf, id, &fault) : nullptr;
   if (!made) return complain(record, fault);
-  next_->upstreams[id] = made;
-  next_->upstream_hashes[id] = record.hash;
+  keep_upstream(id, record.hash, std::move(made));
 }
 
 void Compiler::add_service(const Record& record) {
@@ -310,7 +306,11 @@ void Compiler::add_service(const Record& record) {
   entry->plugins =
       to_plugins(entry->conf.plugins, "/apisix/services/" + entry->conf.id, version_text(record.hash));
   if (entry->conf.upstream) {
-    entry->upstream = make_upstream(*entry->conf.upstream, "service#" + entry->conf.id, &entry->fault);
+    // Under this name it is no upstream that anyone could ask for; it keeps its connections all the same.
+    const std::string key = "service#" + entry->conf.id;
+    entry->upstream = find_present_upstream(key, record.hash);
+    if (!entry->upstream) entry->upstream = make_upstream(*entry->conf.upstream, key, &entry->fault);
+    if (entry->upstream) keep_upstream(key, record.hash, entry->upstream);
     if (!entry->upstream) complain(record, entry->fault);
   } else if (!entry->conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(entry->conf.upstream_id);
@@ -410,6 +410,7 @@ void Compiler::add_credential_of(uint32_t consumer, const std::string& credentia
 }
 
 void Compiler::add_route(const Record& record) {
+  if (reuse_route(record)) return;
   auto conf = parse_body(record, config::parse_route);
   if (!conf) return complain(record, conf.error().detail);
   if (!conf->is_enabled) return;
@@ -435,13 +436,14 @@ void Compiler::add_route(const Record& record) {
   if (input.conf.id.empty()) input.conf.id = record.id;
   auto route = make_route(input);
   if (!route->fault_reason.empty()) complain(record, route->fault_reason);
-  auto target = static_cast<uint32_t>(next_->routes.size());
-  if (!add_to_router(input, target)) return;
-  next_->route_by_id[route->id] = target;
-  next_->routes.push_back(std::move(route));
+  auto spec = make_spec(input);
+  if (!spec || !add_to_router(record, spec)) return;
+  route->origin.spec = std::move(spec);
+  add_to_list(std::move(route));
 }
 
-bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
+/// What the router is to know of the route; null, and a complaint, when it cannot be found by that.
+std::shared_ptr<const router::RouteSpec> Compiler::make_spec(const RouteInput& input) {
   router::RouteSpec spec;
   spec.id = input.conf.id;
   spec.uris = input.conf.uris;
@@ -456,24 +458,25 @@ bool Compiler::add_to_router(const RouteInput& input, uint32_t target) {
   auto addresses = router::AddressSet::parse(input.conf.remote_addrs);
   if (!addresses) {
     complain(input.record, addresses.error().detail);
-    return false;
+    return nullptr;
   }
   spec.remote_addrs = addresses.take();
   if (!input.conf.vars.is_null()) {
     auto vars = router::Expression::compile(input.conf.vars);
     if (!vars) {
       complain(input.record, "vars: " + vars.error().detail);
-      return false;
+      return nullptr;
     }
     spec.vars = vars.take();
   }
   spec.priority = input.conf.priority;
-  spec.order = input.record.order;
   spec.has_filter = !input.conf.filter_func.empty();
-  spec.target = target;
-  auto added =
-      router_->add(std::make_shared<const router::RouteSpec>(std::move(spec)), target, input.record.order);
-  if (!added) complain(input.record, added.error().detail);
+  return std::make_shared<const router::RouteSpec>(std::move(spec));
+}
+
+bool Compiler::add_to_router(const Record& record, std::shared_ptr<const router::RouteSpec> spec) {
+  auto added = router_->add(std::move(spec), static_cast<uint32_t>(next_->routes.size()), record.order);
+  if (!added) complain(record, added.error().detail);
   return added.ok();
 }
 
@@ -509,12 +512,10 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
 
   std::string fault;
   if (conf.upstream) {
-    auto had = present_ ? present_->route_by_id.find(conf.id) : decltype(present_->route_by_id.end()){};
-    bool is_same = present_ && had != present_->route_by_id.end() &&
-                   present_->routes[had->second]->plugins.dependencies == dependencies &&
+    const Route* had = present_route(conf.id);
+    bool is_same = had && had->plugins.dependencies == dependencies &&
                    present_->settings->upstream == next_->settings->upstream;
-    route->upstream = is_same ? present_->routes[had->second]->upstream
-                              : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
+    route->upstream = is_same ? had->upstream : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
   } else if (!conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(conf.upstream_id);
     if (found != next_->upstreams.end())
@@ -522,6 +523,7 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
     else
       fault = "the route's upstream " + conf.upstream_id + " is not there";
   } else if (service) {
+    route->has_upstream_of_service = true;
     route->upstream = service->upstream;
     fault = service->fault;
   }
@@ -531,45 +533,11 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   }
   if (route->upstream) route->timeouts = route->upstream->options().timeouts;
   if (conf.timeout) route->timeouts = to_timeouts(*conf.timeout);
+  route->origin = {
+      input.record.hash, service ? service->hash : 0, input.plugin_config ? input.plugin_config->hash : 0,
+      conf.upstream_id,  conf.plugin_config_id,       nullptr};
   take_over(conf.id, *route);
   return route;
-}
-
-// What other parts left on the present snapshot's route stays with it when nothing it depends on has changed.
-void Compiler::take_over(const std::string& id, Route& route) const {
-  if (!present_) return;
-  auto had = present_->route_by_id.find(id);
-  if (had == present_->route_by_id.end()) return;
-  const Route& present = *present_->routes[had->second];
-  if (present.plugins.dependencies != route.plugins.dependencies) return;
-  route.plugins.chain = present.plugins.chain;
-  route.metrics = present.metrics;
-}
-
-ConsumerIndex::Space* ConsumerIndex::find_space(std::string_view plugin, std::string_view attribute) const {
-  for (const auto& space : spaces_) {
-    if (space->plugin == plugin && space->attribute == attribute) return space.get();
-  }
-  return nullptr;
-}
-
-void ConsumerIndex::add(std::string_view plugin, std::string_view attribute, std::string_view value,
-                        uint32_t credential) {
-  Space* space = find_space(plugin, attribute);
-  if (!space) {
-    space = spaces_.emplace_back(std::make_unique<Space>()).get();
-    space->plugin = plugin;
-    space->attribute = attribute;
-  }
-  space->credentials.emplace(space->values.emplace_back(value), credential);
-}
-
-int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute,
-                            std::string_view value) const {
-  const Space* space = find_space(plugin, attribute);
-  if (!space) return -1;
-  auto found = space->credentials.find(value);
-  return found == space->credentials.end() ? -1 : static_cast<int64_t>(found->second);
 }
 
 }  // namespace moongate::snapshot

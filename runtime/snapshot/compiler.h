@@ -9,6 +9,7 @@
 #include "config/resources.h"
 #include "router/router_builder.h"
 #include "snapshot/blob.h"
+#include "snapshot/graveyard.h"
 #include "snapshot/snapshot.h"
 #include "upstream/pool.h"
 
@@ -23,7 +24,8 @@ namespace moongate::snapshot {
 ///          routes answer 503 and is named in `complaints`.
 class Compiler {
  public:
-  Compiler(BlobView blob, Pin present, upstream::Pool& pool);
+  /// `blob` was begun; its records are read here.
+  Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& graveyard);
   ~Compiler();
 
   /// Works for about `budget`; true when everything is compiled.
@@ -33,6 +35,7 @@ class Compiler {
 
  private:
   enum class Stage : uint8_t {
+    kRecords,
     kSettings,
     kSources,
     kCertificates,
@@ -40,13 +43,26 @@ class Compiler {
     kServices,
     kGroups,
     kConsumers,
+    kCredentials,
     kRoutes,
     kRouter,
     kDone
   };
-  struct ServiceEntry;
-  struct GroupEntry;
+  struct ServiceEntry {
+    config::Service conf;
+    std::vector<PluginConf> plugins;
+    std::shared_ptr<upstream::Upstream> upstream;
+    std::string fault;
+    uint64_t hash = 0;
+  };
+
+  struct GroupEntry {
+    std::string id;
+    std::vector<PluginConf> plugins;
+    uint64_t hash = 0;
+  };
   void do_some();
+  void read_records();
   void read_settings();
   void read_sources();
   void add_certificate(const Record& record);
@@ -59,10 +75,17 @@ class Compiler {
   void add_route(const Record& record);
   void add_global_rule(const Record& record);
   void finish_globals();
+  bool find_present_route(std::string_view id);
+  const Route* present_route(std::string_view id) const;
+  void add_to_list(std::shared_ptr<const Route> route);
+  bool reuse_route(const Record& record);
   struct RouteInput;
   std::shared_ptr<Route> make_route(const RouteInput& input);
   void take_over(const std::string& id, Route& route) const;
-  bool add_to_router(const RouteInput& input, uint32_t target);
+  std::shared_ptr<const router::RouteSpec> make_spec(const RouteInput& input);
+  bool add_to_router(const Record& record, std::shared_ptr<const router::RouteSpec> spec);
+  std::shared_ptr<upstream::Upstream> find_present_upstream(const std::string& id, uint64_t hash) const;
+  void keep_upstream(const std::string& id, uint64_t hash, std::shared_ptr<upstream::Upstream> made);
   std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id,
                                                     std::string* fault);
   uint64_t plugins_fingerprint(const std::vector<PluginConf>& plugins) const;
@@ -73,8 +96,9 @@ class Compiler {
   upstream::Pool& pool_;
   std::shared_ptr<Snapshot> next_;
   base::Result<void> fault_;
-  Stage stage_ = Stage::kSettings;
-  size_t position_ = 0;  // within the stage
+  Stage stage_ = Stage::kRecords;
+  size_t position_ = 0;    // within the stage
+  size_t present_at_ = 0;  // where in the present snapshot the next route is likely to be
   std::unique_ptr<router::Router::Builder> router_;
   std::unordered_map<std::string, std::unique_ptr<ServiceEntry>> services_;
   std::unordered_map<std::string, std::unique_ptr<GroupEntry>> plugin_configs_;

@@ -31,7 +31,7 @@ struct Snapshot {
 
   std::unique_ptr<const router::Router> router;
   std::vector<std::shared_ptr<const Route>> routes;  // a match's target is an index here
-  std::unordered_map<std::string, uint32_t> route_by_id;
+  RouteIndex route_index;
   PluginSet global_plugins;
   std::unordered_map<std::string, std::shared_ptr<upstream::Upstream>> upstreams;
   std::unordered_map<std::string, uint64_t> upstream_hashes;
@@ -49,7 +49,8 @@ struct Snapshot {
   std::unordered_map<std::string, std::string> plugin_metadata;  // plugin name to JSON
   std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;
   std::vector<std::shared_ptr<const ScriptSource>> library_sources;
-  int script_handle = 0;  // Lua's handle for the plugins of this snapshot
+  uint64_t code_hash = 0;  // of all plugins and libraries
+  int script_handle = 0;   // Lua's handle for the plugins of this snapshot
 };
 
 using Pin = std::shared_ptr<const Snapshot>;

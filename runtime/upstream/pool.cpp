@@ -3,7 +3,8 @@
 
 namespace moongate::upstream {
 
-Connection::Connection(Endpoint& endpoint) : endpoint_(endpoint), idle_timer_(on_idle_timeout, this) {}
+Connection::Connection(Endpoint& endpoint)
+    : endpoint_(endpoint), generation_(endpoint.generation_), idle_timer_(on_idle_timeout, this) {}
 
 // An idle connection has nothing to say: whatever comes, an end or bytes nobody asked for, it is not reused.
 void Connection::on_idle_ready(void* self) {
@@ -21,7 +22,7 @@ void Connection::on_idle_timeout(void* self) {
   delete connection;
 }
 
-Endpoint::~Endpoint() { retire_idle(); }
+Endpoint::~Endpoint() { close_idle(); }
 
 std::unique_ptr<Connection> Endpoint::try_checkout() {
   Connection* connection = newest_;
@@ -32,7 +33,9 @@ std::unique_ptr<Connection> Endpoint::try_checkout() {
 }
 
 void Endpoint::checkin(std::unique_ptr<Connection> owned, const PoolLimits& limits) {
-  if (owned->requests >= limits.requests_max || limits.idle_max == 0 || owned->stream.may_read()) return;
+  if (owned->requests >= limits.requests_max || limits.idle_max == 0 || owned->stream.may_read() ||
+      owned->generation_ != generation_)
+    return;
   if (idle_count_ >= limits.idle_max) {
     Connection* dropped = oldest_;
     unlink(dropped);
@@ -56,7 +59,12 @@ void Endpoint::unlink(Connection* connection) {
   idle_count_--;
 }
 
-void Endpoint::retire_idle() {
+void Endpoint::retire() {
+  generation_++;
+  close_idle();
+}
+
+void Endpoint::close_idle() {
   while (newest_) {
     Connection* connection = newest_;
     unlink(connection);

@@ -34,6 +34,7 @@ class Connection {
   static void on_idle_ready(void* self);
   static void on_idle_timeout(void* self);
   Endpoint& endpoint_;
+  const uint32_t generation_;  // of the endpoint when it was made
   net::Timer idle_timer_;
   Connection* newer_ = nullptr;
   Connection* older_ = nullptr;
@@ -54,10 +55,11 @@ class Endpoint {
 
   /// The most recently used idle connection, or null.
   std::unique_ptr<Connection> try_checkout();
-  /// Takes a connection back, or closes it when it has carried its share or the list is full.
+  /// Takes a connection back, or closes it when it has carried its share, the list is full, or the address
+  /// has been retired since it was made.
   void checkin(std::unique_ptr<Connection> connection, const PoolLimits& limits);
-  /// Closes what is idle: the address no longer belongs to the node.
-  void retire_idle();
+  /// Closes what is idle, and what is in use when it comes back: the address no longer belongs to the node.
+  void retire();
 
   net::EventLoop& loop() { return loop_; }
   const net::SocketAddress& address() const { return address_; }
@@ -68,12 +70,14 @@ class Endpoint {
  private:
   friend class Connection;
   void unlink(Connection* connection);
+  void close_idle();
   net::EventLoop& loop_;
   net::SocketAddress address_;
   std::string text_;
   Connection* newest_ = nullptr;
   Connection* oldest_ = nullptr;
   uint32_t idle_count_ = 0;
+  uint32_t generation_ = 0;  // how often it was retired
 };
 
 class Pool {

@@ -86,7 +86,7 @@ void Upstream::use_addresses(Node& node, std::shared_ptr<const net::Resolver::Ad
   now.reserve(addresses->size());
   for (const auto& address : *addresses) now.push_back(pool_.get(with_port(address, node.port)));
   for (const auto& before : node.endpoints) {
-    if (std::find(now.begin(), now.end(), before) == now.end()) before->retire_idle();
+    if (std::find(now.begin(), now.end(), before) == now.end()) before->retire();
   }
   node.endpoints = std::move(now);
   node.addresses = std::move(addresses);

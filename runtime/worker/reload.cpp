@@ -73,11 +73,12 @@ void Reload::prepare(uint64_t number, snapshot::Descriptor descriptor) {
   abandon();
   auto mapped = snapshot::map_memfd(descriptor.get());
   if (!mapped) return send(MessageType::kRefused, number, mapped.error().detail);
-  auto view = snapshot::BlobView::open(mapped->bytes());
+  auto view = snapshot::BlobView::begin(mapped->bytes());
   if (!view) return send(MessageType::kRefused, number, view.error().detail);
   number_ = number;
   bytes_.emplace(mapped.take());
-  compiler_ = std::make_unique<snapshot::Compiler>(view.take(), worker_.present(), worker_.pool());
+  compiler_ = std::make_unique<snapshot::Compiler>(view.take(), worker_.present(), worker_.pool(),
+                                                   worker_.graveyard());
   slice_.schedule(loop_);
 }
 

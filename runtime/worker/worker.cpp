@@ -5,7 +5,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/log.h"
+#include "metrics/labels.h"
 #include "proxy/forward.h"
 #include "proxy/steps.h"
 #include "script/api_shared.h"
@@ -16,10 +19,21 @@ namespace moongate::worker {
 using base::Clock;
 using base::Result;
 
+namespace {
+constexpr auto kBurialSlice = std::chrono::microseconds(300);
+}  // namespace
+
 Worker::Worker(net::EventLoop& loop, const WorkerStart& start)
-    : loop_(loop), start_(start), pool_(loop), context_(loop, pool_), beat_(on_beat, this) {}
+    : loop_(loop),
+      start_(start),
+      graveyard_([this] { burial_.schedule(loop_); }),
+      burial_(on_burial, this),
+      pool_(loop),
+      context_(loop, pool_),
+      beat_(on_beat, this) {}
 
 Worker::~Worker() {
+  loop_.forget_observer(&turn_meter_);
   listeners_.clear();
   reload_.reset();
   while (context_.connections) context_.connections->end();
@@ -27,6 +41,9 @@ Worker::~Worker() {
   if (host_) host_->shut_down();
   context_.forwarders.clear();
   context_.snapshot.reset();
+  while (!graveyard_.step(kBurialSlice)) {
+  }
+  burial_.cancel();
 }
 
 Result<std::unique_ptr<Worker>> Worker::make(net::EventLoop& loop, const WorkerStart& start) {
@@ -104,6 +121,11 @@ void Worker::retire_snapshots() {
   });
 }
 
+void Worker::on_burial(void* self) {
+  auto* worker = static_cast<Worker*>(self);
+  if (!worker->graveyard_.step(kBurialSlice)) worker->burial_.schedule(worker->loop_);
+}
+
 void Worker::apply(const config::Settings& settings) {
   proxy::ClientOptions& client = context_.client;
   client.header_timeout = settings.client.header_timeout;
@@ -166,6 +188,18 @@ void Worker::start_listening() {
     listeners_.push_back(std::move(open));
   }
   start_.processes->slot(static_cast<uint32_t>(start_.index)).state.store(shm::ProcessState::kServing);
+  metrics::Labels labels;
+  labels.add("worker", std::to_string(start_.index));
+  turn_meter_.turns = start_.metrics->histogram(metrics::Family::kLoopTurn, labels.text());
+  turn_meter_.longest = start_.metrics->gauge(metrics::Family::kLoopLongestTurn, labels.text());
+  turn_meter_.longest->set(0);
+  loop_.observe_turns(&turn_meter_);
+}
+
+void TurnMeter::on_turn_end(base::Duration took) {
+  const int64_t took_us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
+  turns.observe(static_cast<uint64_t>(std::max<int64_t>(took_us, 0)));
+  if (took_us > longest->value()) longest->set(took_us);
 }
 
 void Worker::on_accept(void* listener, int fd, const net::SocketAddress& peer) {

@@ -14,10 +14,20 @@
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
 #include "script/stall_watch.h"
+#include "snapshot/graveyard.h"
 #include "worker/reload.h"
 #include "worker/start.h"
 
 namespace moongate::worker {
+
+/// Tells the metrics how long each turn of the loop took.
+struct TurnMeter final : net::TurnObserver {
+  void on_turn_begin() override {}
+  void on_turn_end(base::Duration took) override;
+
+  metrics::Histogram turns;
+  metrics::Gauge* longest = nullptr;
+};
 
 /// Serves on one loop.
 ///
@@ -32,6 +42,7 @@ class Worker {
   void serve(std::shared_ptr<snapshot::Snapshot> next);
   script::Host* host() { return host_.get(); }
   upstream::Pool& pool() { return pool_; }
+  snapshot::Graveyard& graveyard() { return graveyard_; }
   snapshot::Pin present() const { return context_.snapshot; }
   /// Makes what a first snapshot's settings decide: resolver, plugins, logs. An error refuses the snapshot.
   base::Result<void> set_up(const config::Settings& settings);
@@ -52,6 +63,7 @@ class Worker {
   void on_stall(const script::StallWatch::Stall& stall);
   static void on_accept(void* listener, int fd, const net::SocketAddress& peer);
   static void on_beat(void* self);
+  static void on_burial(void* self);
 
   struct OpenListener {
     Worker* worker;
@@ -61,6 +73,8 @@ class Worker {
 
   net::EventLoop& loop_;
   WorkerStart start_;
+  snapshot::Graveyard graveyard_;  // before all that may hold a snapshot
+  net::Deferred burial_;
   upstream::Pool pool_;
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<script::Host> host_;
@@ -82,6 +96,7 @@ class Worker {
   std::vector<uint64_t> exported_samples_;
   std::vector<uint64_t> exported_errors_;
   net::Timer beat_;
+  TurnMeter turn_meter_;
   base::SteadyTime drain_until_{};
   bool is_draining_ = false;
   bool has_ended_ = false;

@@ -183,6 +183,30 @@ class Reload(TestCase):
         self.assertEqual(gw.run("rollback", "9999").returncode, 1)
         self.assertEqual(gw.get("/").body, b"one")
 
+    def test_a_route_that_did_not_change_is_judged_again_when_what_it_needs_did(self):
+        node = {"type": "roundrobin", "nodes": {"127.0.0.1:1": 1}}
+        config = {"routes": [answering("kept"), {"id": "r", "uri": "/r", "upstream_id": "u", "plugins": {"picky": {"word": "x"}}}],
+                  "upstreams": [{"id": "u", **node}, {"id": "other", **node}]}
+        picky = ("return { version = 0.1, priority = 1, name = 'picky', schema = { type = 'object' }, "
+                 "check_schema = function(conf) return VERDICT end }\n")
+        gw = self.serve(config, plugins={"picky": picky.replace("VERDICT", "true")})
+        gw.apply({**config, "routes": [answering("kept too"), config["routes"][1]]})
+
+        def refused(why):
+            done = gw.reload()
+            self.assertEqual(done.returncode, 1, why)
+            self.assertIn(why, done.stdout + done.stderr)
+            self.assertIn("moongate.yaml:", done.stdout + done.stderr)
+            self.assertEqual({gw.get("/").body for _ in range(4)}, {b"kept too"})
+        gw.write_config({**config, "upstreams": config["upstreams"][1:]})
+        refused("upstream_id")
+        gw.apply({**config, "routes": [answering("kept too"), config["routes"][1]]})
+        gw.write_plugin("picky", picky.replace("VERDICT", "conf.word == 'y', 'wants a y'"))
+        refused("wants a y")
+        config["routes"][1]["plugins"]["picky"]["word"] = "y"
+        gw.apply(config)
+        self.assertEqual(gw.get("/").body, b"kept")
+
     def test_an_unchanged_file_makes_no_new_version(self):
         gw = self.serve({"routes": [answering("one")]})
         before = gw.status()["snapshot"]
@@ -226,6 +250,28 @@ class LastGood(TestCase):
         gw.start()
         self.assertEqual(gw.get("/").body, b"good")
         gw.wait_log("moongate.yaml:")
+
+    def test_damaged_stored_snapshots_are_passed_over_for_the_newest_whole_one(self):
+        gw = self.serve({"routes": [answering("one")]})
+        for text in ("two", "three", "four"):
+            gw.apply({"routes": [answering(text)]})
+        gw.stop()
+        folder = os.path.join(gw.run_dir, "snapshots")
+        stored = sorted(n for n in os.listdir(folder) if n.endswith(".snap"))
+        self.assertEqual(len(stored), 4)
+        with open(os.path.join(folder, stored[3]), "r+b") as f:
+            f.seek(200)
+            f.write(b"\xff\xff\xff\xff")
+        with open(os.path.join(folder, stored[2]), "r+b") as f:
+            f.truncate(100)
+        for name, rubbish in (("00000099.snap", b"rubbish"), ("00000098.snap", b""), ("current", b"99\n")):
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(rubbish)
+        gw.write_config("routes:\n  - uri: [\n")
+        gw.start()
+        self.assertEqual(gw.get("/").body, b"two")
+        gw.apply({"routes": [answering("five")]})
+        self.assertEqual(gw.get("/").body, b"five")
 
     def test_a_first_start_with_a_broken_file_fails(self):
         gw = Gateway("routes:\n  - nonsense: 1\n", start=False)

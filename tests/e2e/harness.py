@@ -28,10 +28,12 @@ from wire import (HOST, Client, ClosedError, WireError, connect, free_port, get,
 
 __all__ = ["HOST", "Client", "ClosedError", "WireError", "connect", "free_port", "get", "raw", "request", "request_bytes",
            "untrusting_tls", "wait_for", "Load", "expect", "Upstream", "chunked", "describe", "ok", "Gateway", "TestCase",
-           "ROOT", "need", "sanitized", "is_sanitized", "route", "moongate", "moongate_bin", "Service"]
+           "IS_FULL", "FULL_LIMIT_S", "full_size", "memory_kb", "open_files", "ROOT", "need", "sanitized", "is_sanitized", "route", "moongate", "moongate_bin", "Service"]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STOP_LIMIT_S = 20.0
+IS_FULL = os.environ.get("MOONGATE_FULL") == "1"
+FULL_LIMIT_S = 5400
 FAULTS = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|: runtime error: |"
                     r"broken promise: |assertion failed|Assertion .* failed|terminate called|PANIC: unprotected", re.I)
 _libc = ctypes.CDLL(None)
@@ -61,6 +63,26 @@ def sanitized(item):
 def is_sanitized():
     """True under the dev binary: limits on time are then wider."""
     return "/dev/" in moongate_bin()
+
+
+def full_size(test):
+    """Marks a test that is longer under MOONGATE_FULL=1: it then has the time it needs."""
+    if IS_FULL:
+        test.limit_s = FULL_LIMIT_S
+    return test
+
+
+def memory_kb(pids):
+    """Memory of processes together, each shared page counted once."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            total += sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+    return total
+
+
+def open_files(pids):
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
 def route(uri="/*", upstream=None, **more):

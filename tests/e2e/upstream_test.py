@@ -6,6 +6,8 @@ import threading
 import time
 import unittest
 
+from clock import Clock
+from dns import NameServer
 from harness import HOST, TestCase, elapsed, free_port, ok, request_bytes, route, sanitized, wait_for
 
 
@@ -231,6 +233,56 @@ class Pools(TestCase):
         with gw.client() as c:
             self.assertEqual({c.get("/").status for _ in range(100)}, {200})
         self.assertLess(time.monotonic() - started, 20)
+
+
+@sanitized
+class MovingNames(TestCase):
+    """A name's address goes to another service: what is connected to it must not get this one's requests any more."""
+
+    def start(self, answer=None):
+        self.clock = Clock(self)
+        self.old = self.upstream(answer or ok("old"))
+        self.new = self.upstream(ok("new"), host="127.0.0.2", port=self.old.port)
+        self.names = NameServer({"moving.test": [HOST]})
+        self.addCleanup(self.names.close)
+        self.gw = self.serve({"routes": [balanced((f"moving.test:{self.old.port}", 1))]}, workers=1, env=self.clock.env,
+                             moongate={"dns": {"servers": [self.names.address]}})
+
+    def move(self):
+        """The name moves, and what was learnt of it runs out; the first request afterwards has the address looked up."""
+        self.names.records["moving.test"] = ["127.0.0.2"]
+        self.clock.advance(2)
+        wait_for(lambda: self.gw.get("/").body == b"new", 10, "the new address")
+
+    def test_pooled_connections_to_a_vanished_address_are_retired(self):
+        self.start()
+        self.assertEqual(self.gw.get("/").body, b"old")
+        self.assertFalse(self.old.connections[0].is_closed)
+        self.move()
+        wait_for(lambda: all(c.is_closed for c in self.old.connections), 10, "connections to the old address closing")
+        seen = self.old.request_count
+        self.assertEqual({self.gw.get("/").body for _ in range(20)}, {b"new"})
+        self.assertEqual(self.old.request_count, seen)
+
+    def test_a_connection_in_use_is_not_kept_once_its_address_has_vanished(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+
+        def answer(request, _):
+            if request.target == "/slow":
+                release.wait(30)
+            return ok("old")
+        self.start(answer)
+        got = []
+        slow = threading.Thread(target=lambda: got.append(self.gw.get("/slow")))
+        slow.start()
+        self.old.wait_requests(1)
+        self.move()
+        release.set()
+        slow.join(10)
+        self.assertEqual(got[0].body, b"old")
+        wait_for(lambda: all(c.is_closed for c in self.old.connections), 10, "the connection that was in use closing")
+        self.assertEqual({self.gw.get("/").body for _ in range(10)}, {b"new"})
 
 
 if __name__ == "__main__":

@@ -74,6 +74,53 @@ TEST_CASE("a copy of a blob under another number has the same content") {
   REQUIRE(view.hash() == BlobView::open(first)->hash());
 }
 
+TEST_CASE("renumbering changes number, time and reason and nothing else") {
+  const std::string first = make_blob(3);
+  const BlobView before = BlobView::open(first).take();
+  for (const std::string& reason : {std::string(), std::string("r"), std::string(300, 'x')}) {
+    const std::string second = renumber(before, {9, 5, reason}).take();
+    const BlobView view = BlobView::open(second).take();
+    REQUIRE(view.number() == 9);
+    REQUIRE(view.made_at_ms() == 5);
+    REQUIRE(view.reason() == reason);
+    REQUIRE(view.hash() == before.hash());
+    REQUIRE(view.records().size() == before.records().size());
+    for (size_t i = 1; i < view.records().size(); i++) {
+      REQUIRE(view.records()[i].id == before.records()[i].id);
+      REQUIRE(view.records()[i].place == before.records()[i].place);
+      REQUIRE(view.records()[i].body == before.records()[i].body);
+    }
+  }
+}
+
+TEST_CASE("a blob read bit by bit holds what one read at once holds") {
+  const std::string bytes = make_blob(3);
+  const BlobView whole = BlobView::open(bytes).take();
+  BlobView view = BlobView::begin(bytes).take();
+  size_t steps = 0;
+  while (!view.read_some(1).take()) steps++;
+  REQUIRE(steps + 1 == whole.records().size());
+  REQUIRE(view.records().size() == whole.records().size());
+  for (size_t i = 0; i < whole.records().size(); i++)
+    REQUIRE(view.records()[i].body == whole.records()[i].body);
+}
+
+TEST_CASE("a blob read bit by bit never reads beyond its end") {
+  const std::string bytes = make_blob(3);
+  for (size_t at = 64; at < bytes.size(); at++) {
+    std::string turned = bytes;
+    turned[at] = static_cast<char>(turned[at] ^ 0x40);
+    auto view = BlobView::begin(turned);
+    if (!view) continue;
+    auto is_read = view->read_some(1000);
+    if (!is_read) continue;
+    for (const Record& record : view->records()) {
+      REQUIRE(record.body.data() >= turned.data());
+      REQUIRE(record.body.data() + record.body.size() <= turned.data() + turned.size());
+    }
+  }
+}
+
 TEST_CASE("two records of one kind and id are refused") {
   BlobWriter writer;
   writer.add(record(RecordKind::kRoute, "a", "{}", 0));
