@@ -39,6 +39,8 @@ extern const Command kReloadCommand;
 extern const Command kStopCommand;
 extern const Command kStatusCommand;
 extern const Command kRollbackCommand;
+extern const Command kRoutesCommand;
+extern const Command kExplainCommand;
 extern const Command kPluginCommand;
 extern const Command kEchoCommand;
 extern const Command kVersionCommand;
@@ -49,6 +51,7 @@ int run(std::span<const std::string> arguments, std::string version);
 // Parts that several commands share.
 inline constexpr std::string_view kDirectoryDefault = "run";
 inline constexpr OptionSpec kConfigOption{"--config", "-c", "FILE", true, true};
+inline constexpr OptionSpec kAnyConfigOption{"--config", "-c", "FILE", true};
 inline constexpr OptionSpec kDirectoryOption{"--directory", "-p", "DIR"};
 
 /// Prints "moongate: TEXT" to stderr.

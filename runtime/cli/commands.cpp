@@ -4,14 +4,15 @@
 #include <filesystem>
 
 #include "cli/command.h"
+#include "config/settings.h"
 #include "config/suggest.h"
 
 namespace moongate::cli {
 namespace {
 
-constexpr const Command* kCommands[] = {&kStartCommand,  &kCheckCommand,  &kReloadCommand,
-                                        &kStopCommand,   &kStatusCommand, &kRollbackCommand,
-                                        &kPluginCommand, &kEchoCommand,   &kVersionCommand};
+constexpr const Command* kCommands[] = {&kStartCommand,  &kCheckCommand,    &kReloadCommand, &kStopCommand,
+                                        &kStatusCommand, &kRollbackCommand, &kRoutesCommand, &kExplainCommand,
+                                        &kPluginCommand, &kEchoCommand,     &kVersionCommand};
 
 int print_version(const Invocation& invocation) {
   std::printf("moongate %s\n", invocation.version.c_str());
@@ -36,7 +37,9 @@ void print_help(std::FILE* out) {
   std::fprintf(out, "A scriptable API gateway.\n\n");
   for (const Command* command : kCommands)
     std::fprintf(out, "  %s\n      %s\n", usage_of(*command).c_str(), std::string(command->summary).c_str());
-  std::fprintf(out, "  moongate help [COMMAND]\n\nExit status: 0 done, 1 failed, 2 wrong usage.\n");
+  std::fprintf(out,
+               "  moongate help [COMMAND | settings]\n      Explains a command, or lists every "
+               "setting.\n\nExit status: 0 done, 1 failed, 2 wrong usage.\n");
 }
 
 int wrong_command(std::string_view name) {
@@ -50,6 +53,10 @@ int wrong_command(std::string_view name) {
 int help(std::span<const std::string> words) {
   if (words.empty()) {
     print_help(stdout);
+    return kDone;
+  }
+  if (words.front() == "settings") {
+    std::fputs(config::describe_settings().c_str(), stdout);
     return kDone;
   }
   const Command* command = find_command(words.front());

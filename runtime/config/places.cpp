@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/places.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace moongate::config {
@@ -65,6 +66,32 @@ base::Error Places::error(const Value& at, std::string_view field, std::string_v
   if (!detail.empty()) detail += ": ";
   if (!field.empty()) detail.append(field).append(": ");
   return base::invalid(detail.append(what));
+}
+
+std::string field_text(const std::string& name, const std::vector<std::string>& path) {
+  std::string text = name;
+  for (const std::string& part : path) {
+    const bool is_index =
+        !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+    text += is_index ? "[" + part + "]" : "." + part;
+  }
+  return text;
+}
+
+std::string pointer_text(const std::vector<std::string>& path) {
+  std::string pointer;
+  for (const std::string& part : path) {
+    pointer.push_back('/');
+    for (const char c : part) {
+      if (c == '~')
+        pointer += "~0";
+      else if (c == '/')
+        pointer += "~1";
+      else
+        pointer.push_back(c);
+    }
+  }
+  return pointer;
 }
 
 }  // namespace moongate::config

@@ -32,4 +32,9 @@ class Places {
   std::vector<std::string> files_;
 };
 
+/// "routes[0].plugins.key-auth.header": a value below `name`, by the keys and indices that lead to it.
+std::string field_text(const std::string& name, const std::vector<std::string>& path);
+/// The same path as a JSON pointer (RFC 6901), for Places::of.
+std::string pointer_text(const std::vector<std::string>& path);
+
 }  // namespace moongate::config

@@ -27,7 +27,11 @@ std::string number_text(double number) { return base::to_json(Value::number(numb
 
 std::string expected_of(const BoolSlot&) { return "true or false"; }
 std::string expected_of(const CountSlot& slot) {
-  return "a whole number from " + std::to_string(slot.min) + " to " + std::to_string(slot.max);
+  const std::string range = std::to_string(slot.min) + " to " + std::to_string(slot.max);
+  if (slot.unit_bytes == 0) return "a whole number from " + range;
+  const bool is_kilobytes = slot.unit_bytes == 1024;
+  return std::string("a whole number of ") + (is_kilobytes ? "kilobytes" : "megabytes") + " from " + range +
+         ", or a size such as " + (is_kilobytes ? "64k" : "64m");
 }
 std::string expected_of(const SecondsSlot& slot) {
   return "seconds from " + number_text(slot.min) + " to " + number_text(slot.max);

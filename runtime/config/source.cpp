@@ -185,7 +185,7 @@ class SourceLoader {
     const std::filesystem::path folder = std::filesystem::path(includer).parent_path();
     const std::string pattern = written.is_absolute() ? written.string() : (folder / written).string();
     if (pattern.find_first_of("*?[") == std::string::npos) return located(item, load_file(pattern));
-    source_.folders_.push_back(std::filesystem::path(pattern).parent_path().string());
+    note_folders(pattern);
     Result<std::vector<std::string>> paths = expand(pattern);
     if (!paths) return located(item, paths.error());
     for (const std::string& path : *paths) {
@@ -194,6 +194,23 @@ class SourceLoader {
       if (auto loaded = located(item, load_file(path)); !loaded) return loaded;
     }
     return {};
+  }
+
+  // The folders in which something new could match: those that the parts before each `*` lead to.
+  void note_folders(const std::string& pattern) {
+    std::filesystem::path at;
+    for (const std::filesystem::path& part : std::filesystem::path(pattern)) {
+      if (part.string().find_first_of("*?[") != std::string::npos) {
+        if (Result<std::vector<std::string>> folders = expand(at.string())) {
+          std::erase_if(*folders,
+                        [](const std::string& path) { return !std::filesystem::is_directory(path); });
+          source_.folders_.insert(source_.folders_.end(), folders->begin(), folders->end());
+        }
+        if (at.string().find_first_of("*?[") == std::string::npos && !std::filesystem::is_directory(at))
+          source_.folders_.push_back(at.string());  // not there yet
+      }
+      at /= part;
+    }
   }
 
   // A file that cannot be read is the fault of the line that names it; other mistakes have their own place.
@@ -234,13 +251,15 @@ class SourceLoader {
   std::unordered_set<std::string> prefixes_;
 };
 
-Result<Source> Source::load(const std::vector<std::string>& paths, const SourceOptions& options) {
+Result<Source> Source::load(const std::vector<std::string>& paths, const SourceOptions& options,
+                            Visited* visited) {
   if (paths.empty()) return base::invalid("no configuration file; name one with -c FILE");
   Source source;
   SourceLoader loader(source, options);
-  for (const std::string& path : paths) {
-    if (auto loaded = loader.load_file(path); !loaded) return loaded.error();
-  }
+  Result<void> loaded;
+  for (size_t i = 0; i < paths.size() && loaded; i++) loaded = loader.load_file(paths[i]);
+  if (visited != nullptr) *visited = {source.files(), source.folders_};
+  if (!loaded) return loaded.error();
   return source;
 }
 

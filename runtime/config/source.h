@@ -24,13 +24,22 @@ struct SourceOptions {
   Environment environment = process_environment();
 };
 
+/// What a load looked at: the files, whether they were there or not, and the folders in which a new file
+/// could match an `include` pattern. A change of any of them may make another configuration.
+struct Visited {
+  std::vector<std::string> files;
+  std::vector<std::string> folders;
+};
+
 /// Configuration files, merged.
 ///
 /// Shape:   included files come before the file that names them, which therefore wins; each file is read
 /// once. Fails:   with "path:line:column: what; what would be right" at the first mistake in any file.
 class Source {
  public:
-  static base::Result<Source> load(const std::vector<std::string>& paths, const SourceOptions& options);
+  /// `visited` is filled also when the load fails.
+  static base::Result<Source> load(const std::vector<std::string>& paths, const SourceOptions& options,
+                                   Visited* visited = nullptr);
 
   const base::Value& root() const { return root_; }
   base::Value take_root() { return std::move(root_); }

@@ -27,6 +27,11 @@ constexpr int64_t kPriorityMax = 1'000'000'000;
 constexpr int64_t kRetriesMax = 1'000'000;
 constexpr size_t kNodesMax = 100'000;
 
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_';
+}
+
 template <class Enum, size_t N>
 void read_word(FieldReader& fields, std::string_view key, const std::array<std::string_view, N>& words,
                Enum* field) {
@@ -198,6 +203,10 @@ Result<void> split_node_address(std::string_view text, std::string* host, uint16
     bare = text.substr(0, host_end);
   }
   if (bare.empty()) return base::invalid("no host; write HOST or HOST:PORT");
+  if (!is_ipv6(bare) && !std::all_of(bare.begin(), bare.end(), is_name_character)) {
+    return base::invalid("`" + std::string(bare) +
+                         "` is neither a host name nor an IP address; write HOST:PORT");
+  }
   *host = bare;
   if (host_end == text.size()) return {};
   const std::string_view digits = text.substr(host_end + 1);

@@ -94,11 +94,19 @@ Result<void> Control::open() {
     started.descriptor = snapshot::Descriptor(start_.worker_fd);
     links_.add(std::move(started));
   }
-  // The sources may have changed while nobody watched: between the load at the start and now, or while
-  // control was dead. A rollback stays one.
-  const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
-  if (!is_rollback && !is_last_good_) add_job({std::nullopt, "file change", false, {}});
+  look_at_sources();
   return {};
+}
+
+/// The sources may have changed while nobody watched: between the load at the start and now, or while control
+/// was dead. And only a load tells which files there are to watch. A rollback stays one until they change.
+void Control::look_at_sources() {
+  const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
+  if (!is_rollback) return add_job({std::nullopt, "file change", false, {}});
+  const Loaded loaded = load_configuration({start_.config_paths, start_.lua_root, &start_.make_validator});
+  Clock::refresh();
+  watch_sources(loaded);
+  if (loaded.ok()) source_hash_ = loaded.hash;
 }
 
 /// The one the instance was started with; after a death, the one that was current then.

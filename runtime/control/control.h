@@ -66,6 +66,8 @@ class Control {
   void start_next_job();
   void run_reload(Job& job);
   void run_rollback(Job& job);
+  void watch_sources(const Loaded& loaded);
+  void look_at_sources();
   void start_round(std::string blob);
   void on_round_progress();
   void commit_round();
@@ -118,6 +120,8 @@ class Control {
 
   KnownGood known_;
   FileWatch files_;
+  std::vector<std::string> good_files_;  // what the last load without a mistake has read
+  std::vector<std::string> good_folders_;
   CommandServer commands_;
   PageServer pages_;
   snapshot::Descriptor supervisor_;

@@ -2,10 +2,12 @@
 #include "control/file_watch.h"
 
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 
 #include "base/log.h"
@@ -29,6 +31,12 @@ bool is_source_name(const std::string& name) {
   return extension == ".lua" || extension == ".yaml" || extension == ".yml" || extension == ".json";
 }
 
+/// A new file's writer will close it, which is an event of its own; a new link and a new folder are complete.
+bool is_being_written(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
+}
+
 }  // namespace
 
 FileWatch::FileWatch(net::EventLoop& loop, std::function<void()> on_change)
@@ -47,34 +55,46 @@ FileWatch::FileWatch(net::EventLoop& loop, std::function<void()> on_change)
 void FileWatch::set(const std::vector<std::string>& files, const std::vector<std::string>& folders) {
   if (!inotify_.is_open()) return;
   folders_.clear();
-  for (const std::string& path : files) add_file(path);
-  std::error_code error;
-  for (const std::string& path : folders)
-    folders_[fs::absolute(path.empty() ? "." : path, error).lexically_normal().string()].is_whole = true;
+  for (const std::string& path : files) add_path(path);
+  for (const std::string& path : folders) folders_[add_path(path.empty() ? "." : path)].is_whole = true;
   if (folders_.size() > kFoldersMax)
     MG_LOG(kError) << "more than 4000 folders with configuration and plugins; not all are watched";
-  apply();
+  const bool is_more = apply();
+  if (is_more && is_set_) arm();
+  is_set_ = true;
 }
 
-/// The folder of the path, and of everything its links lead through.
-void FileWatch::add_file(const std::string& path) {
+/// Follows the path as the kernel would. Notes the name in each folder where a link stands, and the last one;
+/// what it leads to.
+std::string FileWatch::add_path(const std::string& path) {
   std::error_code error;
-  fs::path at = fs::absolute(path, error).lexically_normal();
-  for (int i = 0; i < kLinksMax; i++) {
-    Folder& folder = folders_[at.parent_path().string()];
-    folder.names.insert(at.filename().string());
-    folder.names.insert("..data");
-    if (!fs::is_symlink(at, error)) break;
-    const fs::path target = fs::read_symlink(at, error);
-    if (error) break;
-    at = (at.parent_path() / target).lexically_normal();
+  const fs::path whole = fs::absolute(path, error);
+  std::deque<fs::path> left(whole.begin(), whole.end());
+  fs::path at = "/";
+  for (int links = 0; !left.empty();) {
+    const fs::path name = left.front();
+    left.pop_front();
+    if (name.empty() || name == "." || name == "/") continue;
+    if (name == "..") {
+      at = at.parent_path();
+      continue;
+    }
+    const fs::path next = at / name;
+    const bool is_link = fs::is_symlink(next, error) && links++ < kLinksMax;
+    if (is_link || left.empty()) folders_[at.string()].names.insert(name.string());
+    if (!is_link) {
+      at = next;
+      continue;
+    }
+    const fs::path target = fs::read_symlink(next, error);
+    left.insert(left.begin(), target.begin(), target.end());
+    if (target.is_absolute()) at = "/";
   }
-  // The folder itself may be reached through links: watch where the file really is.
-  const fs::path real = fs::canonical(path, error);
-  if (!error) folders_[real.parent_path().string()].names.insert(real.filename().string());
+  return at.string();
 }
 
-void FileWatch::apply() {
+/// True when something is watched that was not.
+bool FileWatch::apply() {
   for (auto at = watches_.begin(); at != watches_.end();) {
     if (folders_.count(at->first) > 0) {
       ++at;
@@ -85,6 +105,7 @@ void FileWatch::apply() {
     at = watches_.erase(at);
   }
   bool is_missing = false;
+  bool is_more = false;
   for (const auto& [path, folder] : folders_) {
     if (watches_.count(path) > 0 || watches_.size() >= kFoldersMax) continue;
     const int watch = ::inotify_add_watch(inotify_.get(), path.c_str(), kMask);
@@ -92,7 +113,8 @@ void FileWatch::apply() {
       is_missing = true;
       continue;
     }
-    // Two paths to one folder share a kernel watch; its events then count for the first of them.
+    // Two paths to one folder (a bind mount) share a kernel watch; its events then count for the first of
+    // them.
     if (const auto twin = paths_.find(watch); twin != paths_.end()) {
       Folder& first = folders_[twin->second];
       first.names.insert(folder.names.begin(), folder.names.end());
@@ -101,15 +123,15 @@ void FileWatch::apply() {
     }
     paths_[watch] = path;
     watches_[path] = watch;
+    is_more = true;
   }
   if (is_missing) retry_.start(loop_.timers(), kRetry);
+  return is_more;
 }
 
 void FileWatch::on_retry(void* self) {
   auto* watch = static_cast<FileWatch*>(self);
-  const size_t before = watch->watches_.size();
-  watch->apply();
-  if (watch->watches_.size() > before) watch->arm();
+  if (watch->apply()) watch->arm();
 }
 
 void FileWatch::on_readable(void* self, net::Readiness) {
@@ -144,10 +166,13 @@ void FileWatch::note_event(int watch, uint32_t mask, const std::string& name) {
     return arm();
   }
   const auto folder = folders_.find(found->second);
-  if (folder != folders_.end() && is_relevant(folder->second, name, mask)) arm();
+  if (folder == folders_.end() || !is_relevant(folder->second, name, mask)) return;
+  // Half a file may well be a valid configuration with less in it.
+  if ((mask & IN_CREATE) != 0 && is_being_written(found->second + "/" + name)) return;
+  arm();
 }
 
-bool FileWatch::is_relevant(const Folder& folder, const std::string& name, uint32_t mask) const {
+bool FileWatch::is_relevant(const Folder& folder, const std::string& name, uint32_t mask) {
   if (folder.names.count(name) > 0) return true;
   if (!folder.is_whole) return false;
   if ((mask & IN_ISDIR) != 0) return name.empty() || name.front() != '.' || name == "..data";

@@ -74,11 +74,8 @@ void Control::run_reload(Job& job) {
   LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator, &known_};
   Loaded loaded = load_configuration(options);
   base::Clock::refresh();
-  if (loaded.ok()) {
-    files_.set(loaded.files, loaded.folders);
-  } else {
-    return refuse_job(std::move(loaded.errors));
-  }
+  watch_sources(loaded);
+  if (!loaded.ok()) return refuse_job(std::move(loaded.errors));
   const bool is_same = loaded.hash == (job.is_forced ? current_.about.hash : source_hash_);
   source_hash_ = loaded.hash;
   for (const std::string& warning : loaded.warnings) MG_LOG(kWarn) << warning;
@@ -98,6 +95,20 @@ void Control::run_reload(Job& job) {
   Result<std::string> blob = number_blob(loaded.blob, next_number_++, job.reason);
   if (!blob) return refuse_job({blob.error().detail});
   start_round(blob.take());
+}
+
+/// What the last good load read is watched on beside what a failed one got to see: the mistake may be mended
+/// in either.
+void Control::watch_sources(const Loaded& loaded) {
+  if (loaded.ok()) {
+    good_files_ = loaded.files;
+    good_folders_ = loaded.folders;
+  }
+  std::vector<std::string> files = loaded.files;
+  std::vector<std::string> folders = loaded.folders;
+  files.insert(files.end(), good_files_.begin(), good_files_.end());
+  folders.insert(folders.end(), good_folders_.begin(), good_folders_.end());
+  files_.set(files, folders);
 }
 
 void Control::run_rollback(Job& job) {

@@ -8,10 +8,11 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "config/resources.h"
 #include "config/source.h"
 #include "config/suggest.h"
+#include "control/findings.h"
 #include "control/plugin_sources.h"
+#include "control/resource_checks.h"
 
 namespace moongate::control {
 
@@ -24,74 +25,16 @@ using snapshot::RecordKind;
 
 namespace {
 
-/// A pointer into a body (RFC 6901) from keys and indices.
-std::string pointer_of(const std::vector<std::string>& path) {
-  std::string pointer;
-  for (const std::string& part : path) {
-    pointer.push_back('/');
-    for (const char c : part) {
-      if (c == '~')
-        pointer += "~0";
-      else if (c == '/')
-        pointer += "~1";
-      else
-        pointer.push_back(c);
-    }
-  }
-  return pointer;
-}
-
-/// "routes[0].plugins.key-auth.header"
-std::string field_text(const std::string& name, const std::vector<std::string>& path) {
-  std::string text = name;
-  for (const std::string& part : path) {
-    const bool is_index =
-        !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-    text += is_index ? "[" + part + "]" : "." + part;
-  }
-  return text;
-}
-
-/// What the data path will make of the resource: the same parsers, so that nothing is accepted here and
-/// refused there.
-Result<void> parse_resource(const Resource& resource) {
-  const auto verdict = [](const auto& parsed) {
-    return parsed ? Result<void>() : Result<void>(parsed.error());
-  };
-  switch (resource.kind) {
-    case Kind::kRoute:
-      return verdict(config::parse_route(resource.body));
-    case Kind::kService:
-      return verdict(config::parse_service(resource.body));
-    case Kind::kUpstream:
-      return verdict(config::parse_upstream(resource.body));
-    case Kind::kConsumer:
-      return verdict(config::parse_consumer(resource.body));
-    case Kind::kCredential:
-      return verdict(config::parse_credential(resource.body, resource.id));
-    case Kind::kConsumerGroup:
-    case Kind::kPluginConfig:
-    case Kind::kGlobalRule:
-      return verdict(config::parse_plugin_group(resource.body));
-    case Kind::kPluginMetadata:
-      return verdict(config::parse_plugin_metadata(resource.body));
-    case Kind::kSsl:
-      return verdict(config::parse_ssl(resource.body));
-    case Kind::kProto:
-    case Kind::kSecret:
-    case Kind::kStreamRoute:
-      return {};
-  }
-  return {};
-}
-
 class Loader {
  public:
   explicit Loader(const LoadOptions& options) : options_(options) {}
 
   Loaded load() {
     out_.files = options_.config_paths;
-    if (auto loaded = load_all(); !loaded) out_.errors.push_back(loaded.error().detail);
+    if (auto loaded = load_all(); !loaded) findings_.add_text(loaded.error().detail);
+    out_.errors = std::move(findings_.errors());
+    auto& warnings = findings_.warnings();
+    out_.warnings.insert(out_.warnings.end(), warnings.begin(), warnings.end());
     if (out_.errors.size() > kErrorsMax) {
       const size_t more = out_.errors.size() - kErrorsMax;
       out_.errors.resize(kErrorsMax);
@@ -110,31 +53,50 @@ class Loader {
     how.evaluate_lua = [&](const std::string& path, std::string_view text, uint16_t file) {
       return (*validator)->evaluate(path, text, file);
     };
-    Result<config::Source> source = config::Source::load(options_.config_paths, how);
+    config::Visited visited;
+    Result<config::Source> source = config::Source::load(options_.config_paths, how, &visited);
+    out_.files.insert(out_.files.end(), visited.files.begin(), visited.files.end());
+    out_.folders = std::move(visited.folders);
     if (!source) return source.error();
     auto trees = std::make_shared<Trees>();
     out_.trees = trees;
     trees->source = source.take();
-    places_ = &trees->source.places();
-    out_.files = trees->source.files();
-    out_.folders = trees->source.folders();
-    Result<config::Document> made = config::make_document(trees->source.take_root(), *places_);
+    findings_.set_places(trees->source.places());
+    Result<config::Document> made = config::make_document(trees->source.take_root(), trees->source.places());
     if (!made) return made.error();
     trees->document = made.take();
     config::Document* document = &trees->document;
     Result<CollectedSources> collected = collect(*document);
+    const auto& paths = document->settings.plugin_paths;
+    out_.folders.insert(out_.folders.end(), paths.begin(), paths.end());
     if (!collected) return collected.error();
+    note_links(collected->sources);
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
     report_missing(*document, collected->missing);
-    if (!out_.errors.empty()) return {};
+    check_references(*document, findings_);
+    if (!findings_.is_empty()) return {};
     write_bodies(*document);
     note_known(*document, collected->sources);
     if (auto checked = check(**validator, *document, collected->sources); !checked) return checked;
-    if (!out_.errors.empty()) return {};
-    if (options_.known != nullptr) options_.known->replace(surroundings_, keys_);
+    check_resources(*document, findings_);
+    check_credentials(*document, findings_);
+    if (!findings_.is_empty()) return {};
     out_.settings = document->settings;
     out_.plugin_count = collected->sources.plugins.size();
-    return write(*document, collected->sources);
+    if (auto written = write(*document, collected->sources); !written) return written;
+    if (auto checked = check_snapshot(out_.blob, *document, findings_); !checked) return checked;
+    if (options_.known != nullptr && findings_.is_empty()) options_.known->replace(surroundings_, keys_);
+    return {};
+  }
+
+  /// A plugin that is a link changes where the link leads to.
+  void note_links(const Sources& sources) {
+    std::error_code error;
+    for (const auto* files : {&sources.plugins, &sources.libraries}) {
+      for (const SourceFile& file : *files) {
+        if (std::filesystem::is_symlink(file.path, error)) out_.files.push_back(file.path);
+      }
+    }
   }
 
   /// Paths are taken from the folder of the first configuration file, like those of `include`.
@@ -175,14 +137,14 @@ class Loader {
     for (const Resource& resource : document.resources) {
       if (resource.kind == Kind::kPluginMetadata && names.count(resource.id) > 0) {
         used.insert(resource.id);
-        report(resource, {}, describe_missing(resource.id, known));
+        findings_.add(resource, {}, describe_missing(resource.id, known));
       }
       const Value* plugins = resource.body.find("plugins");
       if (plugins == nullptr || !plugins->is_object()) continue;
       for (const auto& [name, conf] : plugins->members()) {
         if (names.count(name) == 0) continue;
         used.insert(name);
-        report(resource, {"plugins", name}, describe_missing(name, known));
+        findings_.add(resource, {"plugins", name}, describe_missing(name, known));
       }
     }
     for (const std::string& name : missing) {
@@ -195,12 +157,6 @@ class Loader {
     const std::string hint = near.empty() ? "put " + name + ".lua into a folder of moongate.plugin_paths"
                                           : "did you mean `" + std::string(near) + "`?";
     return "there is no plugin `" + name + "`; " + hint;
-  }
-
-  void report(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
-    const std::string place = places_->of(resource.body, pointer_of(path));
-    out_.errors.push_back((place.empty() ? "" : place + ": ") + field_text(resource.name(), path) + ": " +
-                          text);
   }
 
   void write_bodies(const config::Document& document) {
@@ -247,23 +203,12 @@ class Loader {
     std::map<std::pair<std::string_view, std::string_view>, const Resource*> by_name;
     for (const Resource& resource : document.resources)
       by_name[{config::kind_name(resource.kind), resource.id}] = &resource;
-    std::set<const Resource*> complained;
     for (const Complaint& complaint : *complaints) {
       const auto found = by_name.find({complaint.resource_kind, complaint.id});
-      if (found == by_name.end()) {
+      if (found == by_name.end())
         report_source(complaint, sources);
-        continue;
-      }
-      complained.insert(found->second);
-      report(*found->second, complaint.path, complaint.text);
-    }
-    for (const Resource& resource : document.resources) {
-      if (resource.is_known || complained.count(&resource) > 0) continue;
-      if (auto parsed = parse_resource(resource); !parsed) {
-        const std::string place = places_->of(resource.body);
-        out_.errors.push_back((place.empty() ? "" : place + ": ") + resource.name() + "." +
-                              parsed.error().detail);
-      }
+      else
+        findings_.add(*found->second, complaint.path, complaint.text);
     }
     return {};
   }
@@ -272,15 +217,15 @@ class Loader {
   /// Without a name it is about all of them.
   void report_source(const Complaint& complaint, const Sources& sources) {
     if (complaint.id.empty()) {
-      out_.errors.push_back(complaint.text);
+      findings_.add_text(complaint.text);
       return;
     }
     const auto found = std::find_if(sources.plugins.begin(), sources.plugins.end(),
                                     [&](const auto& plugin) { return plugin.name == complaint.id; });
     const bool is_named =
         found == sources.plugins.end() || complaint.text.find(found->path) != std::string::npos;
-    out_.errors.push_back((is_named ? "" : found->path + ": ") + complaint.resource_kind + " `" +
-                          complaint.id + "`: " + complaint.text);
+    findings_.add_text((is_named ? "" : found->path + ": ") + complaint.resource_kind + " `" + complaint.id +
+                       "`: " + complaint.text);
   }
 
   Result<void> write(const config::Document& document, const Sources& sources) {
@@ -295,7 +240,7 @@ class Loader {
       const Resource& resource = document.resources[i];
       out_.counts[static_cast<size_t>(resource.kind)]++;
       const uint32_t order = resource.kind == Kind::kRoute ? static_cast<uint32_t>(resource.position) : 0;
-      const std::string place = places_->of(resource.body);
+      const std::string place = findings_.place_of(resource, {});
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
     for (const SourceFile& plugin : sources.plugins)
@@ -317,7 +262,7 @@ class Loader {
   };
 
   const LoadOptions& options_;
-  const config::Places* places_ = nullptr;
+  Findings findings_;
   std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
   std::vector<snapshot::Hash128> keys_;

@@ -39,6 +39,8 @@ struct ClientOptions {
   std::string server_name = "moongate";  // the Server field of our own answers
 };
 
+ClientOptions make_client_options(const config::Settings& settings);
+
 struct Context {
   Context(net::EventLoop& event_loop, upstream::Pool& upstream_pool);
   ~Context();

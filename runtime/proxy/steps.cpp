@@ -46,10 +46,9 @@ class ScriptFilter final : public router::FilterHook {
   Exchange& exchange_;
 };
 
-StepResult step_route(Context& context, Exchange& exchange) {
-  const snapshot::Snapshot& snapshot = *exchange.snapshot;
-  exchange::ExchangeVariables variables(exchange);
-  ScriptFilter filter(context, exchange);
+/// What of the exchange decides on its route.
+router::Request routing_request(Exchange& exchange, router::VariableSource& variables,
+                                router::FilterHook& filter) {
   router::Request request;
   request.path = exchange.uri.path;
   request.host = exchange.host;
@@ -59,6 +58,14 @@ StepResult step_route(Context& context, Exchange& exchange) {
   request.remote = &exchange.remote;
   request.variables = &variables;
   request.filter = &filter;
+  return request;
+}
+
+StepResult step_route(Context& context, Exchange& exchange) {
+  const snapshot::Snapshot& snapshot = *exchange.snapshot;
+  exchange::ExchangeVariables variables(exchange);
+  ScriptFilter filter(context, exchange);
+  const router::Request request = routing_request(exchange, variables, filter);
   bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
   if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
   const snapshot::Route* route = exchange.route;
@@ -168,14 +175,31 @@ bool is_misdirected(const Exchange& exchange) {
 
 }  // namespace
 
-void begin_steps(Context& context, Exchange& exchange) {
-  std::string_view reason;
+bool settle_request(const Context& context, Exchange& exchange, std::string_view* reason) {
   http::CanonicalUri& uri = exchange.uri;
   bool is_canonical =
-      http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, &reason);
+      http::canonicalize_target(exchange.request.target, context.client.uri, &exchange.arena, &uri, reason);
   exchange.host = http::spell_host(exchange.request.host_parts, &exchange.arena);
   exchange.host_port = exchange.request.host_parts.port;
-  if (!is_canonical) {
+  if (!is_canonical) return false;
+  exchange.original_uri = uri;
+  settle_identity(context, exchange);
+  return true;
+}
+
+bool explain_route(Context& context, Exchange& exchange, size_t trials_max,
+                   std::vector<router::Trial>* trials) {
+  exchange::ExchangeVariables variables(exchange);
+  ScriptFilter filter(context, exchange);
+  const router::Request request = routing_request(exchange, variables, filter);
+  if (!exchange.snapshot->router->explain(request, &exchange.match, trials_max, trials)) return false;
+  exchange.route = exchange.snapshot->routes[exchange.match.target].get();
+  return true;
+}
+
+void begin_steps(Context& context, Exchange& exchange) {
+  std::string_view reason;
+  if (!settle_request(context, exchange, &reason)) {
     exchange.fail(400, reason);
     answer_without_steps(context, exchange);
     return;
@@ -185,8 +209,6 @@ void begin_steps(Context& context, Exchange& exchange) {
     answer_without_steps(context, exchange);
     return;
   }
-  exchange.original_uri = uri;
-  settle_identity(context, exchange);
   exchange.step = 0;
   run(context, exchange);
 }

@@ -3,6 +3,8 @@
 // and steps.cpp are the place to see what happens to a request, and in which order.
 #pragma once
 
+#include <vector>
+
 #include "exchange/exchange.h"
 #include "proxy/context.h"
 
@@ -11,6 +13,12 @@ namespace moongate::proxy {
 /// A parsed request begins its walk: its target is made canonical, the client's identity settled, then the
 /// steps run.
 void begin_steps(Context& context, exchange::Exchange& exchange);
+/// What begin_steps settles before the steps: path, host and client. False when the request is answered 400.
+bool settle_request(const Context& context, exchange::Exchange& exchange, std::string_view* reason);
+/// What the step that finds the route would do, with what it passed over (see Router::explain); nothing is
+/// answered. False when no route is found.
+bool explain_route(Context& context, exchange::Exchange& exchange, size_t trials_max,
+                   std::vector<router::Trial>* trials);
 /// Runs steps until one waits or the answer is on its way.
 void run(Context& context, exchange::Exchange& exchange);
 /// What a waiting step started is done: a name that resolved, or the script's result for it.

@@ -2,7 +2,11 @@
 // Parses the host patterns of host_pattern.h.
 #include "router/host_pattern.h"
 
+#include <algorithm>
 #include <charconv>
+#include <string>
+
+#include "router/address_set.h"
 
 namespace moongate::router {
 
@@ -20,6 +24,27 @@ HostPattern parse_host_pattern(std::string_view text) {
   pattern.port = port;
   pattern.name = pattern.name.substr(0, colon);
   return pattern;
+}
+
+base::Result<void> check_host_pattern(std::string_view text) {
+  constexpr std::string_view kUsage = "; write NAME, *.NAME, NAME:PORT or [IPV6]:PORT";
+  const HostPattern pattern = parse_host_pattern(text);
+  const std::string quoted = "`" + std::string(text) + "`";
+  if (text.empty()) return base::invalid("a host is empty" + std::string(kUsage));
+  const bool is_bracketed = pattern.name.starts_with('[') && pattern.name.ends_with(']');
+  const std::string_view bare = is_bracketed ? pattern.name.substr(1, pattern.name.size() - 2) : pattern.name;
+  if (bare.find(':') != bare.npos) {
+    if (parse_address(bare)) return {};
+    return base::invalid(quoted + " has no port from 1 to 65535 and is no IPv6 address" +
+                         std::string(kUsage));
+  }
+  const auto is_host_character = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._").find(c) != std::string_view::npos;
+  };
+  if (is_bracketed || !std::all_of(bare.begin(), bare.end(), is_host_character))
+    return base::invalid(quoted + " is no host" + std::string(kUsage));
+  return {};
 }
 
 }  // namespace moongate::router

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace moongate::router {
 
 /// Shape: views into the text it was parsed from.
@@ -24,5 +26,8 @@ struct HostPattern {
 /// Takes apart a pattern that is already in lower case. What is no valid port (1..65535) stays part of the
 /// name, as in an IPv6 address without brackets.
 HostPattern parse_host_pattern(std::string_view text);
+
+/// Refuses a pattern that no request's host can be like: `a.*.com`, `a.com:99999`, `http://a.com`.
+base::Result<void> check_host_pattern(std::string_view text);
 
 }  // namespace moongate::router

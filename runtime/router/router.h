@@ -64,6 +64,18 @@ struct Match {
   bool find_capture(std::string_view name, std::string_view* value) const;
 };
 
+/// What became of a route that was looked at.
+enum class Verdict : uint8_t { kTaken, kPath, kMethod, kRemoteAddress, kHost, kVars, kFilter };
+
+/// One look at a route, under one of its patterns. Views point into the router.
+struct Trial {
+  uint32_t target = 0;
+  const RouteSpec* spec = nullptr;
+  std::string_view pattern;
+  std::string_view host_pattern;  // kHostUri only: under which of its hosts
+  Verdict verdict = Verdict::kTaken;
+};
+
 /// Shape:   a hash of exact paths and a radix tree of literal prefixes, one name space per host; candidates
 ///          with the same path or prefix lie side by side in the order they are tried.
 /// Owner:   a snapshot; shares the specs with earlier and later routers.
@@ -75,6 +87,16 @@ class Router {
   class Builder;  // router_builder.h
 
   bool match(const Request& request, Match* out) const;
+  /// The same, and why what was tried before was not taken. Behind these, in kHostUri, the routes that have
+  /// the path and the method but not the host. At most `trials_max` of each.
+  bool explain(const Request& request, Match* out, size_t trials_max, std::vector<Trial>* trials) const;
+  /// A route, and the target that Match gives for it.
+  struct Listed {
+    uint32_t target;
+    const RouteSpec* spec;
+  };
+  /// All routes in the order in which they are tried, as far as two can be tried for one request.
+  std::vector<Listed> list() const;
   Mode mode() const { return mode_; }
   size_t route_count() const { return specs_.size(); }
 
@@ -124,19 +146,29 @@ class Router {
   };
 
   explicit Router(Mode mode) : mode_(mode) {}
-  bool match_hosts(const Request& request, uint64_t path_hash, Match* out) const;
-  bool match_host(uint32_t host, const Request& request, uint64_t path_hash, Match* out) const;
-  bool match_space(uint32_t space, const Request& request, uint64_t path_hash, Match* out) const;
-  bool match_candidates(uint32_t first, const Request& request, Match* out) const;
-  bool is_match(const Candidate& candidate, const Request& request, Match* out) const;
+  // Walk the candidates whose host and literal are the request's, in order, until `visit` says true.
+  template <class Visit>
+  bool walk(const Request& request, Visit visit) const;
+  template <class Visit>
+  bool walk_hosts(const Request& request, uint64_t path_hash, Visit visit) const;
+  template <class Visit>
+  bool walk_host(uint32_t host, const Request& request, uint64_t path_hash, Visit visit) const;
+  template <class Visit>
+  bool walk_space(uint32_t space, const Request& request, uint64_t path_hash, Visit visit) const;
+  template <class Visit>
+  bool walk_candidates(uint32_t first, Visit visit) const;
+  Verdict judge(const Candidate& candidate, const Request& request, Match* out) const;
+  Trial make_trial(const Candidate& candidate, Verdict verdict) const;
+  void add_other_hosts(const Request& request, size_t trials_max, std::vector<Trial>* trials) const;
   bool has_pattern(const Candidate& candidate, std::string_view path, Match* out) const;
-  bool has_conditions(const Candidate& candidate, const Request& request, Match* out) const;
+  Verdict judge_conditions(const Candidate& candidate, const Request& request, Match* out) const;
   bool has_method(const Candidate& candidate, const Request& request) const;
   bool has_host(const Candidate& candidate, const Request& request, Match* out) const;
 
   Mode mode_;
   std::vector<std::shared_ptr<const RouteSpec>> specs_;
   std::unique_ptr<Candidate[]> candidates_;
+  size_t candidate_count_ = 0;
   std::vector<PatternElement> elements_;
   std::vector<HostPattern> host_patterns_;  // uri modes
   std::vector<HostSpace> spaces_;           // [0] has no host

@@ -292,6 +292,7 @@ void Router::Builder::place(size_t* budget) {
     fill_candidate(&router_->candidates_[place], entries_[at_], list.placed == list.count);
   }
   at_ = 0;
+  router_->candidate_count_ = entries_.size();
   path_tree_.start_freeze(&router_->paths_);
   suffix_tree_.start_freeze(&router_->suffixes_);
   pass_ = Pass::kFreeze;

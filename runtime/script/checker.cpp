@@ -8,6 +8,8 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "config/secret_reference.h"
+#include "script/regex_engine.h"
 
 namespace moongate::script {
 
@@ -123,6 +125,43 @@ class TableReader {
   size_t count_ = 0;
 };
 
+/// Plugins judge what they will be given, not the references in its place. One that stands for nothing stays
+/// as it is, and is complained about by whoever asked for the check.
+Value resolved_body(const Value& body) {
+  Value resolved = body;
+  if (Value* plugins = resolved.find("plugins"))
+    (void)config::resolve_references(*plugins, config::process_environment());
+  return resolved;
+}
+
+/// Puts references back where a plugin's complaint quotes what they stand for.
+void hide_resolved(const Value& written, const Value& resolved, std::string* text) {
+  if (written.is_string() && resolved.is_string()) {
+    const std::string& secret = resolved.as_string();
+    if (secret.empty() || secret == written.as_string()) return;
+    for (size_t at = text->find(secret); at != text->npos;
+         at = text->find(secret, at + written.as_string().size()))
+      text->replace(at, secret.size(), written.as_string());
+  } else if (written.is_array() && resolved.is_array()) {
+    for (size_t i = 0; i < written.items().size(); i++)
+      hide_resolved(written.items()[i], resolved.items()[i], text);
+  } else if (written.is_object() && resolved.is_object()) {
+    for (size_t i = 0; i < written.members().size(); i++)
+      hide_resolved(written.members()[i].second, resolved.members()[i].second, text);
+  }
+}
+
+/// Complaints about a resource quote its text, not the secrets it refers to.
+void hide_secrets(const config::Document& document, std::vector<Complaint>* complaints) {
+  for (Complaint& complaint : *complaints) {
+    for (const config::Resource& resource : document.resources) {
+      if (resource.id != complaint.id || config::kind_name(resource.kind) != complaint.resource_kind)
+        continue;
+      hide_resolved(resource.body, resolved_body(resource.body), &complaint.text);
+    }
+  }
+}
+
 std::vector<std::string> read_path(lua_State* state, int table) {
   std::vector<std::string> path;
   lua_getfield(state, table, "path");
@@ -145,6 +184,7 @@ std::vector<std::string> read_path(lua_State* state, int table) {
 }  // namespace
 
 Result<std::unique_ptr<Checker>> Checker::make(CheckerOptions options) {
+  install_regex_engine();
   std::unique_ptr<Checker> checker(new Checker());
   auto loop = net::EventLoop::make();
   if (!loop) return loop.error();
@@ -204,7 +244,7 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
     push_text(state, resource.id);
     lua_setfield(state, -2, "id");
     if (!resource.is_known) {
-      push_text(state, base::to_json(resource.body));
+      push_text(state, base::to_json(resolved_body(resource.body)));
       lua_setfield(state, -2, "json");
     }
     lua_rawseti(state, -2, ++index);
@@ -223,6 +263,7 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
     lua_pop(state, 1);
   }
   lua_pop(state, 1);
+  hide_secrets(document, &complaints);
   return complaints;
 }
 

@@ -141,7 +141,7 @@ void push_json(Vm& vm, std::string_view text) {
 
 }  // namespace
 
-base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next) {
+base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_started) {
   lua_State* state = vm_->state();
   push_function("load_set");
   push_sources(state, next.plugin_sources);
@@ -152,7 +152,7 @@ base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next) {
   std::string hash_text = std::to_string(libraries_hash);
   lua_pushlstring(state, hash_text.data(), hash_text.size());
   push_json(*vm_, next.plugin_attributes_json);
-  lua_pushboolean(state, 1);
+  lua_pushboolean(state, is_started);
   if (vm_->call(5, 2) != 0) return base::invalid(pop_error());
   if (lua_isnil(state, -2)) {
     std::string reason = lua_tostring(state, -1);

@@ -48,7 +48,8 @@ class Host {
   void configure(const config::ScriptSettings& settings);
   /// Loads what a new snapshot needs that the present one has not: changed plugins are loaded and their
   /// init() called. Nothing that serves is touched.
-  base::Result<void> prepare_snapshot(snapshot::Snapshot& next);
+  /// Without `is_started` no init() runs: for who looks at a snapshot and does not serve it.
+  base::Result<void> prepare_snapshot(snapshot::Snapshot& next, bool is_started = true);
   /// The snapshot serves from now on.
   void adopt_snapshot(const snapshot::Snapshot& now);
   /// Nobody uses the snapshot any more (or it never served): plugins only it had are destroyed.

@@ -55,7 +55,8 @@ int64_t ConsumerIndex::find(std::string_view plugin, std::string_view attribute,
 bool ConsumerIndex::drop_some(size_t count) {
   while (!spaces_.empty()) {
     Space& space = *spaces_.back();
-    for (; count > 0 && !space.credentials.empty(); count--) space.credentials.erase(space.credentials.begin());
+    for (; count > 0 && !space.credentials.empty(); count--)
+      space.credentials.erase(space.credentials.begin());
     for (; count > 0 && !space.values.empty(); count--) space.values.pop_back();
     if (!space.values.empty()) return false;
     spaces_.pop_back();

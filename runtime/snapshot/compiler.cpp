@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "config/resources.h"
+#include "config/secret_reference.h"
 
 namespace moongate::snapshot {
 
@@ -31,17 +32,6 @@ uint64_t hash_text(std::string_view text) {
 }
 
 std::string version_text(uint64_t hash) { return std::to_string(hash % 1000000000000ULL); }
-
-std::vector<PluginConf> to_plugins(const std::vector<config::PluginConf>& confs,
-                                   const std::string& resource_key, const std::string& version) {
-  std::vector<PluginConf> plugins;
-  plugins.reserve(confs.size());
-  for (const auto& conf : confs) {
-    plugins.push_back(
-        {conf.name, std::make_shared<const std::string>(conf.conf_json), resource_key, version});
-  }
-  return plugins;
-}
 
 // Puts `over` on top of `base`: a whole conf replaces the one of the same name.
 void merge_plugins(std::vector<PluginConf>& base, const std::vector<PluginConf>& over) {
@@ -100,8 +90,26 @@ Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& 
 
 Compiler::~Compiler() = default;
 
-void Compiler::complain(const Record& record, const std::string& what) {
-  complaints_.push_back(std::string(record.place) + ": " + std::string(record.id) + ": " + what);
+void Compiler::complain(const Record& record, const std::string& what, bool is_consequence) {
+  complaints_.push_back(
+      {record.kind, std::string(record.id), std::string(record.place), what, is_consequence});
+}
+
+// The confs with their references resolved: what they stand for is never written into a snapshot. A conf that
+// lacks its secret becomes one that no plugin takes, so that whatever uses it answers 503 and never goes
+// without.
+std::vector<PluginConf> Compiler::to_plugins(const Record& record,
+                                             const std::vector<config::PluginConf>& confs,
+                                             const std::string& resource_key, const std::string& version) {
+  std::vector<PluginConf> plugins;
+  plugins.reserve(confs.size());
+  for (const auto& conf : confs) {
+    Result<std::string> resolved = config::resolve_json(conf.conf_json);
+    if (!resolved) complain(record, "plugins." + conf.name + resolved.error().detail);
+    auto text = std::make_shared<const std::string>(resolved ? resolved.take() : std::string("null"));
+    plugins.push_back({conf.name, std::move(text), resource_key, version});
+  }
+  return plugins;
 }
 
 bool Compiler::step(base::Duration budget) {
@@ -253,11 +261,12 @@ std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstre
                     conf.keepalive_pool->requests};
   }
   if (!conf.discovery_type.empty()) {
-    *fault = "service discovery by \"" + conf.discovery_type + "\" is not in this version";
+    *fault = "discovery_type: service discovery by \"" + conf.discovery_type +
+             "\" is not in this version; write nodes";
     return nullptr;
   }
   if (conf.scheme != config::Scheme::kHttp) {
-    *fault = "upstreams with scheme " + options.scheme + " are not in this version";
+    *fault = "scheme: upstreams with scheme " + options.scheme + " are not in this version; write http";
     return nullptr;
   }
   std::vector<upstream::Node> nodes;
@@ -303,21 +312,22 @@ void Compiler::add_service(const Record& record) {
   auto entry = std::make_unique<ServiceEntry>();
   entry->conf = conf.take();
   entry->hash = record.hash;
-  entry->plugins =
-      to_plugins(entry->conf.plugins, "/apisix/services/" + entry->conf.id, version_text(record.hash));
+  entry->plugins = to_plugins(record, entry->conf.plugins, "/apisix/services/" + entry->conf.id,
+                              version_text(record.hash));
   if (entry->conf.upstream) {
     // Under this name it is no upstream that anyone could ask for; it keeps its connections all the same.
     const std::string key = "service#" + entry->conf.id;
     entry->upstream = find_present_upstream(key, record.hash);
     if (!entry->upstream) entry->upstream = make_upstream(*entry->conf.upstream, key, &entry->fault);
     if (entry->upstream) keep_upstream(key, record.hash, entry->upstream);
-    if (!entry->upstream) complain(record, entry->fault);
+    if (!entry->upstream) complain(record, "upstream." + entry->fault);
   } else if (!entry->conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(entry->conf.upstream_id);
     if (found != next_->upstreams.end())
       entry->upstream = found->second;
     else
       entry->fault = "there is no upstream " + entry->conf.upstream_id;
+    if (!entry->upstream) complain(record, "upstream_id: " + entry->fault, true);
     entry->hash = mix(entry->hash, reinterpret_cast<uintptr_t>(entry->upstream.get()));
   }
   services_[std::string(record.id)] = std::move(entry);
@@ -330,9 +340,10 @@ void Compiler::add_group(const Record& record) {
   auto entry = std::make_unique<GroupEntry>();
   entry->id = conf->id;
   entry->hash = record.hash;
-  entry->plugins = to_plugins(
-      conf->plugins, (is_consumer_group ? "/apisix/consumer_groups/" : "/apisix/plugin_configs/") + conf->id,
-      version_text(record.hash));
+  entry->plugins =
+      to_plugins(record, conf->plugins,
+                 (is_consumer_group ? "/apisix/consumer_groups/" : "/apisix/plugin_configs/") + conf->id,
+                 version_text(record.hash));
   (is_consumer_group ? consumer_groups_ : plugin_configs_)[std::string(record.id)] = std::move(entry);
 }
 
@@ -342,7 +353,8 @@ void Compiler::add_global_rule(const Record& record) {
   auto entry = std::make_unique<GroupEntry>();
   entry->id = conf->id;
   entry->hash = record.hash;
-  entry->plugins = to_plugins(conf->plugins, "/apisix/global_rules/" + conf->id, version_text(record.hash));
+  entry->plugins =
+      to_plugins(record, conf->plugins, "/apisix/global_rules/" + conf->id, version_text(record.hash));
   global_rules_.push_back(std::move(entry));
 }
 
@@ -374,7 +386,7 @@ void Compiler::add_consumer(const Record& record) {
     hash = mix(hash, group->second->hash);
   }
   consumer->version = version_text(hash);
-  auto own = to_plugins(conf->plugins, "/apisix/consumers/" + conf->username, consumer->version);
+  auto own = to_plugins(record, conf->plugins, "/apisix/consumers/" + conf->username, consumer->version);
   merge_plugins(consumer->plugins, own);
   auto index = static_cast<uint32_t>(next_->consumers.size());
   next_->consumer_by_name[consumer->username] = index;
@@ -389,9 +401,9 @@ void Compiler::add_credential(const Record& record) {
   if (!conf) return complain(record, conf.error().detail);
   auto owner = next_->consumer_by_name.find(conf->consumer);
   if (owner == next_->consumer_by_name.end())
-    return complain(record, "there is no consumer " + conf->consumer);
-  for (const PluginConf& plugin :
-       to_plugins(conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
+    return complain(record, "id: there is no consumer " + conf->consumer + "; add one of that username");
+  for (const PluginConf& plugin : to_plugins(
+           record, conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
     add_credential_of(owner->second, conf->id, plugin);
   }
 }
@@ -434,8 +446,11 @@ void Compiler::add_route(const Record& record) {
     }
   }
   if (input.conf.id.empty()) input.conf.id = record.id;
+  const bool conf_has_upstream = input.conf.upstream.has_value();
   auto route = make_route(input);
-  if (!route->fault_reason.empty()) complain(record, route->fault_reason);
+  const bool is_own = conf_has_upstream && input.fault.empty();
+  if (!route->fault_reason.empty())
+    complain(record, (is_own ? "upstream." : "") + route->fault_reason, !is_own);
   auto spec = make_spec(input);
   if (!spec || !add_to_router(record, spec)) return;
   route->origin.spec = std::move(spec);
@@ -457,7 +472,7 @@ std::shared_ptr<const router::RouteSpec> Compiler::make_spec(const RouteInput& i
   }
   auto addresses = router::AddressSet::parse(input.conf.remote_addrs);
   if (!addresses) {
-    complain(input.record, addresses.error().detail);
+    complain(input.record, "remote_addrs: " + addresses.error().detail);
     return nullptr;
   }
   spec.remote_addrs = addresses.take();
@@ -486,7 +501,7 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   std::vector<PluginConf> plugins;
   if (service) plugins = service->plugins;
   std::vector<PluginConf> own =
-      to_plugins(conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
+      to_plugins(input.record, conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
   if (input.plugin_config) fill_missing_plugins(own, input.plugin_config->plugins);
   merge_plugins(plugins, own);
   uint64_t dependencies = mix(input.record.hash, plugins_fingerprint(plugins));

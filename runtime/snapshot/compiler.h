@@ -15,6 +15,17 @@
 
 namespace moongate::snapshot {
 
+/// Why a resource cannot serve.
+struct Complaint {
+  RecordKind kind;
+  std::string id;
+  std::string place;            // "path:line", as far as it is known
+  std::string detail;           // "field: what is wrong"
+  bool is_consequence = false;  // of something else that is complained about
+
+  std::string text() const { return place + ": " + id + ": " + detail; }
+};
+
 /// Compiles one blob.
 ///
 /// Shape:   phases over the records of one kind each; step() does a bounded amount of work.
@@ -31,7 +42,7 @@ class Compiler {
   /// Works for about `budget`; true when everything is compiled.
   bool step(base::Duration budget);
   base::Result<std::shared_ptr<Snapshot>> finish();
-  const std::vector<std::string>& complaints() const { return complaints_; }
+  const std::vector<Complaint>& complaints() const { return complaints_; }
 
  private:
   enum class Stage : uint8_t {
@@ -89,7 +100,9 @@ class Compiler {
   std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id,
                                                     std::string* fault);
   uint64_t plugins_fingerprint(const std::vector<PluginConf>& plugins) const;
-  void complain(const Record& record, const std::string& what);
+  void complain(const Record& record, const std::string& what, bool is_consequence = false);
+  std::vector<PluginConf> to_plugins(const Record& record, const std::vector<config::PluginConf>& confs,
+                                     const std::string& resource_key, const std::string& version);
 
   BlobView blob_;
   Pin present_;
@@ -106,7 +119,7 @@ class Compiler {
   std::unordered_map<std::string, uint64_t> source_hashes_;
   std::vector<std::unique_ptr<GroupEntry>> global_rules_;
   std::shared_ptr<tls::ServerNames> server_names_ = std::make_shared<tls::ServerNames>();
-  std::vector<std::string> complaints_;
+  std::vector<Complaint> complaints_;
 };
 
 }  // namespace moongate::snapshot

@@ -45,6 +45,10 @@ class Store {
 
   /// The bytes of a snapshot, checked.
   base::Result<std::string> load(uint64_t number) const;
+  /// The same for a reader who wants no other: the rest of the folder is not looked at.
+  static base::Result<std::string> load_from(const std::string& directory, uint64_t number) {
+    return Store(directory + "/snapshots").load(number);
+  }
   /// The current one, or else the newest that is whole.
   base::Result<std::string> load_current() const;
 

@@ -28,7 +28,7 @@ base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, 
     node.text = is_unix || node.port == 0 ? node.host : node.host + ":" + std::to_string(node.port);
     if (is_unix) {
       auto address = net::make_unix_address(std::string_view(node.host).substr(5));
-      if (!address) return address.error();
+      if (!address) return base::invalid("nodes." + node.host + ": " + address.error().detail);
       node.endpoints.push_back(pool.get(*address));
       continue;
     }
@@ -37,7 +37,7 @@ base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, 
     if (literal) node.endpoints.push_back(pool.get(*literal));
   }
   auto balancer = make_balancer(options.type, nodes);
-  if (!balancer) return balancer.error();
+  if (!balancer) return base::invalid("type: " + balancer.error().detail);
   std::shared_ptr<Upstream> upstream(new Upstream(std::move(options), std::move(nodes), pool));
   upstream->balancer_ = balancer.take();
   return upstream;

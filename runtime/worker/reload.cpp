@@ -93,7 +93,7 @@ void Reload::on_slice(void* self) {
 
 void Reload::finish_preparation() {
   auto compiled = compiler_->finish();
-  for (const std::string& complaint : compiler_->complaints()) MG_LOG(kWarn) << complaint;
+  for (const snapshot::Complaint& complaint : compiler_->complaints()) MG_LOG(kWarn) << complaint.text();
   compiler_.reset();
   bytes_.reset();
   base::Result<void> is_ready;

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import ROOT, TestCase
+from harness import ROOT, TestCase, moongate, moongate_bin
 
 SPDX = "// SPDX-License-Identifier: Apache-2.0\n"
 
@@ -76,6 +76,22 @@ class Layers(TestCase):
     def test_finds_paths_of_somebodys_machine(self):
         for path in ("/" + "work/main/x", "/" + "root/x", "/" + "home/someone/x"):
             self.faults("docs/a.md", f"text\nsee {path}\n", "a.md:2", "somebody's machine")
+
+
+class Docs(TestCase):
+    def test_the_documented_settings_are_those_of_the_binary(self):
+        done = subprocess.run([os.path.join(ROOT, "tools", "docs"), "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env={**os.environ, "MOONGATE_BIN": moongate_bin()})
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_help_settings_tells_type_unit_default_range_and_meaning(self):
+        said = moongate("help", "settings").stdout
+        self.assertIn("| `client.header_max_kb` | a whole number of kilobytes from 1 to 1024, or a size such as 64k | `32` | The largest request head", said)
+        rows = [row.strip("|").split(" | ") for row in said.strip().split("\n")[2:]]
+        self.assertGreaterEqual(len(rows), 40)
+        for row in rows:
+            self.assertEqual(len(row), 4, row)
+            self.assertTrue(all(cell.strip(" `") for cell in row), row)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ int main(int argc, char** argv) {
   }
   bench.host = host.take();
   std::string bytes = make_blob(root);
-  snapshot::Graveyard graveyard([] {});
+  static snapshot::Graveyard graveyard([] {});
   snapshot::Compiler compiler(snapshot::BlobView::open(bytes).take(), nullptr, bench.pool, graveyard);
   while (!compiler.step(std::chrono::seconds(1))) {
   }

@@ -186,6 +186,15 @@ size_t compare(uint64_t seed, size_t route_count, size_t request_count) {
     bool is_expected = naive.match(request, &expected);
     bool is_found = fast->match(request, &match);
     found_count += is_found;
+    // What explains a match must have made the same one.
+    Match explained;
+    std::vector<Trial> trials;
+    REQUIRE(fast->explain(request, &explained, route_count * 4, &trials) == is_found);
+    auto taken = std::find_if(trials.begin(), trials.end(),
+                              [](const Trial& trial) { return trial.verdict == Verdict::kTaken; });
+    REQUIRE((taken != trials.end()) == is_found);
+    if (is_found) REQUIRE(taken->target == match.target);
+    if (is_found) REQUIRE(taken->pattern == match.pattern);
     std::string want = is_expected ? describe(expected) : "none";
     std::string got = is_found ? describe(copy(match)) : "none";
     if (want == got) continue;

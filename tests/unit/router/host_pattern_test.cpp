@@ -36,3 +36,18 @@ TEST_CASE("a port is compared only when the pattern has one") {
   CHECK_FALSE(parse_host_pattern("a.com").matches("b.a.com", 0));
   CHECK(parse_host_pattern("*").matches("", 0));
 }
+
+TEST_CASE("a pattern that no host can be like is refused with what would be right") {
+  for (const char* text :
+       {"a.com", "*.a.com", "*", "*a.com", "A.com:81", "[::1]:81", "[::1]", "::1", "a_b", "a-b.c."}) {
+    INFO(text);
+    CHECK(check_host_pattern(text).ok());
+  }
+  for (const char* text : {"", "a.*.com", "a.com:", "a.com:0", "a.com:65536", "a.com:x", "[::1", "[a.com]",
+                           "http://a.com", "a b", "a/b", "a.com:1:2"}) {
+    INFO(text);
+    auto checked = check_host_pattern(text);
+    REQUIRE_FALSE(checked.ok());
+    CHECK(checked.error().detail.find("; write NAME") != std::string::npos);
+  }
+}

@@ -331,3 +331,40 @@ TEST_CASE("a match allocates nothing") {
     CHECK(has_found);
   }
 }
+
+TEST_CASE("routes are listed in the order in which they are tried") {
+  RouteSpec post = route("post", {"/a/*"});
+  post.methods = method_bit(http::Method::kPost);
+  RouteSpec high = route("high", {"/a/*"});
+  high.priority = 7;
+  auto router = build(Mode::kHostUri, {route("rest", {"/*"}), post, high, route("exact", {"/a/b"}),
+                                       route("wide", {"/*"}, {"*.com"}), route("narrow", {"/*"}, {"*.a.com"}),
+                                       route("host", {"/x", "/y"}, {"a.com", "b.com"})});
+  std::string ids;
+  for (const Router::Listed& listed : router->list()) ids += listed.spec->id + " ";
+  CHECK(ids == "host narrow wide exact high post rest ");
+}
+
+TEST_CASE("an explanation says what each route lacked, other hosts last") {
+  RouteSpec post = route("post", {"/a/*"});
+  post.methods = method_bit(http::Method::kPost);
+  post.priority = 3;
+  RouteSpec near = route("near", {"/a/*"});
+  near.remote_addrs = AddressSet::parse(std::vector<std::string>{"10.0.0.0/8"}).take();
+  near.priority = 2;
+  RouteSpec vars = route("vars", {"/a/*"});
+  vars.vars = std::shared_ptr<const Expression>(compile_json(R"([["a","==","1"]])").take());
+  vars.priority = 1;
+  RouteSpec filter = route("filter", {"/a/*"});
+  filter.has_filter = true;
+  auto router =
+      build(Mode::kHostUri, {route("rest", {"/*"}), post, near, vars, filter, route("longer", {"/a/*/x"}),
+                             route("host", {"/a/*"}, {"a.com"}), route("elsewhere", {"/z"}, {"a.com"})});
+  Match match;
+  std::vector<Trial> trials;
+  REQUIRE(router->explain({"/a/b", "c.com", 0, http::Method::kGet, "GET"}, &match, 100, &trials));
+  std::string told;
+  for (const Trial& trial : trials)
+    told += trial.spec->id + std::to_string(static_cast<int>(trial.verdict)) + " ";
+  CHECK(told == "post2 near3 vars5 filter6 rest0 host4 ");
+}

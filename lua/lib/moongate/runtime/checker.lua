@@ -46,6 +46,19 @@ local function check_one(item, env)
   return resources.check(item.kind, item.conf, env)
 end
 
+local referred_kinds = {
+  upstream_id = "upstream", service_id = "service", plugin_config_id = "plugin_config", group_id = "consumer_group",
+}
+
+-- The complaint with what would be right, as far as that can be guessed.
+local function complete(item, path, text, by_kind)
+  local field = #path == 1 and path[1]
+  if referred_kinds[field] and text:find("failed to fetch", 1, true) then
+    return suggest.complete_reference(text, item.conf[field], by_kind[referred_kinds[field]])
+  end
+  return suggest.complete(item.kind, path, text)
+end
+
 local function check_global_rules(list, complaints)
   local owners = {}
   for _, item in ipairs(list) do
@@ -94,8 +107,7 @@ function _M.check(list, plugins, libraries, attributes_json)
     end
     if not ok then
       complaints[#complaints + 1] = {
-        kind = item.kind, id = item.id, path = path or {},
-        text = suggest.complete(item.kind, path or {}, tostring(text)),
+        kind = item.kind, id = item.id, path = path or {}, text = complete(item, path or {}, tostring(text), by_kind),
       }
     end
     if #complaints >= complaints_max then

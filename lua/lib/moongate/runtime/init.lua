@@ -26,6 +26,9 @@ return {
   check = function(...)
     return require("moongate.runtime.checker").check(...)
   end,
+  list_hooks = function(...)
+    return require("moongate.runtime.hook_list").list(...)
+  end,
   compile_filter = chains.compile_filter,
   call_filter = runner.call_filter,
   is_exit = require("moongate.exit").is_signal,

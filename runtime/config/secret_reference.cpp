@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/secret_reference.h"
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "config/places.h"
+
+namespace moongate::config {
+
+using base::Result;
+using base::Value;
+
+namespace {
+
+constexpr std::string_view kEnvironment = "$env://";
+constexpr std::string_view kManager = "$secret://";
+
+bool has_prefix(std::string_view text, std::string_view prefix) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+  return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(),
+                                                    [&](char a, char b) { return a == lower(b); });
+}
+
+Result<Value> find_member(const std::string& name, const std::string& key, const std::string& json) {
+  const Result<Value> object = base::parse_json(json);
+  if (!object || !object->is_object())
+    return base::invalid("the environment variable " + name + " holds no JSON object, so it has no `" + key +
+                         "`; write $env://" + name + " for all of it");
+  const Value* member = object->find(key);
+  if (member == nullptr || member->is_null())
+    return base::invalid("the JSON object in the environment variable " + name + " has no `" + key + "`");
+  return *member;
+}
+
+std::optional<ReferenceFault> under(std::string step, std::optional<ReferenceFault> fault) {
+  if (fault) fault->path.insert(fault->path.begin(), std::move(step));
+  return fault;
+}
+
+}  // namespace
+
+bool is_reference(std::string_view text) {
+  return text.starts_with('$') && (has_prefix(text, kEnvironment) || text.starts_with(kManager));
+}
+
+Result<Value> resolve_reference(std::string_view text, const Environment& environment) {
+  if (!has_prefix(text, kEnvironment))
+    return base::invalid("`" + std::string(text) +
+                         "`: secret managers are not in this version; write $env://NAME, or ${NAME}");
+  const std::string_view rest = text.substr(kEnvironment.size());
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string name(rest.substr(0, slash));
+  const std::string key(rest.substr(std::min(slash + 1, rest.size())));
+  if (name.empty())
+    return base::invalid("`" + std::string(text) +
+                         "` names no variable; write $env://NAME or $env://NAME/KEY");
+  const std::optional<std::string> value = environment(name);
+  if (!value)
+    return base::invalid("the environment variable " + name + " is not set; set it before the start");
+  return key.empty() ? Result<Value>(Value::string(*value)) : find_member(name, key, *value);
+}
+
+std::optional<ReferenceFault> resolve_references(Value& value, const Environment& environment) {
+  if (value.is_string()) {
+    if (!is_reference(value.as_string())) return std::nullopt;
+    Result<Value> resolved = resolve_reference(value.as_string(), environment);
+    if (!resolved) return ReferenceFault{{}, resolved.error().detail};
+    resolved->set_place(value.file(), value.line());
+    value = resolved.take();
+  } else if (value.is_array()) {
+    for (size_t i = 0; i < value.items().size(); ++i) {
+      if (auto fault = under(std::to_string(i), resolve_references(value.items()[i], environment)))
+        return fault;
+    }
+  } else if (value.is_object()) {
+    for (auto& [key, member] : value.members()) {
+      if (auto fault = under(key, resolve_references(member, environment))) return fault;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::string> resolve_json(const std::string& json) {
+  // Nearly all confs have no `$` at the beginning of a text.
+  if (json.find("\"$") == std::string::npos) return json;
+  Result<Value> value = base::parse_json(json);
+  if (!value) return value.error();
+  const std::optional<ReferenceFault> fault = resolve_references(*value, process_environment());
+  if (fault) return base::invalid(field_text("", fault->path) + ": " + fault->what);
+  return base::to_json(*value, true);
+}
+
+}  // namespace moongate::config

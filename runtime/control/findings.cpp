@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/findings.h"
+
+#include <charconv>
+
+namespace moongate::control {
+
+using base::Value;
+using config::Resource;
+
+namespace {
+
+/// The member that `rest` begins with; the longest, since keys may hold dots ("127.0.0.1:80").
+const Value::Member* find_first_member(const Value& object, std::string_view rest) {
+  const Value::Member* found = nullptr;
+  for (const Value::Member& member : object.members()) {
+    const std::string& key = member.first;
+    const bool is_whole =
+        rest.starts_with(key) && (rest.size() == key.size() ||
+                                  std::string_view(".[:").find(rest[key.size()]) != std::string_view::npos);
+    if (is_whole && (found == nullptr || key.size() > found->first.size())) found = &member;
+  }
+  return found;
+}
+
+/// The index in "[12]..." and the size of its text; a size of 0 when there is none.
+size_t read_index(std::string_view rest, size_t* index) {
+  if (!rest.starts_with('[')) return 0;
+  const char* end = rest.data() + rest.size();
+  const auto [after, error] = std::from_chars(rest.data() + 1, end, *index);
+  if (error != std::errc() || after == end || *after != ']') return 0;
+  return static_cast<size_t>(after - rest.data()) + 1;
+}
+
+/// The way to the field that `detail` begins with, as far as there is one.
+std::vector<std::string> path_of(const Value& body, std::string_view detail) {
+  std::vector<std::string> path;
+  const Value* at = &body;
+  for (;;) {
+    if (at->is_object()) {
+      const Value::Member* member = find_first_member(*at, detail);
+      if (member == nullptr) return path;
+      path.push_back(member->first);
+      detail.remove_prefix(member->first.size());
+      at = &member->second;
+    } else if (at->is_array()) {
+      size_t index = 0;
+      const size_t size = read_index(detail, &index);
+      if (size == 0 || index >= at->items().size()) return path;
+      path.push_back(std::to_string(index));
+      detail.remove_prefix(size);
+      at = &at->items()[index];
+    } else {
+      return path;
+    }
+    if (detail.starts_with('.')) detail.remove_prefix(1);
+  }
+}
+
+bool begins_with_field(std::string_view detail) { return detail.find(' ') > detail.find(": "); }
+
+}  // namespace
+
+std::string Findings::place_of(const Resource& resource, const std::vector<std::string>& path) const {
+  return places_ == nullptr ? "" : places_->of(resource.body, config::pointer_text(path));
+}
+
+std::string Findings::line_of(const Resource& resource, const std::vector<std::string>& path,
+                              const std::string& text) const {
+  const std::string place = place_of(resource, path);
+  return (place.empty() ? "" : place + ": ") + config::field_text(resource.name(), path) + ": " + text;
+}
+
+void Findings::add(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
+  errors_.push_back(line_of(resource, path, text));
+  concerned_.insert(&resource);
+}
+
+void Findings::warn(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
+  warnings_.push_back(line_of(resource, path, text));
+}
+
+void Findings::add_detail(const Resource& resource, const std::string& detail) {
+  const std::vector<std::string> path = path_of(resource.body, detail);
+  const std::string place = place_of(resource, path);
+  errors_.push_back((place.empty() ? "" : place + ": ") + resource.name() +
+                    (!path.empty() || begins_with_field(detail) ? "." : ": ") + detail);
+  concerned_.insert(&resource);
+}
+
+}  // namespace moongate::control

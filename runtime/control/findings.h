@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is wrong with a configuration, each thing with its file, line and field. The checks of a load write
+// into one of these.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/document.h"
+
+namespace moongate::control {
+
+class Findings {
+ public:
+  /// Without places yet (no file has been read), errors have none.
+  void set_places(const config::Places& places) { places_ = &places; }
+
+  /// `path` leads from the resource's body to what is wrong.
+  void add(const config::Resource& resource, const std::vector<std::string>& path, const std::string& text);
+  /// `detail` begins with the field, as errors of parsers do: "upstream.nodes[0].port: expected ...".
+  void add_detail(const config::Resource& resource, const std::string& detail);
+  /// What is odd and refuses nothing.
+  void warn(const config::Resource& resource, const std::vector<std::string>& path, const std::string& text);
+  void add_text(std::string text) { errors_.push_back(std::move(text)); }
+
+  /// "file:line" of what `path` leads to.
+  std::string place_of(const config::Resource& resource, const std::vector<std::string>& path) const;
+  /// Whether something is wrong with this resource.
+  bool concerns(const config::Resource& resource) const { return concerned_.count(&resource) > 0; }
+  bool is_empty() const { return errors_.empty(); }
+  std::vector<std::string>& errors() { return errors_; }
+  std::vector<std::string>& warnings() { return warnings_; }
+
+ private:
+  std::string line_of(const config::Resource& resource, const std::vector<std::string>& path,
+                      const std::string& text) const;
+
+  const config::Places* places_ = nullptr;
+  std::vector<std::string> errors_;
+  std::vector<std::string> warnings_;
+  std::set<const config::Resource*> concerned_;
+};
+
+}  // namespace moongate::control

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/resource_checks.h"
+
+#include <array>
+#include <map>
+
+#include "config/resources.h"
+#include "config/secret_reference.h"
+#include "net/event_loop.h"
+#include "router/address_set.h"
+#include "router/expression.h"
+#include "router/host_pattern.h"
+#include "router/path_pattern.h"
+#include "snapshot/compiler.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+using config::Kind;
+using config::Resource;
+using Path = std::vector<std::string>;
+
+namespace {
+
+constexpr auto kSlice = std::chrono::seconds(1);
+
+/// What the data path will make of the resource: the same parsers, so that nothing is accepted here and
+/// refused there.
+Result<void> parse_resource(const Resource& resource) {
+  const auto verdict = [](const auto& parsed) {
+    return parsed ? Result<void>() : Result<void>(parsed.error());
+  };
+  switch (resource.kind) {
+    case Kind::kRoute:
+      return verdict(config::parse_route(resource.body));
+    case Kind::kService:
+      return verdict(config::parse_service(resource.body));
+    case Kind::kUpstream:
+      return verdict(config::parse_upstream(resource.body));
+    case Kind::kConsumer:
+      return verdict(config::parse_consumer(resource.body));
+    case Kind::kCredential:
+      return verdict(config::parse_credential(resource.body, resource.id));
+    case Kind::kConsumerGroup:
+    case Kind::kPluginConfig:
+    case Kind::kGlobalRule:
+      return verdict(config::parse_plugin_group(resource.body));
+    case Kind::kPluginMetadata:
+      return verdict(config::parse_plugin_metadata(resource.body));
+    case Kind::kSsl:
+      return verdict(config::parse_ssl(resource.body));
+    case Kind::kProto:
+    case Kind::kSecret:
+    case Kind::kStreamRoute:
+      return {};
+  }
+  return {};
+}
+
+/// Calls `look` with every text of a field that may be one (`uri`) or a list (`uris`), and the way to it.
+template <class Look>
+void each_text(const Value& body, const char* one, const char* many, Look look) {
+  if (const Value* text = body.find(one); text != nullptr && text->is_string())
+    look(Path{one}, text->as_string());
+  const Value* list = body.find(many);
+  if (list == nullptr || !list->is_array()) return;
+  for (size_t i = 0; i < list->items().size(); i++) {
+    if (list->items()[i].is_string()) look(Path{many, std::to_string(i)}, list->items()[i].as_string());
+  }
+}
+
+void check_hosts(const Resource& resource, Findings& findings) {
+  each_text(resource.body, "host", "hosts", [&](const Path& path, const std::string& host) {
+    if (auto checked = router::check_host_pattern(host); !checked)
+      findings.add(resource, path, checked.error().detail);
+  });
+}
+
+void check_route(const Resource& route, bool has_parameters, Findings& findings) {
+  each_text(route.body, "uri", "uris", [&](const Path& path, const std::string& uri) {
+    if (auto checked = router::check_pattern(uri, has_parameters); !checked)
+      return findings.add(route, path, checked.error().detail + "; write a simpler pattern, or several");
+    if (!uri.starts_with('/') && !uri.starts_with('*'))
+      findings.warn(route, path,
+                    "no path is like this, since paths begin with `/`; did you mean `/" + uri + "`?");
+  });
+  check_hosts(route, findings);
+  each_text(route.body, "remote_addr", "remote_addrs", [&](const Path& path, const std::string& address) {
+    if (auto network = router::parse_network(address); !network)
+      findings.add(route, path,
+                   network.error().detail + "; write an IP address, or a network such as 10.0.0.0/8");
+  });
+  if (const Value* vars = route.body.find("vars"); vars != nullptr && !vars->is_null()) {
+    if (auto compiled = router::Expression::compile(*vars); !compiled)
+      findings.add(route, {"vars"}, compiled.error().detail);
+  }
+}
+
+/// The field by which a plugin's consumers are told apart.
+struct CredentialField {
+  std::string_view plugin;
+  std::string_view field;
+};
+constexpr std::array<CredentialField, 7> kCredentialFields{{{"basic-auth", "username"},
+                                                            {"hmac-auth", "access_key"},
+                                                            {"hmac-auth", "key_id"},
+                                                            {"jwe-decrypt", "key"},
+                                                            {"jwt-auth", "key"},
+                                                            {"key-auth", "key"},
+                                                            {"ldap-auth", "user_dn"}}};
+
+/// A credential's text with its reference resolved; what cannot be resolved is complained about elsewhere.
+std::string resolved_text(const Value& value) {
+  if (!config::is_reference(value.as_string())) return value.as_string();
+  const Result<Value> found = config::resolve_reference(value.as_string(), config::process_environment());
+  return found && found->is_string() ? found->as_string() : "";
+}
+
+struct Owner {
+  const Resource* resource;
+  Path path;
+  std::string consumer;
+};
+
+/// "alice", or "alice, credential 1".
+std::string owner_text(const Owner& owner) {
+  if (owner.resource->kind == Kind::kConsumer) return owner.consumer;
+  return owner.consumer + ", credential " + owner.resource->id.substr(owner.resource->id.rfind('/') + 1);
+}
+
+}  // namespace
+
+void check_references(const config::Document& document, Findings& findings) {
+  const config::Environment environment = config::process_environment();
+  for (const Resource& resource : document.resources) {
+    const Value* plugins = resource.body.find("plugins");
+    if (plugins == nullptr || !plugins->is_object()) continue;
+    for (const auto& [name, conf] : plugins->members()) {
+      Value copy = conf;
+      const auto fault = config::resolve_references(copy, environment);
+      if (!fault) continue;
+      Path path{"plugins", name};
+      path.insert(path.end(), fault->path.begin(), fault->path.end());
+      findings.add(resource, path, fault->what);
+    }
+  }
+}
+
+void check_resources(const config::Document& document, Findings& findings) {
+  const bool has_parameters = document.settings.router == config::RouterKind::kUriWithParameter;
+  for (const Resource& resource : document.resources) {
+    if (resource.is_known || findings.concerns(resource)) continue;
+    if (auto parsed = parse_resource(resource); !parsed) {
+      findings.add_detail(resource, parsed.error().detail);
+      continue;
+    }
+    if (resource.kind == Kind::kRoute) check_route(resource, has_parameters, findings);
+    if (resource.kind == Kind::kService) check_hosts(resource, findings);
+    if (resource.kind == Kind::kStreamRoute)
+      findings.warn(resource, {}, "stream routes are not in this version; nothing is served for it");
+    if (resource.kind == Kind::kSecret)
+      findings.warn(resource, {},
+                    "secret managers are not in this version; write $env://NAME where it is used");
+  }
+}
+
+void check_credentials(const config::Document& document, Findings& findings) {
+  std::map<std::pair<std::string_view, std::string>, Owner> owners;
+  for (const Resource& resource : document.resources) {
+    if (resource.kind != Kind::kConsumer && resource.kind != Kind::kCredential) continue;
+    const Value* plugins = resource.body.find("plugins");
+    for (const CredentialField& field : kCredentialFields) {
+      const Value* conf = plugins == nullptr ? nullptr : plugins->find(field.plugin);
+      const Value* value = conf == nullptr ? nullptr : conf->find(field.field);
+      if (value == nullptr || !value->is_string()) continue;
+      std::string text = resolved_text(*value);
+      if (text.empty()) continue;
+      Owner owner{&resource,
+                  {"plugins", std::string(field.plugin), std::string(field.field)},
+                  resource.id.substr(0, resource.id.find('/'))};
+      const auto [known, is_new] = owners.emplace(std::pair(field.plugin, std::move(text)), owner);
+      if (is_new || known->second.consumer == owner.consumer) continue;
+      const std::string place = findings.place_of(*known->second.resource, known->second.path);
+      findings.add(resource, owner.path,
+                   "duplicate " + std::string(field.field) + " of plugin " + std::string(field.plugin) +
+                       " found with consumer: " + owner_text(known->second) +
+                       (place.empty() ? "" : " (" + place + ")") + "; give each consumer its own");
+    }
+  }
+}
+
+Result<void> check_snapshot(std::string_view blob, const config::Document& document, Findings& findings) {
+  Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
+  if (!view) return view.error();
+  Result<std::unique_ptr<net::EventLoop>> loop = net::EventLoop::make();
+  if (!loop) return loop.error();
+  upstream::Pool pool(**loop);
+  snapshot::Graveyard graveyard([] {});
+  snapshot::Compiler compiler(view.take(), nullptr, pool, graveyard);
+  while (!compiler.step(kSlice)) {
+  }
+  if (auto compiled = compiler.finish(); !compiled) return compiled.error();
+  std::map<std::pair<snapshot::RecordKind, std::string_view>, const Resource*> by_id;
+  for (const Resource& resource : document.resources)
+    by_id[{snapshot::record_kind(resource.kind), resource.id}] = &resource;
+  for (const snapshot::Complaint& complaint : compiler.complaints()) {
+    if (complaint.is_consequence) continue;
+    const auto found = by_id.find({complaint.kind, complaint.id});
+    if (found == by_id.end())
+      findings.add_text(complaint.text());
+    else if (!findings.concerns(*found->second))
+      findings.add_detail(*found->second, complaint.detail);
+  }
+  return {};
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a schema cannot say about a configuration, found with the same code that the data path runs:
+// references to secrets, route conditions, credentials that two consumers share, and whatever else would make
+// a snapshot's resource answer 503.
+#pragma once
+
+#include <string_view>
+
+#include "config/document.h"
+#include "control/findings.h"
+
+namespace moongate::control {
+
+/// `$env://` and `$secret://` in plugin confs.
+void check_references(const config::Document& document, Findings& findings);
+
+/// Parses each resource as a worker will and looks at each route's conditions; leaves out what `findings`
+/// concerns already.
+void check_resources(const config::Document& document, Findings& findings);
+
+/// Two consumers that show the same key, user name or token: which of them a request is from would be chance.
+void check_credentials(const config::Document& document, Findings& findings);
+
+/// Compiles the snapshot. What check_resources has no rule for is found here, with less detail.
+base::Result<void> check_snapshot(std::string_view blob, const config::Document& document,
+                                  Findings& findings);
+
+}  // namespace moongate::control
