@@ -97,6 +97,13 @@ void check_route(const Resource& route, bool has_parameters, Findings& findings)
   }
 }
 
+/// What an upstream asks for and does not get in this version, though its nodes are served.
+void check_upstream(const Resource& resource, const Value* upstream, Path path, Findings& findings) {
+  if (upstream == nullptr || upstream->find("checks") == nullptr) return;
+  path.emplace_back("checks");
+  findings.warn(resource, path, "health checks are not in this version; every node is taken for healthy");
+}
+
 /// The field by which a plugin's consumers are told apart.
 struct CredentialField {
   std::string_view plugin;
@@ -156,6 +163,9 @@ void check_resources(const config::Document& document, Findings& findings) {
       continue;
     }
     if (resource.kind == Kind::kRoute) check_route(resource, has_parameters, findings);
+    if (resource.kind == Kind::kUpstream) check_upstream(resource, &resource.body, {}, findings);
+    if (resource.kind == Kind::kRoute || resource.kind == Kind::kService)
+      check_upstream(resource, resource.body.find("upstream"), {"upstream"}, findings);
     if (resource.kind == Kind::kService) check_hosts(resource, findings);
     if (resource.kind == Kind::kStreamRoute)
       findings.warn(resource, {}, "stream routes are not in this version; nothing is served for it");

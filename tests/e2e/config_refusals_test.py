@@ -10,6 +10,7 @@ import os
 import tempfile
 import unittest
 
+from certificates import certificate
 from harness import TestCase, moongate, sanitized, write_atomically
 
 NODES = {"127.0.0.1:1": 1}
@@ -208,6 +209,57 @@ class Warnings(TestCase):
             done = moongate("check", "-c", path)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("moongate.yaml:2: stream_routes[0]: stream routes are not in this version", done.stderr)
+
+    def test_health_checks_that_nothing_runs_are_warned_about(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "moongate.yaml")
+            checks = "checks: {active: {http_path: /up, healthy: {interval: 1, successes: 1}, unhealthy: {interval: 1}}}"
+            write_atomically(path, f"routes:\n  - uri: /a\n    upstream:\n      nodes: {{'127.0.0.1:1': 1}}\n      {checks}\n")
+            done = moongate("check", "-c", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("routes[0].upstream.checks: health checks are not in this version", done.stderr)
+
+
+@sanitized
+class Certificates(TestCase):
+    """A certificate that cannot serve is refused, whatever is wrong with it, and no part of a key is repeated."""
+
+    def refused(self, field, **fields):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "moongate.yaml")
+            write_atomically(path, json.dumps({"ssls": [{"id": "1", "snis": ["a.test"], **fields}]}, indent=1))
+            done = moongate("check", "-c", path)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn("moongate.yaml:", done.stderr)
+            self.assertIn("ssls[0]." + field, done.stderr)
+            return done.stderr
+
+    def test_a_key_of_another_certificate_is_refused(self):
+        mine, other = certificate("a.test"), certificate("b.test")
+        text = self.refused("key", cert=mine.cert, key=other.key)
+        self.assertIn("does not belong to the certificate", text)
+        self.assertNotIn(other.key.splitlines()[1], text)
+
+    def test_what_is_no_pem_is_refused(self):
+        mine = certificate("a.test")
+        for field, fields in (("cert", {"cert": "x" * 200, "key": mine.key}), ("key", {"cert": mine.cert, "key": "x" * 200}),
+                              ("cert", {"cert": mine.cert + "-----BEGIN CERTIFICATE-----\nMII!\n-----END CERTIFICATE-----\n", "key": mine.key}),
+                              ("client", {"cert": mine.cert, "key": mine.key, "client": {"ca": "x" * 200}})):
+            self.refused(field, **fields)
+
+    def test_versions_that_are_not_offered_are_refused(self):
+        mine = certificate("a.test")
+        self.assertIn("TLSv1.3", self.refused("ssl_protocols", cert=mine.cert, key=mine.key, ssl_protocols=["TLSv1.1"]))
+
+    def test_a_name_of_two_certificates_is_refused(self):
+        mine = certificate("a.test")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "moongate.yaml")
+            one = {"snis": ["a.test"], "cert": mine.cert, "key": mine.key}
+            write_atomically(path, json.dumps({"ssls": [{"id": "1", **one}, {"id": "2", **one}]}, indent=1))
+            done = moongate("check", "-c", path)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("a.test belongs to another certificate already", done.stderr)
 
 
 if __name__ == "__main__":
