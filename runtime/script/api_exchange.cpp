@@ -40,7 +40,7 @@ void put_nothing(mg_text* out) {
 
 Exchange& of(void* exchange) { return *static_cast<Exchange*>(exchange); }
 
-Field named(Exchange& exchange, int number) {
+const Field& named(Exchange& exchange, int number) {
   return FieldNames::of_this_thread().field(number, exchange.arena);
 }
 

@@ -22,9 +22,10 @@ int FieldNames::find(std::string_view name) {
   return number;
 }
 
-http::Field FieldNames::passing_field(int number, base::Arena& arena) const {
+const http::Field& FieldNames::passing_field(int number, base::Arena& arena) {
   MG_ASSERT(number >= 0);
-  return {arena.copy(passing_[static_cast<size_t>(number)]), {}};
+  passing_field_ = {arena.copy(passing_[static_cast<size_t>(number)]), {}};
+  return passing_field_;
 }
 
 }  // namespace moongate::script

@@ -33,21 +33,23 @@ class FieldNames {
   /// The number of a name; kInvalid when no field can be called so. A number below kPassing is good until
   /// some further names have been asked for.
   int find(std::string_view name);
-  /// The field of that number, without a value. Its name lives as long as the thread, or in `arena`.
-  http::Field field(int number, base::Arena& arena) const {
+  /// The field of that number, without a value. Its name lives as long as the thread, or in `arena`; the
+  /// reference until the next call.
+  const http::Field& field(int number, base::Arena& arena) {
     return number >= kPassing ? fields_[static_cast<size_t>(number - kPassing)]
                               : passing_field(number, arena);
   }
 
  private:
   FieldNames() : passing_(kPassing) {}
-  http::Field passing_field(int number, base::Arena& arena) const;
+  const http::Field& passing_field(int number, base::Arena& arena);
 
   std::deque<std::string> texts_;  // what the fields' names point at
   std::vector<http::Field> fields_;
   std::unordered_map<std::string_view, int> numbers_;
   std::deque<std::string> passing_;
   int next_passing_ = 0;
+  http::Field passing_field_;
 };
 
 }  // namespace moongate::script

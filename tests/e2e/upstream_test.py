@@ -2,6 +2,7 @@
 """Choosing nodes, connections to them, time limits and retries: an upstream's troubles cost its own requests only."""
 
 import collections
+import select
 import threading
 import time
 import unittest
@@ -50,6 +51,8 @@ class Balancing(TestCase):
         for c in held:                      # of two requests at once, one goes to each node
             self.addCleanup(c.close)
             c.send(request_bytes("GET", "/"))
+        answered, _, _ = select.select([c.sock for c in held], [], [], 10)
+        self.assertEqual([c.read().body for c in held if c.sock in answered], [b"fast"])
         slow.wait_requests(1)
         self.assertEqual({gw.get("/").body for _ in range(10)}, {b"fast"})
 

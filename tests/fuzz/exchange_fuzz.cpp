@@ -94,7 +94,7 @@ class Play {
     for (const auto& route : world_.gateway.context().snapshot->routes) {
       if (!route->upstream) continue;
       MG_ASSERT(route->upstream->nodes()[0].active == 0);
-      for (const auto& endpoint : route->upstream->nodes()[0].endpoints) endpoint->retire_idle();
+      for (const auto& endpoint : route->upstream->nodes()[0].endpoints) endpoint->retire();
     }
     world_.origin.connections.clear();
   }

@@ -36,7 +36,7 @@ control::ValidatorFactory make_factory() {
   script::CheckerOptions limits;
   limits.cpu_budget_ms = 200;
   limits.memory_max_bytes = size_t{64} << 20;
-  return cli::lua_validator_factory(MOONGATE_LUA_ROOT, limits);
+  return cli::lua_validator_factory(MOONGATE_SOURCE_ROOT "/lua", limits);
 }
 
 void check_blob(const control::Loaded& loaded) {
@@ -55,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(data), static_cast<long>(size));
 
   const auto started = std::chrono::steady_clock::now();
-  const control::Loaded loaded = control::load_configuration({{path}, MOONGATE_LUA_ROOT, &factory});
+  const control::Loaded loaded = control::load_configuration({{path}, MOONGATE_SOURCE_ROOT "/lua", &factory});
   MG_ASSERT(std::chrono::steady_clock::now() - started < std::chrono::seconds(20));
   for (const std::string& error : loaded.errors) MG_ASSERT(error.find("moongate.lua") != std::string::npos);
   if (loaded.ok()) check_blob(loaded);

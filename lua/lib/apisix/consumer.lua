@@ -29,7 +29,9 @@ end
 function _M.attach_consumer(ctx, consumer, conf)
   ctx.consumer = consumer
   ctx.consumer_name = consumer.consumer_name
-  ctx.consumer_group_id = consumer.group_id
+  if consumer.group_id then -- to store nil under a new key would make room for it
+    ctx.consumer_group_id = consumer.group_id
+  end
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
   set_header(ctx, "X-Consumer-Username", consumer.username)
   set_header(ctx, "X-Credential-Identifier", consumer.credential_id)

@@ -115,7 +115,7 @@ TEST_CASE("the acceptance configurations load unchanged") {
                                                {"jwt-orders.yaml", 3},
                                                {"load-balancing.yaml", 6},
                                                {"observability.yaml", 2}};
-  const std::filesystem::path folder = std::filesystem::path(__FILE__).parent_path() / "../../acceptance";
+  const std::filesystem::path folder = std::filesystem::path(MOONGATE_SOURCE_ROOT) / "tests/acceptance";
   for (const auto& [name, count] : expected) {
     INFO(name);
     auto source = Source::load({(folder / name).string()}, SourceOptions());

@@ -141,7 +141,7 @@ class Gateway {
     script::install_regex_engine();
     resolver_ = net::Resolver::make(*loop_, config.names).take();
     script::HostOptions options;
-    options.vm.lua_root = MOONGATE_LUA_ROOT;
+    options.vm.lua_root = MOONGATE_SOURCE_ROOT "/lua";
     options.vm.cpu_budget_ms = 0;
     host_ = script::Host::make(
                 *loop_, resolver_.get(), context_->exchanges, std::move(options),
@@ -175,10 +175,11 @@ class Gateway {
       add(snapshot::RecordKind::kRoute, std::to_string(i + 1), config.routes[i], i);
     for (const auto& [name, text] : config.plugins) add(snapshot::RecordKind::kPluginSource, name, text, 0);
     std::string blob = writer.finish({++number_, 0, "test"}).take();
-    snapshot::Compiler compiler(snapshot::BlobView::open(blob).take(), context_->snapshot, pool_);
+    snapshot::Compiler compiler(snapshot::BlobView::open(blob).take(), context_->snapshot, pool_, graveyard_);
     while (!compiler.step(std::chrono::seconds(1))) {
     }
-    complaints = compiler.complaints();
+    complaints.clear();
+    for (const snapshot::Complaint& complaint : compiler.complaints()) complaints.push_back(complaint.text());
     auto snapshot = compiler.finish().take();
     auto prepared = host_->prepare_snapshot(*snapshot);
     if (!prepared) complaints.push_back(prepared.error().detail);
@@ -246,6 +247,7 @@ class Gateway {
   shm::ProcessSlot slot_;
   proxy::WorkerMetricsOwner metrics_;
   upstream::Pool pool_;
+  snapshot::Graveyard graveyard_{[] {}};
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<proxy::Context> context_;
   std::unique_ptr<script::Host> host_;

@@ -107,7 +107,7 @@ class Scripts {
     loop_ = net::EventLoop::make().take();
     resolver_ = net::Resolver::make(*loop_, std::move(names)).take();
     script::HostOptions options;
-    options.vm.lua_root = MOONGATE_LUA_ROOT;
+    options.vm.lua_root = MOONGATE_SOURCE_ROOT "/lua";
     options.vm.cpu_budget_ms = 0;
     auto host =
         script::Host::make(*loop_, resolver_.get(), exchanges_, std::move(options), [](auto&, auto) {});

@@ -15,7 +15,7 @@ namespace {
 
 std::unique_ptr<Vm> make_vm(size_t memory_max_bytes = 64u << 20) {
   VmOptions options;
-  options.lua_root = MOONGATE_LUA_ROOT;
+  options.lua_root = MOONGATE_SOURCE_ROOT "/lua";
   options.memory_max_bytes = memory_max_bytes;
   return Vm::make(options).take();
 }

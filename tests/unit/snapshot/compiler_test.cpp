@@ -24,14 +24,16 @@ struct Fixture {
     for (const Written& record : records)
       writer.add({record.kind, 0, order++, record.id, "conf.yaml:" + std::to_string(order), record.body, 0});
     std::string blob = writer.finish({++number, 0, "test"}).take();
-    Compiler compiler(BlobView::open(blob).take(), std::move(present), pool);
+    Compiler compiler(BlobView::open(blob).take(), std::move(present), pool, graveyard);
     while (!compiler.step(std::chrono::seconds(1))) {
     }
-    complaints = compiler.complaints();
+    complaints.clear();
+    for (const Complaint& complaint : compiler.complaints()) complaints.push_back(complaint.text());
     return compiler.finish().take();
   }
   std::unique_ptr<net::EventLoop> loop = net::EventLoop::make().take();
   upstream::Pool pool{*loop};
+  Graveyard graveyard{[] {}};
   std::vector<std::string> complaints;
   uint64_t number = 0;
 };
@@ -46,9 +48,9 @@ Written upstream_of(const std::string& id, const std::string& node) {
 }
 
 const Route& find(const Snapshot& snapshot, const std::string& id) {
-  auto found = snapshot.route_by_id.find(id);
-  REQUIRE(found != snapshot.route_by_id.end());
-  return *snapshot.routes.at(found->second);
+  const uint32_t found = snapshot.route_index.find(snapshot.routes, id);
+  REQUIRE(found != RouteIndex::kNone);
+  return *snapshot.routes.at(found);
 }
 
 }  // namespace
@@ -109,8 +111,8 @@ TEST_CASE("a route that cannot be matched is left out and leaves the numbers of 
   auto first = f.compile({route("a"), route("bad", bad), route("b"), route("last", bad)});
   CHECK(f.complaints.size() == 2);
   CHECK(first->routes.size() == 2);
-  CHECK(first->route_by_id.count("bad") == 0);
-  CHECK(first->route_by_id.count("last") == 0);
+  CHECK(first->route_index.find(first->routes, "bad") == RouteIndex::kNone);
+  CHECK(first->route_index.find(first->routes, "last") == RouteIndex::kNone);
   CHECK(find(*first, "b").id == "b");
   auto second = f.compile({route("a"), route("bad", bad), route("b"), route("last")}, first);
   CHECK(find(*second, "last").id == "last");
@@ -167,7 +169,7 @@ TEST_CASE("compiling in the smallest slices gives what compiling at once gives")
   uint32_t order = 0;
   for (const Written& record : records) writer.add({record.kind, 0, order++, record.id, "", record.body, 0});
   std::string blob = writer.finish({9, 0, ""}).take();
-  Compiler compiler(BlobView::open(blob).take(), nullptr, f.pool);
+  Compiler compiler(BlobView::open(blob).take(), nullptr, f.pool, f.graveyard);
   int slices = 1;
   while (!compiler.step(base::Duration(0))) slices++;
   auto sliced = compiler.finish().take();
