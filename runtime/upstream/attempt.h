@@ -136,10 +136,10 @@ class Attempt {
   std::string start_fault_;  // why no connection could even be begun
 };
 
-/// The thread's buffer for reads on the data path: 64 KB, contents valid until the next read by anyone.
+/// The thread's buffer for reads on the data path; contents valid until the next read by anyone.
 struct ReadBuffer {
-  static constexpr size_t kSize = 64 * 1024;
-  static constexpr int kReadsPerTurn = 16;  // of one connection; then the others have their turn
+  static constexpr size_t kSize = 256 * 1024;
+  static constexpr int kReadsPerTurn = 4;  // of one connection; then the others have their turn
   static char* data();
 };
 

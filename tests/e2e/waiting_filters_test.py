@@ -347,7 +347,7 @@ function _M.body_filter() ngx.sleep(0.001) ngx.arg[1] = ngx.arg[1]:upper() end
 
     def test_a_client_that_goes_away_meanwhile_ends_it(self):
         gw = self.start(BODY.replace('ctx.pieces)', 'math.min(ctx.pieces, 2))') + 'function _M.log(conf, ctx) core.log.warn("logged ", ctx.var.uri) end',
-                        answer=lambda r, c: (c.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 70000), gone.append(c.wait_closed_by_peer()))[0] and None)
+                        answer=lambda r, c: (c.send(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2_000_000), gone.append(c.wait_closed_by_peer()))[0] and None)
         gone, pids = [], gw.worker_pids()
         self.gate.open("body1")
         for i in range(5):
