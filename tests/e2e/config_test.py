@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration: what is refused and how it is said, where settings come from, and changes while the gateway serves."""
 
+import base64
 import glob
+import hmac
 import os
 import signal
 import tempfile
@@ -242,6 +244,25 @@ class Reload(TestCase):
         self.assertEqual((got[0].body, got[0].get("X-Version")), (b"old answer", "1"))
 
 
+class Credentials(TestCase):
+    def config(self, secret):
+        return {"routes": [route("/*", plugins={"jwt-auth": {}, "mocking": {"response_example": "in", "content_type": "text/plain"}})],
+                "consumers": [{"username": "jack", "plugins": {"jwt-auth": {"key": "jack", "secret": secret}}}]}
+
+    def test_a_token_that_was_good_is_refused_when_its_consumer_has_another_secret(self):
+        def part(text):
+            return base64.urlsafe_b64encode(text).rstrip(b"=")
+        signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(b'{"key":"jack"}')
+        token = signed + b"." + part(hmac.new(b"first-secret", signed, "sha256").digest())
+        gw = self.serve(self.config("first-secret"))
+        for secret, status in (("first-secret", 200), ("second-secret", 401), ("first-secret", 200)):
+            gw.apply(self.config(secret))
+            for _ in range(20):
+                answer = gw.get("/", {"Authorization": token.decode()})
+                self.assertEqual(answer.status, status, (answer.body, gw.log_text()[-800:]))
+
+
+@sanitized
 class LastGood(TestCase):
     def test_a_start_with_a_broken_file_serves_the_last_good_snapshot_and_says_so(self):
         gw = self.serve({"routes": [answering("good")]})

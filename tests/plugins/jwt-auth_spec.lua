@@ -210,6 +210,17 @@ t.describe("jwt-auth", function()
     refuses(ask("/hello", jwt({ key = "late", exp = now - 20 })), "failed to verify jwt")
   end)
 
+  t.it("refuses a token whose time is over, however often it was good before", function()
+    local token = jwt({ key = "hs", exp = os.time() + gateway.offset_s + 30 })
+    for _ = 1, 20 do
+      t.equal(ask("/hello", token).status, 200)
+    end
+    gateway:advance(31)
+    for _ = 1, 20 do
+      refuses(ask("/hello", token), "failed to verify jwt")
+    end
+  end)
+
   t.it("decodes a secret that is given in base64", function()
     t.equal(ask("/hello", jwt({ key = "coded" })).status, 200)
   end)

@@ -197,7 +197,7 @@ function _M.merge(chain, consumer)
   end
   local known = by_chain[chain]
   if known == nil then
-    local entries, err = own_entries(base, chain.set)
+    local entries, err = own_entries(base, require("moongate.runtime.loader").serving)
     if err then
       return nil, err
     end
@@ -211,7 +211,6 @@ function _M.merge(chain, consumer)
         conf_version = chain.fields.conf_version .. "&" .. tostring(base.conf_version),
       }, { __index = chain.fields })
       local merged = chains.assemble(list, fields)
-      merged.set = chain.set
       known = { merged = merged, fresh = fresh }
     end
     by_chain[chain] = known

@@ -5,6 +5,7 @@
 
 local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
+local bounded_map = require("moongate.bounded_map")
 local consumers = require("apisix.consumer")
 local schema_def = require("apisix.schema_def")
 local token = require("apisix.plugins.jwt-auth.token")
@@ -182,6 +183,34 @@ local function explain(ctx, text, reason)
   return auth.is_running_under_multi_auth(ctx) and text .. ": " .. reason or text
 end
 
+-- Tokens whose signature has been checked, with the keys it was checked with. A client shows the same token again and
+-- again, and the same bytes under the same keys verify the same; times are looked at every time. Only tokens that hold get
+-- in, and none that could fill the memory.
+local verified = bounded_map.new(1000)
+local kept_size_max_bytes = 4096
+
+--- Returns the token taken apart, and the keys with which its signature is known to hold.
+local function parse(conf, text)
+  local known = not conf.store_in_ctx and verified:get(text) -- who gets the payload may write into it
+  if known then
+    return known.jwt, known.keys
+  end
+  local jwt, err = token.parse(text)
+  return jwt, nil, err
+end
+
+local function verify_signature(conf, jwt, keys, keys_known)
+  if keys_known == keys then
+    return true
+  end
+  local ok, err = jwt:verify(keys)
+  local text = jwt.text
+  if ok and #text <= kept_size_max_bytes and not conf.store_in_ctx then
+    verified:set(text, { jwt = jwt, keys = keys })
+  end
+  return ok, err
+end
+
 local function find_consumer(conf, ctx)
   local text, place = read_token(conf, ctx)
   if not text then
@@ -190,7 +219,7 @@ local function find_consumer(conf, ctx)
   if conf.hide_credentials then
     hide_token(conf, ctx, place)
   end
-  local jwt, err = token.parse(text)
+  local jwt, keys_known, err = parse(conf, text)
   if not jwt then
     return nil, nil, explain(ctx, "JWT token invalid", err)
   end
@@ -204,7 +233,7 @@ local function find_consumer(conf, ctx)
   end
   local keys = keys_of[consumer.auth_conf] or prepare_keys(consumer.auth_conf)
   local ok
-  ok, err = jwt:verify(keys)
+  ok, err = verify_signature(conf, jwt, keys, keys_known)
   if ok then
     ok, err = jwt:verify_times(conf.claims_to_verify, native.C.mg_now(), keys.leeway)
   end

@@ -33,7 +33,6 @@ _M.phase_bits = phase_bits
 ---@field confs table<string, table[]>
 ---@field phases integer            bit per phase
 ---@field entries table[]           {name, object, conf, number, priority}, in order
----@field set integer               the plugin set it was built from
 
 local chains = {}
 local next_handle = 1
@@ -192,7 +191,6 @@ function _M.build(spec)
     end
   end
   local chain = _M.assemble(entries, spec)
-  chain.set = spec.set
   local handle = next_handle
   next_handle = handle + 1
   chains[handle] = chain

@@ -19,7 +19,7 @@ local setmetatable = setmetatable
 local tostring = tostring
 local type = type
 
-local _M = {}
+local _M = { serving = 0 } -- the handle of the set that serves
 
 ---@class moongate.PluginModule
 ---@field object table       what the plugin file returned
@@ -201,6 +201,7 @@ end
 ---@param metadata table<string, table>    plugin metadata by name
 function _M.adopt_set(handle, metadata)
   local set = sets[handle]
+  _M.serving = handle
   for name in pairs(registry.all()) do
     if not set.modules[name] then
       registry.set(name, nil)
