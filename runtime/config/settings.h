@@ -85,7 +85,6 @@ struct UpstreamSettings {
   uint32_t keepalive_size = 320;
   Milliseconds keepalive_timeout{60'000};
   uint32_t keepalive_requests = 1'000;
-  uint32_t body_buffer_kb = 64;
   bool operator==(const UpstreamSettings&) const = default;
 };
 

@@ -175,9 +175,6 @@ const Setting kRequests[] = {
     {"upstream.keepalive_requests",
      CountSlot{[](S& s) -> uint32_t& { return s.upstream.keepalive_requests; }, 1, kBillion},
      "How many requests such a connection may carry."},
-    {"upstream.body_buffer_kb",
-     CountSlot{[](S& s) -> uint32_t& { return s.upstream.body_buffer_kb; }, 4, 65'536, kKilobyte},
-     "How much of a body waits in memory, each way, before the sender is slowed down, in kilobytes."},
 };
 
 constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},

@@ -55,7 +55,7 @@ router: radixtree_uri_with_parameter
 drain_timeout: 10
 server_header: off
 via: on
-upstream: {keepalive_size: 32, keepalive_timeout: 6, keepalive_requests: 100, body_buffer_kb: 128}
+upstream: {keepalive_size: 32, keepalive_timeout: 6, keepalive_requests: 100}
 )";
 
 }  // namespace
@@ -101,7 +101,6 @@ TEST_CASE("every setting is read") {
   CHECK(s.router == RouterKind::kUriWithParameter);
   CHECK(s.server_header.empty());
   CHECK(s.via);
-  CHECK(s.upstream.body_buffer_kb == 128);
 }
 
 TEST_CASE("settings survive the way through JSON, and the writing is canonical") {
