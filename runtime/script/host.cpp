@@ -70,8 +70,8 @@ base::Result<void> Host::open() {
   lua_getfield(state, -1, "current");
   current_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   runtime_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
-  push_function("serve");
-  serve_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
+  push_function("run");
+  run_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   vm_->start_sampling(running_plugin_, samples_, kPluginsMax);
   return {};
 }
@@ -325,10 +325,7 @@ Task& Host::begin_task(Exchange& exchange, Phase phase) {
   exchange.task = task;
   exchange.phase = phase;
   lua_State* thread = task->thread;
-  if (lua_status(thread) != LUA_YIELD) {
-    lua_rawgeti(vm_->state(), LUA_REGISTRYINDEX, serve_ref_);
-    lua_xmove(vm_->state(), thread, 1);
-  }
+  lua_rawgeti(thread, LUA_REGISTRYINDEX, run_ref_);
   lua_pushinteger(thread, exchange.slot);
   lua_pushinteger(thread, static_cast<int>(phase));
   // Whether this is the request's first entry into Lua, and the chains it has.

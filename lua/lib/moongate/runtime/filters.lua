@@ -3,11 +3,8 @@
 
 local chains = require("moongate.runtime.chains")
 
-local seam = require("moongate.native_wait").seam
-
 local concat = table.concat
 local take_exit = require("moongate.exit").take
-local jit = require("jit")
 local running_plugin = chains.running_plugin
 local tostring = tostring
 local type = type
@@ -21,7 +18,6 @@ local function run_chain(chain, phase, ctx)
   end
   local confs = chain.confs[phase]
   local index = run(confs, ctx)
-  seam()
   -- A run stops at the first hook that returns anything: the rest follows one by one.
   if index then
     local hooks = chain.hooks[phase]
@@ -62,7 +58,5 @@ function _M.run_body(slot, chunk, is_last)
   arg[1], arg[2] = nil, nil
   return result, is_ended
 end
-
-jit.off(_M.run) -- as in runner.lua
 
 return _M

@@ -21,7 +21,7 @@ return {
   destroy_all = loader.destroy_all,
   build_chain = chains.build,
   release_chain = chains.release,
-  serve = runner.serve,
+  run = runner.run,
   restore = runner.restore,
   check = function(...)
     return require("moongate.runtime.checker").check(...)

@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Runs the hooks of a request, phase by phase: rewrite and access in one go.
 --
--- `serve` is the body of a recycled coroutine. It is resumed with (slot, phase), runs, and yields a verdict: 0 go on,
--- 1 an answer stands; body_filter yields the chunk and whether the body ends. A hook that waits yields from somewhere
--- within; C++ can tell the two apart.
+-- `run` is called in a recycled coroutine and returns a verdict: 0 go on, 1 an answer stands; for body_filter the chunk
+-- and whether the body ends. A hook that waits yields from somewhere within.
 
 local clear = require("table.clear")
 local chains = require("moongate.runtime.chains")
@@ -11,17 +10,15 @@ local consumers = require("moongate.consumers")
 local current = require("moongate.current")
 local exit = require("moongate.exit")
 local filters = require("moongate.runtime.filters")
-local jit = require("jit")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
 local var = require("moongate.var")
 local answer = require("moongate.runtime.answer")
 
 local C = native.C
-local raw_yield = require("moongate.runtime.coroutines").raw_yield
 local take_exit = exit.take
--- Where compiled code ends: a trace stops at a call of plain C, so what a hook does after a branch is compiled as far as
--- here, and does not fail for want of a place to go on.
+-- Where compiled code ends: a trace stops at a call of plain C. Without it rewrite and access would be one trace, which
+-- has more live values than the compiler has registers for.
 local seam = require("moongate.native_wait").seam
 
 local _M = {}
@@ -63,12 +60,16 @@ local function begin(slot, chain_handle, global_handle)
   end
 end
 
+local function enter_phase(slot, phase)
+  current.phase = phase
+  slot.phase = phase
+end
+
 local function enter(slot, phase)
   current.ctx = slot.ctx
   current.ex = slot.ex
   current.arg = slot.arg
-  current.phase = phase
-  slot.phase = phase
+  enter_phase(slot, phase)
 end
 
 local function end_with(slot, chain, phase, index, code, body)
@@ -128,7 +129,6 @@ end
 
 local function run_request(slot)
   local global_chain = slot.global_chain
-  enter(slot, "rewrite")
   if global_chain and run_chain(slot, global_chain, "rewrite") == 1 then
     return 1
   end
@@ -138,8 +138,7 @@ local function run_request(slot)
   if slot.ctx.consumer and slot.chain and join_consumer(slot) == 1 then
     return 1
   end
-  current.phase = "access"
-  slot.phase = "access"
+  enter_phase(slot, "access")
   if global_chain and run_chain(slot, global_chain, "access") == 1 then
     return 1
   end
@@ -147,48 +146,33 @@ local function run_request(slot)
 end
 
 local function run_before_proxy(slot)
-  enter(slot, "before_proxy")
   if run_chain(slot, slot.global_chain, "before_proxy") == 1 then
     return 1
   end
   return run_chain(slot, slot.chain, "before_proxy")
 end
 
-local filter_names = { [4] = "header_filter", [5] = "body_filter", [6] = "log" }
+local phase_names = chains.phases
+local rewrite, before_proxy, body_filter = 1, 3, 5 -- of exchange::Phase
 
--- `phase`: a value of exchange::Phase.
-local function run(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
+--- Runs the hooks of a phase; rewrite stands for access too. `is_first`: nothing of this request ran in Lua before.
+---@param phase integer     a value of exchange::Phase
+---@return integer|string verdict
+function _M.run(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
   local slot = slots[index] or make_slot(index)
   if is_first then
     begin(slot, chain_handle, global_handle)
   end
-  if phase == 1 then
+  enter(slot, phase_names[phase])
+  if phase == rewrite then
     return run_request(slot)
-  end
-  local filter = filter_names[phase]
-  if not filter then
+  elseif phase == before_proxy then
     return run_before_proxy(slot)
-  end
-  enter(slot, filter)
-  if phase == 5 then
+  elseif phase == body_filter then
     return filters.run_body(slot, chunk, is_last)
   end
-  filters.run(slot, filter)
+  filters.run(slot, phase_names[phase])
   return 0
-end
-
---- The body of a coroutine that runs hooks, one run after another. `is_first`: nothing of this request ran in Lua before.
-function _M.serve(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
-  while true do
-    index, phase, is_first, chain_handle, global_handle, chunk, is_last =
-      raw_yield(run(index, phase, is_first, chain_handle, global_handle, chunk, is_last))
-  end
-end
-
--- The glue stays with the interpreter. Compiled, it would draw a whole request into one trace, which is more than the
--- compiler has registers for; so each chain's run is compiled on its own.
-for _, glue in ipairs({ run_request, run_before_proxy, run, _M.serve }) do
-  jit.off(glue)
 end
 
 --- Before a coroutine that waited goes on: makes `current` its own again. nil: a timer's.
