@@ -48,7 +48,7 @@ struct UpstreamTls {
   std::string client_cert_id;
   std::string client_cert;
   std::string client_key;
-  bool verify = false;
+  std::optional<bool> verify;  // nothing: as moongate.upstream.tls_verify says
 };
 
 enum class Scheme : uint8_t { kHttp, kHttps, kGrpc, kGrpcs, kTcp, kTls, kUdp, kKafka };

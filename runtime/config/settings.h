@@ -85,6 +85,8 @@ struct UpstreamSettings {
   uint32_t keepalive_size = 320;
   Milliseconds keepalive_timeout{60'000};
   uint32_t keepalive_requests = 1'000;
+  bool tls_verify = true;
+  std::string tls_trusted_certificate;  // a path; empty: the system's
   bool operator==(const UpstreamSettings&) const = default;
 };
 

@@ -175,6 +175,14 @@ const Setting kRequests[] = {
     {"upstream.keepalive_requests",
      CountSlot{[](S& s) -> uint32_t& { return s.upstream.keepalive_requests; }, 1, kBillion},
      "How many requests such a connection may carry."},
+    {"upstream.tls_verify", BoolSlot{[](S& s) -> bool& { return s.upstream.tls_verify; }},
+     "Whether nodes behind https must show a certificate that is trusted and for their name; an upstream's "
+     "tls.verify goes before it."},
+    {"upstream.tls_trusted_certificate",
+     TextSlot{[](S& s) -> Text& { return s.upstream.tls_trusted_certificate; }, true, normalize_text,
+              "a path or off"},
+     "A file of PEM certificates: the authorities that nodes and servers asked by plugins are verified "
+     "against; off means the system's."},
 };
 
 constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},

@@ -135,7 +135,7 @@ void read_tls(FieldReader& fields, std::optional<UpstreamTls>* tls) {
   reader.read_id("client_cert_id", &read.client_cert_id);
   reader.read("client_cert", &read.client_cert);
   reader.read("client_key", &read.client_key);
-  reader.read("verify", &read.verify);
+  if (reader.find("verify") != nullptr) reader.read("verify", &read.verify.emplace());
   if (read.client_cert.empty() != read.client_key.empty()) {
     reader.fail("", "client_cert and client_key go together; give both or neither");
   }

@@ -76,6 +76,13 @@ void Findings::add(const Resource& resource, const std::vector<std::string>& pat
   concerned_.insert(&resource);
 }
 
+void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,
+                           const std::string& text) {
+  const std::string place =
+      places_ == nullptr ? "" : places_->of(document.root, "/moongate" + config::pointer_text(path));
+  errors_.push_back((place.empty() ? "" : place + ": ") + config::field_text("moongate", path) + ": " + text);
+}
+
 void Findings::warn(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
   warnings_.push_back(line_of(resource, path, text));
 }

@@ -21,6 +21,9 @@ class Findings {
   void add(const config::Resource& resource, const std::vector<std::string>& path, const std::string& text);
   /// `detail` begins with the field, as errors of parsers do: "upstream.nodes[0].port: expected ...".
   void add_detail(const config::Resource& resource, const std::string& detail);
+  /// `path` leads to a setting below `moongate:`.
+  void add_setting(const config::Document& document, const std::vector<std::string>& path,
+                   const std::string& text);
   /// What is odd and refuses nothing.
   void warn(const config::Resource& resource, const std::vector<std::string>& path, const std::string& text);
   void add_text(std::string text) { errors_.push_back(std::move(text)); }

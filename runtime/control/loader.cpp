@@ -13,6 +13,7 @@
 #include "control/findings.h"
 #include "control/plugin_sources.h"
 #include "control/resource_checks.h"
+#include "control/trusted_file.h"
 
 namespace moongate::control {
 
@@ -72,6 +73,7 @@ class Loader {
     if (!collected) return collected.error();
     note_links(collected->sources);
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
+    read_trusted(*document);
     report_missing(*document, collected->missing);
     check_references(*document, findings_);
     if (!findings_.is_empty()) return {};
@@ -103,6 +105,8 @@ class Loader {
   Result<CollectedSources> collect(config::Document& document) {
     SourceSearch search{{}, options_.lua_root};
     const auto folder = std::filesystem::absolute(options_.config_paths.front()).parent_path();
+    std::string& trusted = document.settings.upstream.tls_trusted_certificate;
+    if (!trusted.empty()) trusted = (folder / trusted).lexically_normal().string();
     for (std::string& path : document.settings.plugin_paths) {
       path = (folder / path).lexically_normal().string();
       if (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -124,6 +128,18 @@ class Loader {
       }
     }
     return collect_sources(names, search);
+  }
+
+  void read_trusted(const config::Document& document) {
+    const std::string& path = document.settings.upstream.tls_trusted_certificate;
+    if (path.empty()) return;
+    out_.files.push_back(path);
+    Result<std::string> read = read_trusted_file(path);
+    if (read) {
+      trusted_ = read.take();
+      return;
+    }
+    findings_.add_setting(document, {"upstream", "tls_trusted_certificate"}, read.error().detail);
   }
 
   /// A plugin that is not there refuses whatever uses it: a route must not open because its authentication is
@@ -243,6 +259,8 @@ class Loader {
       const std::string place = findings_.place_of(resource, {});
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
+    if (const std::string& path = document.settings.upstream.tls_trusted_certificate; !path.empty())
+      writer.add(Record{RecordKind::kTrusted, 0, 0, "", path, trusted_, 0});
     for (const SourceFile& plugin : sources.plugins)
       writer.add(Record{RecordKind::kPluginSource, 0, 0, plugin.name, plugin.path, plugin.text, 0});
     for (const SourceFile& library : sources.libraries)
@@ -263,6 +281,7 @@ class Loader {
 
   const LoadOptions& options_;
   Findings findings_;
+  std::string trusted_;              // what upstream.tls_trusted_certificate holds
   std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
   std::vector<snapshot::Hash128> keys_;

@@ -12,6 +12,7 @@
 #include "router/host_pattern.h"
 #include "router/path_pattern.h"
 #include "snapshot/compiler.h"
+#include "tls/certificate.h"
 
 namespace moongate::control {
 
@@ -97,9 +98,32 @@ void check_route(const Resource& route, bool has_parameters, Findings& findings)
   }
 }
 
+/// A text with its reference resolved; what cannot be resolved is complained about elsewhere.
+std::string resolved_text(const Value& value) {
+  if (!config::is_reference(value.as_string())) return value.as_string();
+  const Result<Value> found = config::resolve_reference(value.as_string(), config::process_environment());
+  return found && found->is_string() ? found->as_string() : "";
+}
+
+/// A certificate that has expired is still what its owner asked for.
+void check_validity(const Resource& resource, const Value* certificate, Path path, const char* field,
+                    Findings& findings) {
+  if (certificate == nullptr || !certificate->is_string()) return;
+  const std::string fault = tls::describe_validity(resolved_text(*certificate), base::Clock::wall());
+  path.emplace_back(field);
+  if (!fault.empty())
+    findings.warn(resource, path, "the certificate is not valid now: " + fault + "; renew it");
+}
+
 /// What an upstream asks for and does not get in this version, though its nodes are served.
 void check_upstream(const Resource& resource, const Value* upstream, Path path, Findings& findings) {
-  if (upstream == nullptr || upstream->find("checks") == nullptr) return;
+  if (upstream == nullptr) return;
+  if (const Value* tls = upstream->find("tls"); tls != nullptr && tls->is_object()) {
+    path.emplace_back("tls");
+    check_validity(resource, tls->find("client_cert"), path, "client_cert", findings);
+    path.pop_back();
+  }
+  if (upstream->find("checks") == nullptr) return;
   path.emplace_back("checks");
   findings.warn(resource, path, "health checks are not in this version; every node is taken for healthy");
 }
@@ -116,13 +140,6 @@ constexpr std::array<CredentialField, 7> kCredentialFields{{{"basic-auth", "user
                                                             {"jwt-auth", "key"},
                                                             {"key-auth", "key"},
                                                             {"ldap-auth", "user_dn"}}};
-
-/// A credential's text with its reference resolved; what cannot be resolved is complained about elsewhere.
-std::string resolved_text(const Value& value) {
-  if (!config::is_reference(value.as_string())) return value.as_string();
-  const Result<Value> found = config::resolve_reference(value.as_string(), config::process_environment());
-  return found && found->is_string() ? found->as_string() : "";
-}
 
 struct Owner {
   const Resource* resource;
@@ -163,6 +180,8 @@ void check_resources(const config::Document& document, Findings& findings) {
       continue;
     }
     if (resource.kind == Kind::kRoute) check_route(resource, has_parameters, findings);
+    if (resource.kind == Kind::kSsl)
+      check_validity(resource, resource.body.find("cert"), {}, "cert", findings);
     if (resource.kind == Kind::kUpstream) check_upstream(resource, &resource.body, {}, findings);
     if (resource.kind == Kind::kRoute || resource.kind == Kind::kService)
       check_upstream(resource, resource.body.find("upstream"), {"upstream"}, findings);

@@ -210,11 +210,6 @@ string_view upstream_host(Exchange& ex) {
   return ex.request.host;
 }
 
-string_view upstream_scheme(Exchange& ex) {
-  if (!ex.upstream_scheme.empty()) return ex.upstream_scheme;
-  return ex.upstream ? string_view(ex.upstream->options().scheme) : string_view("http");
-}
-
 base::Duration elapsed(Exchange& ex) { return base::Clock::steady_now() - ex.started; }
 
 const std::array kNamed = std::to_array<Named>({
@@ -318,6 +313,11 @@ const Named* find_named(string_view name) {
 }
 
 }  // namespace
+
+string_view upstream_scheme(const Exchange& exchange) {
+  if (!exchange.upstream_scheme.empty()) return exchange.upstream_scheme;
+  return exchange.upstream ? string_view(exchange.upstream->options().scheme) : string_view("http");
+}
 
 bool find_variable(Exchange& exchange, string_view name, string_view* value) {
   for (const auto& variable : exchange.variables) {

@@ -13,6 +13,9 @@ namespace moongate::exchange {
 /// The value of variable `name`; false when it is unknown or unset. Views live until the exchange ends.
 bool find_variable(Exchange& exchange, std::string_view name, std::string_view* value);
 
+/// "http" or "https": how the node is spoken to, by the upstream or a plugin's choice.
+std::string_view upstream_scheme(const Exchange& exchange);
+
 /// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own. False for those
 /// that are facts.
 bool set_variable(Exchange& exchange, std::string_view name, std::string_view value);

@@ -17,8 +17,23 @@ using exchange::StepResult;
 using http::BodyKind;
 using upstream::AttemptStage;
 
+std::shared_ptr<upstream::Endpoint> Forwarder::find_endpoint() {
+  return exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver, is_tls_wanted_);
+}
+
+// False, and an answer, when a plugin chose what cannot be spoken.
+bool Forwarder::choose_scheme() {
+  const std::string_view scheme = exchange::upstream_scheme(exchange_);
+  is_tls_wanted_ = scheme == "https";
+  if (is_tls_wanted_ || scheme == "http") return true;
+  MG_LOG(kError) << "upstream_scheme: \"" << scheme << "\" was chosen; write http or https";
+  exchange_.fail(500, "a plugin chose an upstream scheme that is neither http nor https");
+  return false;
+}
+
 StepResult Forwarder::pick() {
   exchange::Exchange& exchange = exchange_;
+  if (!choose_scheme()) return StepResult::kAnswer;
   std::string_view hash_key;
   if (exchange.upstream->needs_hash_key()) hash_key = exchange::find_hash_key(exchange);
   exchange.node = exchange.upstream->pick(exchange.tried, hash_key);
@@ -30,7 +45,7 @@ StepResult Forwarder::pick() {
       exchange.fail(502, "no further node of the upstream is left to try");
     return StepResult::kAnswer;
   }
-  endpoint_ = exchange.upstream->find_endpoint(*exchange.node, *context_.resolver);
+  endpoint_ = find_endpoint();
   if (endpoint_) return StepResult::kNext;
   if (!exchange.node->is_name) {
     exchange.fail(503, "the upstream's node has no address");
@@ -42,7 +57,7 @@ StepResult Forwarder::pick() {
     if (serial != serial_ || !is_resolving_) return;
     bool is_late = !is_asking_;
     is_resolving_ = false;
-    if (result) endpoint_ = exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver);
+    if (result) endpoint_ = find_endpoint();
     if (!endpoint_) {
       MG_LOG(kError) << "upstream " << exchange_.upstream->options().id << ": "
                      << (result ? "the node has no address" : result.error().detail);
@@ -66,6 +81,13 @@ StepResult Forwarder::start() {
     exchange.fail(500, "a plugin left the request's body half read");
     return StepResult::kAnswer;
   }
+  const bool was_tls_wanted = is_tls_wanted_;
+  if (!choose_scheme()) return StepResult::kAnswer;
+  if (is_tls_wanted_ != was_tls_wanted) endpoint_ = find_endpoint();  // before_proxy may have changed it
+  if (!endpoint_) {
+    exchange.fail(503, "the upstream's node has no address");
+    return StepResult::kAnswer;
+  }
   bool is_upgrade = exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled;
   BodyKind body = exchange.request.body;
   if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {
@@ -87,6 +109,7 @@ StepResult Forwarder::start() {
   request.method = exchange.request.method;
   request.body = body;
   request.wants_upgrade = is_upgrade;
+  if (is_tls_wanted_) request.server_name = find_server_name(exchange);
   request.arena = &exchange.arena;
   request.response = &exchange.response;
   attempt_.start(endpoint_, request, exchange.route->timeouts, exchange.upstream->options().pool);

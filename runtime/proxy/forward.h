@@ -43,6 +43,8 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool wants_body() const override { return attempt_.is_ready() && !attempt_.is_blocked(); }
 
  private:
+  std::shared_ptr<upstream::Endpoint> find_endpoint();
+  bool choose_scheme();
   bool send_collected(uint32_t serial);
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();
@@ -54,6 +56,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   upstream::Attempt attempt_;
   std::shared_ptr<upstream::Endpoint> endpoint_;
   std::string_view head_;
+  bool is_tls_wanted_ = false;
   bool is_node_counted_ = false;
   bool is_resolving_ = false;
   bool is_asking_ = false;  // the resolver is on the stack: its answer is pick()'s result

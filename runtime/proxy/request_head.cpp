@@ -3,7 +3,9 @@
 
 #include <cstring>
 
+#include "exchange/variables.h"
 #include "http/writer.h"
+#include "tls/certificate.h"
 
 namespace moongate::proxy {
 
@@ -84,13 +86,25 @@ std::string_view choose_upstream_host(Exchange& exchange) {
   if (options.pass_host == upstream::PassHost::kRewrite) return options.host;
   if (options.pass_host == upstream::PassHost::kNode) {
     const upstream::Node& node = *exchange.node;
-    uint16_t usual = options.scheme == "https" || options.scheme == "grpcs" ? 443 : 80;
+    uint16_t usual = exchange::upstream_scheme(exchange) == "https" ? 443 : 80;
     return node.port == usual && !is_unix_node(node) ? std::string_view(node.host) : name_of(node);
   }
   const Field* host = exchange.request.fields.find(FieldId::kHost);  // a plugin may have set it
   if (host) return host->value;
   // An HTTP/1.0 client may name no host; upstreams want one.
   return exchange.request.host.empty() ? name_of(*exchange.node) : exchange.request.host;
+}
+
+std::string_view find_server_name(Exchange& exchange) {
+  const bool is_of_node = exchange.upstream_host.empty() &&
+                          exchange.upstream->options().pass_host == upstream::PassHost::kNode &&
+                          !is_unix_node(*exchange.node);
+  const std::string_view host = is_of_node ? exchange.node->host : choose_upstream_host(exchange);
+  if (tls::is_address(host)) return host;  // a node's, IPv6 without brackets
+  http::HostParts parts;
+  if (!http::split_host(host, &parts)) return {};
+  const std::string_view name = http::spell_host(parts, &exchange.arena);
+  return parts.is_ipv6 ? name.substr(1, name.size() - 2) : name;
 }
 
 std::string_view write_upstream_head(const Context& context, Exchange& exchange, BodyKind body,

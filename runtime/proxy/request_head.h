@@ -18,4 +18,8 @@ std::string_view write_upstream_head(const Context& context, exchange::Exchange&
 /// The Host that goes upstream.
 std::string_view choose_upstream_host(exchange::Exchange& exchange);
 
+/// Whose certificate the node must show: that host in lower case without its port, IPv6 without brackets.
+/// Empty when it is no host: no verification survives that.
+std::string_view find_server_name(exchange::Exchange& exchange);
+
 }  // namespace moongate::proxy

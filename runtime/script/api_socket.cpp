@@ -16,6 +16,9 @@
 #include "script/udp_socket.h"
 
 namespace moongate::script {
+
+using base::Result;
+
 namespace {
 
 constexpr const char* kTcpType = "moongate.TcpSocket";
@@ -29,9 +32,32 @@ constexpr double kTimeoutMaxMs = 1e12;
 // What the sockets of one Lua state share: the first upvalue of every function here.
 struct SocketState {
   explicit SocketState(Host& owner) : host(owner), pool(owner.loop()) {}
+  Result<std::shared_ptr<const tls::ClientContext>> context(bool is_verifying);
   Host& host;
   SocketPool pool;
+  std::shared_ptr<const tls::TrustStore> trust;  // what `contexts` were made with
+  std::shared_ptr<const tls::ClientContext> contexts[2];
 };
+
+// Trusted is whom the snapshot's settings trust; before there is a snapshot, whom the system does.
+Result<std::shared_ptr<const tls::ClientContext>> SocketState::context(bool is_verifying) {
+  std::shared_ptr<const tls::TrustStore> now = host.snapshot() ? host.snapshot()->trust : trust;
+  if (!now) {
+    auto made = tls::TrustStore::make("");
+    if (!made) return made.error();
+    now = made.take();
+  }
+  if (now != trust) contexts[0] = contexts[1] = nullptr;
+  trust = std::move(now);
+  auto& slot = contexts[is_verifying ? 1 : 0];
+  if (slot) return slot;
+  tls::ClientOptions options;
+  options.trust = trust;
+  options.is_verifying = is_verifying;
+  auto made = tls::ClientContext::make(options);
+  if (made) slot = *made;
+  return made;
+}
 
 template <class T>
 T& check_box(lua_State* state, int index, const char* type) {
@@ -133,6 +159,19 @@ int tcp_connect(lua_State* state) {
   target.pool_size = std::max<size_t>(check_size(state, 5, kPoolSizeMax), 1);
   socket.claim(state, task);
   socket.start_connect(std::move(target));
+  return socket.finish_or_wait(state, task, socket.timeouts.connect);
+}
+
+// tcp_handshake(socket, server name, is_verifying)
+int tcp_handshake(lua_State* state) {
+  TcpSocket& socket = check_tcp(state);
+  Task& task = check_task(state);
+  if (socket.is_busy_for(&task)) return refuse(state, kBusy);
+  std::string name(check_view(state, 2));
+  if (name.find('\0') != name.npos) return refuse(state, "a server name holds no zero byte");
+  auto context = shared(state).context(lua_toboolean(state, 3));
+  if (!context) return refuse(state, context.error().detail.c_str());
+  socket.start_handshake(context.take(), std::move(name));
   return socket.finish_or_wait(state, task, socket.timeouts.connect);
 }
 
@@ -347,6 +386,7 @@ void register_type(lua_State* state, const char* type) {
 constexpr luaL_Reg kFunctions[] = {
     {"tcp", make_tcp},
     {"tcp_connect", tcp_connect},
+    {"tcp_handshake", tcp_handshake},
     {"tcp_send", tcp_send},
     {"tcp_receive", tcp_receive},
     {"tcp_receive_any", tcp_receive_any},

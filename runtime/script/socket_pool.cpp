@@ -21,8 +21,10 @@ SocketPool::SocketPool(net::EventLoop& loop) : loop_(loop) {}
 
 SocketPool::~SocketPool() = default;
 
-bool SocketPool::is_silent(net::Stream& stream) {
+bool SocketPool::is_silent(tls::Stream& stream) {
   char byte;
+  if (stream.may_read() && stream.session() && stream.read(&byte, 1).status != net::IoStatus::kBlocked)
+    return false;
   ssize_t got = ::recv(stream.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }

@@ -9,7 +9,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "net/stream.h"
+#include "tls/stream.h"
 
 namespace moongate::script {
 
@@ -23,8 +23,9 @@ class SocketPool {
   static constexpr size_t kIdleMax = 4096;  // in all lists together
 
   struct Connection {
-    std::unique_ptr<net::Stream> stream;
+    std::unique_ptr<tls::Stream> stream;
     uint32_t reused_times = 0;
+    std::string tls_scope;  // who was verified, and how; empty in clear
   };
 
   explicit SocketPool(net::EventLoop& loop);
@@ -38,8 +39,9 @@ class SocketPool {
   Connection take(const std::string& name);
   size_t count() const { return count_; }
 
-  /// True when neither bytes nor an end of the connection wait to be read.
-  static bool is_silent(net::Stream& stream);
+  /// True when neither bytes nor an end of the connection wait to be read. What TLS says to itself is no
+  /// byte.
+  static bool is_silent(tls::Stream& stream);
 
  private:
   struct Idle;

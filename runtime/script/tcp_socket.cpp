@@ -25,6 +25,9 @@ void TcpSocket::on_stream_ready(void* self) {
     case Operation::kConnect:
       socket->step_connect();
       break;
+    case Operation::kHandshake:
+      socket->step_handshake();
+      break;
     case Operation::kSend:
       socket->step_send();
       break;
@@ -48,6 +51,7 @@ void TcpSocket::close() {
   output_.clear();
   input_.clear();
   reused_times_ = 0;
+  tls_scope_.clear();
   scanned_size_ = received_size_ = skipped_size_ = 0;
 }
 
@@ -65,7 +69,8 @@ std::string TcpSocket::keep_alive(base::Duration idle_max, size_t pool_size) {
     close();
     return "connection in dubious state";  // closed by the peer, or it sent what nobody asked for
   }
-  pool_.give(target_.pool_name, {std::move(stream_), reused_times_}, idle_max, pool_size);
+  pool_.give(target_.pool_name, {std::move(stream_), reused_times_, std::move(tls_scope_)}, idle_max,
+             pool_size);
   close();
   return {};
 }
@@ -82,6 +87,7 @@ void TcpSocket::start_connect(ConnectTarget target) {
     stream_ = std::move(idle.stream);
     stream_->redirect(on_stream_ready, this);
     reused_times_ = idle.reused_times;
+    tls_scope_ = std::move(idle.tls_scope);
     return succeed();
   }
   operation_ = Operation::kConnect;
@@ -106,7 +112,7 @@ void TcpSocket::take_addresses(SocketLookup::Answer answer) {
 void TcpSocket::try_next_address() {
   while (true) {
     const net::SocketAddress& address = (*addresses_)[next_address_++];
-    stream_ = std::make_unique<net::Stream>();
+    stream_ = std::make_unique<tls::Stream>();
     auto started = stream_->start_connect(host_.loop(), address, on_stream_ready, this);
     if (started) return;
     int fault = errno;
@@ -126,6 +132,41 @@ void TcpSocket::step_connect() {
   try_next_address();
 }
 
+// --- TLS
+// ---------------------------------------------------------------------------------------------------------
+
+void TcpSocket::start_handshake(std::shared_ptr<const tls::ClientContext> context, std::string server_name) {
+  begin_operation();
+  if (!is_open()) return fail("closed");
+  std::string scope = context->key() + server_name;
+  if (stream_->session()) {
+    if (scope == tls_scope_) return succeed();
+    return fail_and_close("the connection was verified for another server, or in another way");
+  }
+  if (!input_.is_empty()) return fail_and_close("unread data in buffer");
+  auto session =
+      tls::Session::connect(stream_->socket(), std::move(context), {std::move(server_name), nullptr});
+  if (!session) return fail_and_close("no memory for a TLS handshake");
+  stream_->start_tls(std::move(session));
+  tls_scope_ = std::move(scope);
+  operation_ = Operation::kHandshake;
+  step_handshake();
+}
+
+void TcpSocket::step_handshake() {
+  const net::IoStatus status = stream_->handshake();
+  if (status == net::IoStatus::kBlocked) return;
+  if (status != net::IoStatus::kOk) return fail_and_close("handshake failed: " + describe_fault());
+  operation_ = Operation::kNone;
+  succeed();
+}
+
+// What the last call on the stream failed of.
+std::string TcpSocket::describe_fault() const {
+  const tls::Session* session = stream_->session();
+  return session ? session->describe_failure() : describe_errno(errno);
+}
+
 // --- send
 // --------------------------------------------------------------------------------------------------------
 
@@ -136,7 +177,7 @@ void TcpSocket::start_send(std::string_view data) {
   sent_bytes_ = data.size();
   while (!data.empty() && stream_->may_write()) {
     net::IoResult result = stream_->write(data.data(), data.size());
-    if (result.status == net::IoStatus::kError) return fail_and_close(describe_errno(errno));
+    if (result.status == net::IoStatus::kError) return fail_and_close(describe_fault());
     data.remove_prefix(result.size);
   }
   output_.append(data);  // the string may be collected before the peer takes the rest
@@ -147,7 +188,7 @@ void TcpSocket::step_send() {
   while (!output_.is_empty() && stream_->may_write()) {
     std::string_view rest = output_.view();
     net::IoResult result = stream_->write(rest.data(), rest.size());
-    if (result.status == net::IoStatus::kError) return fail_and_close(describe_errno(errno));
+    if (result.status == net::IoStatus::kError) return fail_and_close(describe_fault());
     output_.consume(result.size);
   }
   if (!output_.is_empty()) return;
@@ -180,7 +221,7 @@ void TcpSocket::step_receive() {
     if (!stream_->may_read()) return;
     net::IoResult result = stream_->read(scratch, kReadBytes);
     if (result.status == net::IoStatus::kBlocked) return;
-    if (result.status == net::IoStatus::kError) return fail_reading(describe_errno(errno));
+    if (result.status == net::IoStatus::kError) return fail_reading(describe_fault());
     if (result.status == net::IoStatus::kOk) {
       input_.append({scratch, result.size});
     } else if (reading_.kind == Reading::Kind::kAll) {

@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include "base/byte_queue.h"
-#include "net/stream.h"
 #include "script/socket_pool.h"
 #include "script/socket_wait.h"
+#include "tls/stream.h"
 
 namespace moongate::script {
 
@@ -47,6 +47,8 @@ class TcpSocket final : public WaitingSocket {
 
   // Each begins an operation; see WaitingSocket::finish_or_wait.
   void start_connect(ConnectTarget target);
+  /// Goes on in TLS. A connection from a pool that speaks it already must have been made for the same server.
+  void start_handshake(std::shared_ptr<const tls::ClientContext> context, std::string server_name);
   void start_send(std::string_view data);
   void start_receive(Reading reading);
 
@@ -67,13 +69,15 @@ class TcpSocket final : public WaitingSocket {
   bool is_pattern_reached() const { return is_pattern_reached_; }
 
  private:
-  enum class Operation : uint8_t { kNone, kConnect, kSend, kReceive };
+  enum class Operation : uint8_t { kNone, kConnect, kHandshake, kSend, kReceive };
   static void on_stream_ready(void* self);
   static void on_addresses(void* self, SocketLookup::Answer answer);
   void take_addresses(SocketLookup::Answer answer);
   void try_next_address();
   void step_connect();
+  void step_handshake();
   void step_send();
+  std::string describe_fault() const;
   void step_receive();
   bool find_wanted();
   bool find_line(std::string_view input);
@@ -86,7 +90,8 @@ class TcpSocket final : public WaitingSocket {
   void on_abandoned() override { close(); }
 
   SocketPool& pool_;
-  std::unique_ptr<net::Stream> stream_;
+  std::unique_ptr<tls::Stream> stream_;
+  std::string tls_scope_;
   Operation operation_ = Operation::kNone;
   uint32_t reused_times_ = 0;
 

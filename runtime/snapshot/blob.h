@@ -50,8 +50,9 @@ enum class RecordKind : uint16_t {
   kPluginSource,   // id: the plugin's name; place: its path; body: Lua
   kLibrarySource,  // id: what `require` is given; place: its path; body: Lua
   kQuarantined,    // id: "routes/ID" or "plugins/NAME"; body: the reason
+  kTrusted,        // place: the path; body: upstream.tls_trusted_certificate as PEM
 };
-inline constexpr uint16_t kRecordKindCount = 19;
+inline constexpr uint16_t kRecordKindCount = 20;
 
 RecordKind record_kind(config::Kind kind);
 /// Nothing for kinds that are no resource.

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "config/places.h"
 #include "config/resources.h"
+#include "config/secret_reference.h"
 #include "snapshot/compiler.h"
 
 namespace moongate::snapshot {
@@ -45,14 +47,23 @@ Result<tls::ServerOptions> read_options(const config::Ssl& ssl) {
 
 }  // namespace
 
+// References are resolved here: what they stand for is never written into a snapshot.
+Result<config::Ssl> Compiler::parse_certificate(const Record& record) const {
+  Result<base::Value> body = base::parse_json(record.body);
+  if (!body) return body.error();
+  if (const auto fault = config::resolve_references(*body, config::process_environment()))
+    return base::invalid(config::field_text("", fault->path).substr(1) + ": " + fault->what);
+  Result<config::Ssl> ssl = config::parse_ssl(*body);
+  if (ssl && ssl->id.empty()) ssl->id = record.id;
+  return ssl;
+}
+
 // A certificate that cannot serve is complained about, and its names answer no handshake: never another's.
 void Compiler::add_certificate(const Record& record) {
-  Result<base::Value> body = base::parse_json(record.body);
-  if (!body) return complain(record, body.error().detail);
-  Result<config::Ssl> ssl = config::parse_ssl(*body);
+  Result<config::Ssl> ssl = parse_certificate(record);
   if (!ssl) return complain(record, ssl.error().detail);
-  if (ssl->id.empty()) ssl->id = record.id;
-  if (ssl->is_client || !ssl->is_enabled) return;
+  if (ssl->is_client) return add_client_certificate(record, *ssl);
+  if (!ssl->is_enabled) return;
   std::shared_ptr<const tls::ServerContext> context;
   if (present_) {
     const auto had = present_->server_contexts.find(ssl->id);

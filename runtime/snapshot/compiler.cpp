@@ -204,6 +204,7 @@ void Compiler::read_settings() {
                                                                           : Mode::kHostUri;
   router_ = std::make_unique<router::Router::Builder>(mode);
   next_->settings = std::make_shared<const config::Settings>(settings.take());
+  read_trust();
   next_->plugin_attributes_json = blob_.body_of(RecordKind::kPluginAttr, "{}");
   const size_t route_count = blob_.records_of(RecordKind::kRoute).size();
   next_->routes.reserve(route_count);
@@ -265,8 +266,13 @@ std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstre
              "\" is not in this version; write nodes";
     return nullptr;
   }
-  if (conf.scheme != config::Scheme::kHttp) {
-    *fault = "scheme: upstreams with scheme " + options.scheme + " are not in this version; write http";
+  if (conf.scheme != config::Scheme::kHttp && conf.scheme != config::Scheme::kHttps) {
+    *fault =
+        "scheme: upstreams with scheme " + options.scheme + " are not in this version; write http or https";
+    return nullptr;
+  }
+  if (auto chosen = choose_tls(conf, &options); !chosen) {
+    *fault = chosen.error().detail;
     return nullptr;
   }
   std::vector<upstream::Node> nodes;
@@ -528,8 +534,8 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   std::string fault;
   if (conf.upstream) {
     const Route* had = present_route(conf.id);
-    bool is_same = had && had->plugins.dependencies == dependencies &&
-                   present_->settings->upstream == next_->settings->upstream;
+    bool is_same = had && had->plugins.dependencies == dependencies && has_same_upstream_settings() &&
+                   had->upstream && is_current(*had->upstream);
     route->upstream = is_same ? had->upstream : make_upstream(*conf.upstream, "route#" + conf.id, &fault);
   } else if (!conf.upstream_id.empty()) {
     auto found = next_->upstreams.find(conf.upstream_id);

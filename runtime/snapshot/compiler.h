@@ -76,7 +76,10 @@ class Compiler {
   void read_records();
   void read_settings();
   void read_sources();
+  void read_trust();
   void add_certificate(const Record& record);
+  base::Result<config::Ssl> parse_certificate(const Record& record) const;
+  void add_client_certificate(const Record& record, const config::Ssl& ssl);
   void add_upstream(const Record& record);
   void add_service(const Record& record);
   void add_group(const Record& record);
@@ -95,10 +98,16 @@ class Compiler {
   void take_over(const std::string& id, Route& route) const;
   std::shared_ptr<const router::RouteSpec> make_spec(const RouteInput& input);
   bool add_to_router(const Record& record, std::shared_ptr<const router::RouteSpec> spec);
+  bool has_same_upstream_settings() const;
+  bool is_current(const upstream::Upstream& upstream) const;
   std::shared_ptr<upstream::Upstream> find_present_upstream(const std::string& id, uint64_t hash) const;
   void keep_upstream(const std::string& id, uint64_t hash, std::shared_ptr<upstream::Upstream> made);
   std::shared_ptr<upstream::Upstream> make_upstream(const config::Upstream& conf, const std::string& id,
                                                     std::string* fault);
+  base::Result<void> choose_tls(const config::Upstream& conf, upstream::UpstreamOptions* options);
+  base::Result<tls::CertificatePair> find_client_certificate(const config::UpstreamTls& conf) const;
+  base::Result<std::shared_ptr<const tls::ClientContext>> make_client_context(
+      const tls::ClientOptions& options);
   uint64_t plugins_fingerprint(const std::vector<PluginConf>& plugins) const;
   void complain(const Record& record, const std::string& what, bool is_consequence = false);
   std::vector<PluginConf> to_plugins(const Record& record, const std::vector<config::PluginConf>& confs,

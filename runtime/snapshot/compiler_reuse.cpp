@@ -6,14 +6,27 @@
 
 namespace moongate::snapshot {
 
+bool Compiler::has_same_upstream_settings() const {
+  return present_ && present_->settings->upstream == next_->settings->upstream &&
+         present_->trust == next_->trust;
+}
+
+/// Whether the certificate that the upstream shows is still the one of that name.
+bool Compiler::is_current(const upstream::Upstream& upstream) const {
+  const upstream::UpstreamOptions& options = upstream.options();
+  if (options.client_cert_id.empty()) return true;
+  const auto now = next_->client_certificates.find(options.client_cert_id);
+  return now != next_->client_certificates.end() && now->second.hash == options.client_cert_hash;
+}
+
 /// The upstream of the present snapshot, when it was made from the same.
 std::shared_ptr<upstream::Upstream> Compiler::find_present_upstream(const std::string& id,
                                                                     uint64_t hash) const {
-  if (!present_ || !(present_->settings->upstream == next_->settings->upstream)) return nullptr;
+  if (!has_same_upstream_settings()) return nullptr;
   const auto had = present_->upstreams.find(id);
   const auto had_hash = present_->upstream_hashes.find(id);
   if (had == present_->upstreams.end() || had_hash == present_->upstream_hashes.end()) return nullptr;
-  return had_hash->second == hash ? had->second : nullptr;
+  return had_hash->second == hash && is_current(*had->second) ? had->second : nullptr;
 }
 
 void Compiler::keep_upstream(const std::string& id, uint64_t hash, std::shared_ptr<upstream::Upstream> made) {
@@ -33,9 +46,7 @@ bool Compiler::find_present_route(std::string_view id) {
 /// Takes the route over whole when nothing it is made from has changed: then its record need not even be
 /// parsed.
 bool Compiler::reuse_route(const Record& record) {
-  if (!present_ || present_->code_hash != next_->code_hash ||
-      !(present_->settings->upstream == next_->settings->upstream))
-    return false;
+  if (!has_same_upstream_settings() || present_->code_hash != next_->code_hash) return false;
   if (!find_present_route(record.id)) return false;
   const std::shared_ptr<const Route>& route = present_->routes[present_at_++];
   const RouteOrigin& origin = route->origin;
@@ -53,6 +64,7 @@ bool Compiler::reuse_route(const Record& record) {
     const auto upstream = next_->upstreams.find(origin.upstream_id);
     if (upstream == next_->upstreams.end() || upstream->second != route->upstream) return false;
   }
+  if (route->upstream && !is_current(*route->upstream)) return false;
   if (!add_to_router(record, origin.spec)) return true;  // as complained
   add_to_list(route);
   return true;

@@ -10,6 +10,7 @@
 
 #include "config/settings.h"
 #include "snapshot/compiled.h"
+#include "tls/client_context.h"
 #include "tls/server_names.h"
 
 namespace moongate::snapshot {
@@ -45,6 +46,17 @@ struct Snapshot {
   std::shared_ptr<const tls::ServerNames> server_names;
   std::unordered_map<std::string, std::pair<uint64_t, std::shared_ptr<const tls::ServerContext>>>
       server_contexts;  // by id, with the hash of what they were made from
+
+  /// A certificate for the gateway to show: an `ssls` resource of type client.
+  struct ClientCertificate {
+    uint64_t hash = 0;  // of the resource
+    tls::CertificatePair pair;
+    std::string fault;  // not empty: why it cannot be used
+  };
+  std::unordered_map<std::string, ClientCertificate> client_certificates;  // by id
+  std::string trust_text;                                                  // what `trust` was made from
+  std::shared_ptr<const tls::TrustStore> trust;
+  std::unordered_map<std::string, std::shared_ptr<const tls::ClientContext>> client_contexts;  // by key
 
   std::unordered_map<std::string, std::string> plugin_metadata;  // plugin name to JSON
   std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;

@@ -7,7 +7,9 @@
 #include <string_view>
 
 #include "net/stream.h"
+#include "tls/client_context.h"
 #include "tls/server_names.h"
+#include "tls/session_store.h"
 
 namespace moongate::tls {
 
@@ -22,6 +24,12 @@ struct PeerCertificate {
   std::string pem;
 };
 
+/// Whom a client connects to.
+struct Peer {
+  std::string name;  // a host name or an address; empty for none, which no verification survives
+  std::shared_ptr<SessionStore> sessions;  // null: each handshake is a whole one
+};
+
 /// Owner:   the tls::Stream; `socket` must outlive it.
 /// Fails:   after kError the connection is of no further use; describe_failure() says why.
 class Session {
@@ -30,6 +38,9 @@ class Session {
   /// `received` is what was read from the socket already. Null when the library has no memory left.
   static std::unique_ptr<Session> accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
                                          std::string_view received);
+  /// The client's side. Null when the library has no memory left.
+  static std::unique_ptr<Session> connect(net::Stream& socket, std::shared_ptr<const ClientContext> context,
+                                          Peer peer);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -43,7 +54,7 @@ class Session {
   /// Tells the peer that this was all. Does not wait for an answer.
   void say_goodbye();
 
-  /// The name the client asked for, lower case; empty without one.
+  /// The name the client asked for, in lower case when it is the peer's; empty without one.
   std::string_view server_name() const;
   std::string_view version() const;  // "TLSv1.3"
   std::string_view cipher() const;   // "TLS_AES_256_GCM_SHA384"
@@ -51,6 +62,7 @@ class Session {
   /// The context that was chosen; null before.
   const ServerContext* context() const;
   PeerCertificate peer() const;
+  /// One sentence without the contents of certificates; empty when the other side just left the handshake.
   std::string describe_failure() const;
 
   struct Parts;

@@ -34,14 +34,18 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
   interim_count_ = 0;
   decoder_.reset();
   request_trailers_.clear();
-  connection_ = endpoint_->try_checkout();
+  connection_ = endpoint_->try_checkout(request_.server_name);
   is_reused_ = connection_ != nullptr;
   if (is_reused_) {
     connection_->stream.redirect(on_stream_ready, this);
     on_connected();
     return;
   }
-  connection_ = std::make_unique<Connection>(*endpoint_);
+  begin_connect();
+}
+
+void Attempt::begin_connect() {
+  connection_ = std::make_unique<Connection>(*endpoint_, request_.server_name);
   state_ = State::kConnecting;
   auto started =
       connection_->stream.start_connect(endpoint_->loop(), endpoint_->address(), on_stream_ready, this);
@@ -52,6 +56,32 @@ void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& re
     return;
   }
   timer_.start(endpoint_->loop().timers(), timeouts_.connect);
+}
+
+void Attempt::step_connect() {
+  const int fault = connection_->stream.finish_connect();
+  if (fault != 0) {
+    return fail(fault == ETIMEDOUT ? ErrorKind::kTimeout : ErrorKind::kUnreachable,
+                std::string("connecting failed: ") + std::strerror(fault));
+  }
+  if (!endpoint_->context()) return on_connected();
+  if (!connection_->start_tls()) return fail(ErrorKind::kUnreachable, "no memory for a TLS handshake");
+  state_ = State::kHandshaking;
+  step_handshake();
+}
+
+// The timer goes on as it was set for connecting: one limit for both.
+void Attempt::step_handshake() {
+  const IoStatus status = connection_->stream.handshake();
+  if (status == IoStatus::kOk) return on_connected();
+  if (status == IoStatus::kBlocked) return;
+  fail(ErrorKind::kUnreachable, "the TLS handshake failed: " + describe_fault());
+}
+
+// What the last call on the stream failed of.
+std::string Attempt::describe_fault() const {
+  const tls::Session* session = connection_->stream.session();
+  return session ? session->describe_failure() : std::strerror(errno);
 }
 
 void Attempt::on_connected() {
@@ -105,7 +135,7 @@ void Attempt::write_out(const iovec* pieces, int count) {
       if (connection_->stream.may_read())
         read_some();
       else
-        fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
+        fail(ErrorKind::kClosed, "sending failed: " + describe_fault());
       return;
     }
     sent = result.size;
@@ -133,7 +163,7 @@ void Attempt::flush() {
       if (connection_->stream.may_read())
         read_some();
       else
-        fail(ErrorKind::kClosed, std::string("sending failed: ") + std::strerror(errno));
+        fail(ErrorKind::kClosed, "sending failed: " + describe_fault());
       return;
     }
     if (result.status != IoStatus::kOk) break;
@@ -146,15 +176,9 @@ void Attempt::flush() {
 void Attempt::on_stream_ready(void* self) {
   auto* attempt = static_cast<Attempt*>(self);
   uint32_t serial = attempt->serial_;
-  if (attempt->state_ == State::kConnecting) {
-    int fault = attempt->connection_->stream.finish_connect();
-    if (fault != 0) {
-      attempt->fail(fault == ETIMEDOUT ? ErrorKind::kTimeout : ErrorKind::kUnreachable,
-                    std::string("connecting failed: ") + std::strerror(fault));
-      return;
-    }
-    attempt->on_connected();
-    if (attempt->serial_ != serial) return;
+  if (attempt->state_ == State::kConnecting || attempt->state_ == State::kHandshaking) {
+    attempt->state_ == State::kConnecting ? attempt->step_connect() : attempt->step_handshake();
+    if (attempt->serial_ != serial || attempt->state_ == State::kHandshaking) return;
   }
   if (attempt->connection_->stream.may_write() && !attempt->unsent_.is_empty()) {
     attempt->flush();
@@ -180,7 +204,7 @@ void Attempt::read_some() {
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kEof) return on_eof();
     if (result.status == IoStatus::kError) {
-      return fail(ErrorKind::kClosed, std::string("reading the answer failed: ") + std::strerror(errno));
+      return fail(ErrorKind::kClosed, "reading the answer failed: " + describe_fault());
     }
     arm_timer();
     std::string_view bytes(buffer, result.size);
@@ -349,14 +373,15 @@ void Attempt::on_timeout(void* self) {
     attempt->arm_timer();
     return;
   }
-  const char* what = attempt->state_ == State::kConnecting ? "connecting took too long"
-                     : attempt->is_deadline_for_sending_   ? "the upstream did not take the request in time"
-                                                           : "the upstream did not answer in time";
+  const char* what = attempt->state_ == State::kConnecting    ? "connecting took too long"
+                     : attempt->state_ == State::kHandshaking ? "the TLS handshake took too long"
+                     : attempt->is_deadline_for_sending_ ? "the upstream did not take the request in time"
+                                                         : "the upstream did not answer in time";
   attempt->fail(ErrorKind::kTimeout, what);
 }
 
 void Attempt::fail(ErrorKind kind, std::string detail) {
-  AttemptStage stage = state_ == State::kConnecting || !has_sent_head_       ? AttemptStage::kConnecting
+  AttemptStage stage = state_ <= State::kHandshaking || !has_sent_head_      ? AttemptStage::kConnecting
                        : state_ == State::kBody || !partial_head_.is_empty() ? AttemptStage::kAnswering
                                                                              : AttemptStage::kSent;
   base::Error error{kind, base::Side::kUpstream, stage == AttemptStage::kConnecting, std::move(detail)};
@@ -367,6 +392,7 @@ void Attempt::fail(ErrorKind kind, std::string detail) {
 void Attempt::cancel() {
   timer_.stop();
   connection_.reset();
+  endpoint_.reset();
   unsent_.clear();
   partial_head_.clear();
   state_ = State::kIdle;

@@ -28,6 +28,7 @@ struct AttemptRequest {
   http::Method method = http::Method::kGet;
   http::BodyKind body = http::BodyKind::kNone;  // how the body is framed on this connection
   bool wants_upgrade = false;
+  std::string_view server_name;  // whose certificate is expected, when the endpoint speaks TLS
   base::Arena* arena = nullptr;  // where the response head goes
   http::ResponseHead* response = nullptr;
 };
@@ -85,7 +86,7 @@ class Attempt {
   void cancel();
 
   bool is_active() const { return connection_ != nullptr; }
-  bool is_ready() const { return connection_ && state_ != State::kConnecting; }
+  bool is_ready() const { return connection_ && state_ > State::kHandshaking; }
   bool is_reused() const { return is_reused_; }
   bool has_sent_last() const { return has_sent_last_; }
   /// Trailer lines after on_response_body(is_last), as ChunkedDecoder::trailers().
@@ -97,10 +98,14 @@ class Attempt {
   static constexpr size_t kUnsentLowBytes = 32 * 1024;
 
  private:
-  enum class State : uint8_t { kIdle, kConnecting, kHead, kBody, kUpgraded };
+  enum class State : uint8_t { kIdle, kConnecting, kHandshaking, kHead, kBody, kUpgraded };
   static void on_stream_ready(void* self);
   static void on_timeout(void* self);
+  void begin_connect();
   void on_connected();
+  void step_connect();
+  void step_handshake();
+  std::string describe_fault() const;
   void read_some();
   bool take_head(std::string_view* bytes);
   bool parse_head(std::string_view head);

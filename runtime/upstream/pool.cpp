@@ -3,8 +3,19 @@
 
 namespace moongate::upstream {
 
-Connection::Connection(Endpoint& endpoint)
-    : endpoint_(endpoint), generation_(endpoint.generation_), idle_timer_(on_idle_timeout, this) {}
+Connection::Connection(Endpoint& endpoint, std::string_view server_name)
+    : endpoint_(endpoint),
+      generation_(endpoint.generation_),
+      server_name_(endpoint.context_ ? server_name : std::string_view()),
+      idle_timer_(on_idle_timeout, this) {}
+
+bool Connection::start_tls() {
+  auto session =
+      tls::Session::connect(stream.socket(), endpoint_.context_, {server_name_, endpoint_.sessions_});
+  if (!session) return false;
+  stream.start_tls(std::move(session));
+  return true;
+}
 
 // An idle connection has nothing to say: whatever comes, an end or bytes nobody asked for, it is not reused.
 void Connection::on_idle_ready(void* self) {
@@ -24,8 +35,9 @@ void Connection::on_idle_timeout(void* self) {
 
 Endpoint::~Endpoint() { close_idle(); }
 
-std::unique_ptr<Connection> Endpoint::try_checkout() {
+std::unique_ptr<Connection> Endpoint::try_checkout(std::string_view server_name) {
   Connection* connection = newest_;
+  while (connection && context_ && connection->server_name_ != server_name) connection = connection->older_;
   if (!connection) return nullptr;
   unlink(connection);
   connection->idle_timer_.stop();
@@ -72,14 +84,15 @@ void Endpoint::close_idle() {
   }
 }
 
-std::shared_ptr<Endpoint> Pool::get(const net::SocketAddress& address) {
-  std::weak_ptr<Endpoint>& slot = endpoints_[address.text()];
+std::shared_ptr<Endpoint> Pool::get(const net::SocketAddress& address,
+                                    const std::shared_ptr<const tls::ClientContext>& context) {
+  std::weak_ptr<Endpoint>& slot = endpoints_[context ? context->key() + address.text() : address.text()];
   if (auto endpoint = slot.lock()) return endpoint;
   if (endpoints_.size() % 64 == 0) {
     std::erase_if(endpoints_,
                   [&slot](const auto& item) { return &item.second != &slot && item.second.expired(); });
   }
-  auto endpoint = std::make_shared<Endpoint>(loop_, address);
+  auto endpoint = std::make_shared<Endpoint>(loop_, address, context);
   slot = endpoint;
   return endpoint;
 }

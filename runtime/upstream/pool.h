@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections to upstream nodes, kept open between requests. One pool per worker; one Endpoint per address.
-// Endpoints outlive snapshots: a reload that leaves a node where it was keeps its connections.
+// Endpoints outlive snapshots: a reload that leaves a node where it was keeps its connections. An address
+// that is spoken to in TLS has an endpoint for each ClientContext, and a connection is for one server name:
+// what was verified for one, or shown to one, never serves another.
 #pragma once
 
 #include <chrono>
@@ -25,7 +27,12 @@ struct PoolLimits {
 /// One connection to a node, in use by one attempt or idle in its endpoint's list.
 class Connection {
  public:
-  explicit Connection(Endpoint& endpoint);
+  Connection(Endpoint& endpoint, std::string_view server_name);
+  ~Connection() { stream.close(); }  // in TLS, with a goodbye
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  /// Begins the handshake of a connection that stands. False without memory.
+  [[nodiscard]] bool start_tls();
   tls::Stream stream;
   uint32_t requests = 0;  // how many it has carried
 
@@ -34,27 +41,30 @@ class Connection {
   static void on_idle_ready(void* self);
   static void on_idle_timeout(void* self);
   Endpoint& endpoint_;
-  const uint32_t generation_;  // of the endpoint when it was made
+  const uint32_t generation_;      // of the endpoint when it was made
+  const std::string server_name_;  // asked for with TLS; empty in clear
   net::Timer idle_timer_;
   Connection* newer_ = nullptr;
   Connection* older_ = nullptr;
 };
 
-/// The connections to one address.
+/// The connections to one address, in clear or under one ClientContext.
 ///
 /// Shape:   idle connections in a list, newest first: the freshest is reused, the oldest times out.
 /// Owner:   the pool and the compiled upstreams that name the address.
 /// Runs in: one loop.
 class Endpoint {
  public:
-  Endpoint(net::EventLoop& loop, net::SocketAddress address)
-      : loop_(loop), address_(address), text_(address.text()) {}
+  /// `context` is null for an address that is spoken to in clear.
+  Endpoint(net::EventLoop& loop, net::SocketAddress address,
+           std::shared_ptr<const tls::ClientContext> context = nullptr)
+      : loop_(loop), address_(address), text_(address.text()), context_(std::move(context)) {}
   ~Endpoint();
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
 
-  /// The most recently used idle connection, or null.
-  std::unique_ptr<Connection> try_checkout();
+  /// The most recently used idle connection to `server_name` (any, in clear), or null.
+  std::unique_ptr<Connection> try_checkout(std::string_view server_name = {});
   /// Takes a connection back, or closes it when it has carried its share, the list is full, or the address
   /// has been retired since it was made.
   void checkin(std::unique_ptr<Connection> connection, const PoolLimits& limits);
@@ -63,6 +73,7 @@ class Endpoint {
 
   net::EventLoop& loop() { return loop_; }
   const net::SocketAddress& address() const { return address_; }
+  const std::shared_ptr<const tls::ClientContext>& context() const { return context_; }
   /// "127.0.0.1:8080"
   const std::string& text() const { return text_; }
   uint32_t idle_count() const { return idle_count_; }
@@ -74,6 +85,8 @@ class Endpoint {
   net::EventLoop& loop_;
   net::SocketAddress address_;
   std::string text_;
+  std::shared_ptr<const tls::ClientContext> context_;
+  std::shared_ptr<tls::SessionStore> sessions_ = std::make_shared<tls::SessionStore>();
   Connection* newest_ = nullptr;
   Connection* oldest_ = nullptr;
   uint32_t idle_count_ = 0;
@@ -83,8 +96,10 @@ class Endpoint {
 class Pool {
  public:
   explicit Pool(net::EventLoop& loop) : loop_(loop) {}
-  /// The endpoint of an address; made when it is new, forgotten when nobody holds it.
-  std::shared_ptr<Endpoint> get(const net::SocketAddress& address);
+  /// The endpoint of an address (under a context, for TLS); made when it is new, forgotten when nobody holds
+  /// it.
+  std::shared_ptr<Endpoint> get(const net::SocketAddress& address,
+                                const std::shared_ptr<const tls::ClientContext>& context = nullptr);
   net::EventLoop& loop() { return loop_; }
 
  private:

@@ -23,22 +23,23 @@ bool Tried::contains(uint32_t index) const {
 
 base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, std::vector<Node> nodes,
                                                        Pool& pool) {
-  for (Node& node : nodes) {
+  std::shared_ptr<Upstream> upstream(new Upstream(std::move(options), std::move(nodes), pool));
+  MG_ASSERT(!upstream->is_tls() || upstream->options_.tls);  // or it would be spoken to in clear
+  for (Node& node : upstream->nodes_) {
     bool is_unix = node.host.starts_with("unix:");
     node.text = is_unix || node.port == 0 ? node.host : node.host + ":" + std::to_string(node.port);
     if (is_unix) {
       auto address = net::make_unix_address(std::string_view(node.host).substr(5));
       if (!address) return base::invalid("nodes." + node.host + ": " + address.error().detail);
-      node.endpoints.push_back(pool.get(*address));
+      node.endpoints.push_back(upstream->endpoint_of(*address, upstream->is_tls()));
       continue;
     }
     auto literal = net::make_ip_address(node.host, node.port);
     node.is_name = !literal.ok();
-    if (literal) node.endpoints.push_back(pool.get(*literal));
+    if (literal) node.endpoints.push_back(upstream->endpoint_of(*literal, upstream->is_tls()));
   }
-  auto balancer = make_balancer(options.type, nodes);
+  auto balancer = make_balancer(upstream->options_.type, upstream->nodes_);
   if (!balancer) return base::invalid("type: " + balancer.error().detail);
-  std::shared_ptr<Upstream> upstream(new Upstream(std::move(options), std::move(nodes), pool));
   upstream->balancer_ = balancer.take();
   return upstream;
 }
@@ -70,24 +71,37 @@ Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
   return &nodes_[index];
 }
 
-std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver) {
+std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver, bool is_tls_wanted) {
   if (node.is_name) {
     auto addresses = resolver.find(node.host);
     if (!addresses) return nullptr;
     if (addresses != node.addresses) use_addresses(node, std::move(addresses));
   }
   if (node.endpoints.empty()) return nullptr;
-  return node.endpoints[node.next_endpoint++ % node.endpoints.size()];
+  const auto& endpoint = node.endpoints[node.next_endpoint++ % node.endpoints.size()];
+  return is_tls_wanted == is_tls() ? endpoint : cross(node, *endpoint, is_tls_wanted);
+}
+
+// Kept with the node, so that its connections are.
+std::shared_ptr<Endpoint> Upstream::cross(Node& node, const Endpoint& endpoint, bool is_tls_wanted) {
+  MG_ASSERT(!is_tls_wanted || options_.tls);
+  for (const auto& known : node.crossed) {
+    if (known->text() == endpoint.text()) return known;
+  }
+  node.crossed.push_back(endpoint_of(endpoint.address(), is_tls_wanted));
+  return node.crossed.back();
 }
 
 // The name's addresses changed: connections kept to those that are gone may by now lead to somebody else.
 void Upstream::use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses) {
   std::vector<std::shared_ptr<Endpoint>> now;
   now.reserve(addresses->size());
-  for (const auto& address : *addresses) now.push_back(pool_.get(with_port(address, node.port)));
+  for (const auto& address : *addresses) now.push_back(endpoint_of(with_port(address, node.port), is_tls()));
   for (const auto& before : node.endpoints) {
     if (std::find(now.begin(), now.end(), before) == now.end()) before->retire();
   }
+  for (const auto& before : node.crossed) before->retire();
+  node.crossed.clear();
   node.endpoints = std::move(now);
   node.addresses = std::move(addresses);
 }

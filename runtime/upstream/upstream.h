@@ -28,6 +28,8 @@ struct Node {
 
   /// The endpoints of a name's present addresses, or the one of a literal.
   std::vector<std::shared_ptr<Endpoint>> endpoints;
+  std::vector<std::shared_ptr<Endpoint>>
+      crossed;  // the same for requests whose plugins chose the other scheme
   std::shared_ptr<const net::Resolver::Addresses> addresses;  // what `endpoints` were made from
   uint32_t next_endpoint = 0;
 };
@@ -40,6 +42,9 @@ struct UpstreamOptions {
   std::string hash_on = "vars";
   std::string key;
   std::string scheme = "http";
+  std::shared_ptr<const tls::ClientContext> tls;  // how TLS is spoken to the nodes, whatever the scheme is
+  std::string client_cert_id;                     // the certificate resource `tls` was made with
+  uint64_t client_cert_hash = 0;                  // of that resource
   PassHost pass_host = PassHost::kPass;
   std::string host;                 // for kRewrite
   std::optional<uint32_t> retries;  // unset: one less than there are nodes
@@ -79,7 +84,9 @@ class Upstream {
   /// The next node to try, or null when there is none left.
   Node* pick(Tried& tried, std::string_view hash_key);
   /// The endpoint to connect to, or null when the node's name must be resolved first (see `resolve`).
-  std::shared_ptr<Endpoint> find_endpoint(Node& node, net::Resolver& resolver);
+  std::shared_ptr<Endpoint> find_endpoint(Node& node, net::Resolver& resolver, bool is_tls_wanted);
+  /// Whether the nodes are spoken to in TLS when no plugin says otherwise.
+  bool is_tls() const { return options_.scheme == "https"; }
 
   const UpstreamOptions& options() const { return options_; }
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -90,6 +97,10 @@ class Upstream {
  private:
   Upstream(UpstreamOptions options, std::vector<Node> nodes, Pool& pool)
       : options_(std::move(options)), nodes_(std::move(nodes)), pool_(pool) {}
+  std::shared_ptr<Endpoint> endpoint_of(const net::SocketAddress& address, bool is_tls) {
+    return pool_.get(address, is_tls ? options_.tls : nullptr);
+  }
+  std::shared_ptr<Endpoint> cross(Node& node, const Endpoint& endpoint, bool is_tls_wanted);
   void use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses);
   UpstreamOptions options_;
   std::vector<Node> nodes_;

@@ -32,9 +32,13 @@ def _openssl(*arguments):
     subprocess.run([need("openssl"), *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-@functools.lru_cache(maxsize=None)
 def authority(name="authority"):
     """A CA of its own for each name."""
+    return _authority(name)
+
+
+@functools.lru_cache(maxsize=None)
+def _authority(name):
     made = Certificate("ca-" + name)
     _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
              f"/O=moongate tests/CN={name}", "-keyout", made.key_path, "-out", made.cert_path)
@@ -42,14 +46,14 @@ def authority(name="authority"):
 
 
 @functools.lru_cache(maxsize=None)
-def certificate(common_name, names=(), issuer="authority", kind="ec", serial=1):
-    """A certificate for `names` (the common name when there are none), issued by authority(issuer)."""
-    made, ca = Certificate(f"{common_name}-{issuer}-{kind}-{serial}".replace("*", "any")), authority(issuer)
+def certificate(common_name, names=(), issuer="authority", kind="ec", serial=1, days=30):
+    """A certificate for `names` ("IP:..." or hosts; the common name when there are none), issued by authority(issuer)."""
+    made, ca = Certificate(f"{common_name}-{issuer}-{kind}-{serial}-{days}-{hash(names)}".replace("*", "any")), authority(issuer)
     request, extensions = made.cert_path + ".csr", made.cert_path + ".ext"
     key = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={common_name}", "-keyout", made.key_path, "-out", request)
     with open(extensions, "w") as f:
-        f.write("subjectAltName=" + ",".join("DNS:" + n for n in names or (common_name,)) + "\n")
-    _openssl("x509", "-req", "-in", request, "-CA", ca.cert_path, "-CAkey", ca.key_path, "-set_serial", str(serial), "-days", "30",
+        f.write("subjectAltName=" + ",".join(n if n.startswith("IP:") else "DNS:" + n for n in names or (common_name,)) + "\n")
+    _openssl("x509", "-req", "-in", request, "-CA", ca.cert_path, "-CAkey", ca.key_path, "-set_serial", str(serial), "-days", str(days),
              "-extfile", extensions, "-out", made.cert_path)
     return made

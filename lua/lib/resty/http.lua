@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- `resty.http`: an HTTP/1.1 client for plugins, on `ngx.socket`. Connections go to a pool unless the server or the caller
---- wants them closed. How answers are read is in moongate/http_response.lua. There is no https in this version.
+--- wants them closed. How answers are read is in moongate/http_response.lua. With https the server's certificate is verified unless
+--- ssl_verify is false.
 --
 -- Phases of everything that talks: those of `ngx.socket`. Yields.
 
@@ -21,7 +22,7 @@ local tostring = tostring
 local type = type
 local upper = string.upper
 
-local no_tls = "TLS to upstreams from Lua is not in this version"
+local no_certificate = "client certificates are not in this version; leave ssl_client_cert out"
 local body_max_bytes = 64 * 1024 * 1024
 local user_agent = "moongate"
 
@@ -79,32 +80,60 @@ function _M:parse_uri(uri, is_query_in_path)
   return { scheme, host, port, path, arguments }
 end
 
---- Connects: (host, port, options), ("unix:PATH", options) or ({scheme, host, port, pool, pool_size}).
+-- The connection goes on in TLS.
+local function secure(self, options)
+  local ok, err = self.sock:sslhandshake(nil, options.ssl_server_name, options.ssl_verify ~= false)
+  if not ok then
+    self.sock:close()
+    return nil, err
+  end
+  self.is_tls = true
+  return 1
+end
+
+-- Connections that were verified in different ways are not mixed.
+local function pool_of(options, host, port)
+  return concat({ "https", host, tostring(port), options.ssl_server_name or "", tostring(options.ssl_verify ~= false) }, ":")
+end
+
+--- Connects: (host, port, options), ("unix:PATH", options) or ({scheme, host, port, pool, pool_size, ssl_verify,
+--- ssl_server_name}). Verified is the host, or ssl_server_name.
 ---@return integer? ok
 ---@return string? err
 function _M:connect(host, port, options)
   if type(host) == "table" then
     options = host
     host, port = options.host, options.port
-    if options.scheme == "https" then
-      return nil, no_tls
+    if options.ssl_client_cert or options.ssl_client_priv_key then
+      return nil, no_certificate
     end
     if type(host) ~= "string" then
       return nil, "host is missing"
     end
     if not port and sub(host, 1, 5) ~= "unix:" then
-      port = 80
+      port = options.scheme == "https" and 443 or 80
     end
   elseif type(port) == "table" then
     port, options = nil, port
   end
-  self.host, self.port, self.is_kept = host, port, true
-  return self.sock:connect(host, port, { pool = options and options.pool, pool_size = options and options.pool_size })
+  options = options or {}
+  local is_https = options.scheme == "https"
+  self.host, self.port, self.is_kept, self.is_tls = host, port, true, false
+  local pool = options.pool or is_https and pool_of(options, host, port) or nil
+  local ok, err = self.sock:connect(host, port, { pool = pool, pool_size = options.pool_size })
+  if not ok or not is_https then
+    return ok, err
+  end
+  return secure(self, options)
 end
 
---- Fails: there is no TLS from Lua in this version.
-function _M:ssl_handshake()
-  return nil, no_tls
+--- Goes on in TLS after a plain connect: as sslhandshake of `ngx.socket`.
+---@return boolean? ok
+---@return string? err
+function _M:ssl_handshake(...)
+  local ok, err = self.sock:sslhandshake(...)
+  self.is_tls = ok and true or false
+  return ok, err
 end
 
 --- Puts the connection into its pool, or closes it when the server wants that or the answer was not read to its end.
@@ -138,7 +167,7 @@ local function host_field(self)
     host = "[" .. host .. "]"
   end
   local port = tonumber(self.port)
-  return (not port or port == 80) and host or host .. ":" .. port
+  return (not port or port == (self.is_tls and 443 or 80)) and host or host .. ":" .. port
 end
 
 local function body_size(body)
@@ -319,7 +348,8 @@ end
 local function ask(self, parts, params)
   local ok, err = self:connect({
     scheme = parts[1], host = gsub(parts[2], "^%[(.*)%]$", "%1"), port = parts[3], pool = params.pool,
-    pool_size = params.keepalive_pool,
+    pool_size = params.keepalive_pool, ssl_verify = params.ssl_verify, ssl_server_name = params.ssl_server_name,
+    ssl_client_cert = params.ssl_client_cert, ssl_client_priv_key = params.ssl_client_priv_key,
   })
   if not ok then
     return nil, err
@@ -340,7 +370,7 @@ local function ask(self, parts, params)
 end
 
 --- Asks `uri` and reads the whole answer into res.body. Besides those of `request`: keepalive (false closes), keepalive_timeout
---- in ms, keepalive_pool (the pool's size).
+--- in ms, keepalive_pool (the pool's size), ssl_verify (true unless said), ssl_server_name.
 ---@param uri string
 ---@param params table?
 ---@return table? res
@@ -350,9 +380,6 @@ function _M:request_uri(uri, params)
   local parts, err = self:parse_uri(uri, false)
   if not parts then
     return nil, err
-  end
-  if parts[1] == "https" then
-    return nil, no_tls
   end
   local res
   res, err = ask(self, parts, params)

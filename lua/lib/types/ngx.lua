@@ -340,6 +340,11 @@ function socket:connect(host, port, options) end
 ---@return string? err
 function socket:send(data) end
 
+--- Goes on in TLS. Yields. `server_name`: the host of connect unless said; `verify`: false unless said.
+---@return boolean? ok
+---@return string? err    "handshake failed: ...", "timeout", "closed"
+function socket:sslhandshake(reused_session, server_name, verify) end
+
 --- Receives `what` bytes, a line ("*l") or everything ("*a"). Yields.
 ---@return string? data
 ---@return string? err

@@ -173,20 +173,24 @@ BIO* make_socket_bio(Session::Parts* parts) {
   return bio;
 }
 
+void set_common_options(SSL_CTX* library) {
+  SSL_CTX_set_min_proto_version(library, TLS1_2_VERSION);
+  SSL_CTX_set_options(library, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  // One system call brings a whole record, and what an idle connection does not need is given back.
+  SSL_CTX_set_read_ahead(library, 1);
+  SSL_CTX_set_mode(library, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                SSL_MODE_RELEASE_BUFFERS);
+}
+
 std::unique_ptr<SSL_CTX, ContextFree> make_server_library() {
   std::unique_ptr<SSL_CTX, ContextFree> library(SSL_CTX_new(TLS_server_method()));
   SSL_CTX* context = library.get();
   if (context == nullptr) return library;
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+  set_common_options(context);
+  SSL_CTX_set_options(
+      context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
   // Of TLS 1.2 only what has forward secrecy and authenticated encryption.
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
-  // One system call brings a whole record, and what an idle connection does not need is given back.
-  SSL_CTX_set_read_ahead(context, 1);
-  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_timeout(context, 24 * 3600);

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "tls/certificate.h"
 #include "tls/openssl/parts.h"
 
 namespace moongate::tls {
@@ -51,6 +52,38 @@ std::string pem_text(X509* certificate) {
   return text;
 }
 
+bool begin(Session::Parts& parts, SSL_CTX* library) {
+  parts.library.reset(SSL_new(library));
+  BIO* bio = parts.library ? make_socket_bio(&parts) : nullptr;
+  if (bio == nullptr) return false;
+  SSL_set_bio(parts.library.get(), bio, bio);
+  SSL_set_app_data(parts.library.get(), &parts);
+  return true;
+}
+
+// Says whom the client wants and what is to be proved, and offers the session that is left from before.
+bool ask_for(Session::Parts& parts) {
+  SSL* library = parts.library.get();
+  const std::string& name = parts.server_name;
+  X509_VERIFY_PARAM* rules = SSL_get0_param(library);
+  X509_VERIFY_PARAM_set_hostflags(rules,
+                                  X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  if (is_address(name)) {
+    if (X509_VERIFY_PARAM_set1_ip_asc(rules, name.c_str()) != 1) return false;
+  } else if (!name.empty()) {
+    if (SSL_set_tlsext_host_name(library, name.c_str()) != 1 || SSL_set1_host(library, name.c_str()) != 1)
+      return false;
+  }
+  const std::string* former = parts.sessions ? parts.sessions->find(name) : nullptr;
+  if (former == nullptr) return true;
+  const auto* at = reinterpret_cast<const unsigned char*>(former->data());
+  SSL_SESSION* session = d2i_SSL_SESSION(nullptr, &at, static_cast<long>(former->size()));
+  if (session == nullptr) return true;
+  SSL_set_session(library, session);
+  SSL_SESSION_free(session);
+  return true;
+}
+
 }  // namespace
 
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -61,13 +94,27 @@ std::unique_ptr<Session> Session::accept(net::Stream& socket, std::shared_ptr<co
   static SSL_CTX* library = make_server_library().release();  // what holds until a name is chosen
   MG_ASSERT(library != nullptr);
   std::unique_ptr<Parts> parts(
-      new Parts{socket, std::move(names), nullptr, nullptr, {}, {}, std::string(received), false});
-  parts->library.reset(SSL_new(library));
-  BIO* bio = parts->library ? make_socket_bio(parts.get()) : nullptr;
-  if (bio == nullptr) return nullptr;
-  SSL_set_bio(parts->library.get(), bio, bio);
-  SSL_set_app_data(parts->library.get(), parts.get());
+      new Parts{socket, std::move(names), nullptr, nullptr, {}, {}, std::string(received), false, {}, {}});
+  if (!begin(*parts, library)) return nullptr;
   SSL_set_accept_state(parts->library.get());
+  return std::unique_ptr<Session>(new Session(std::move(parts)));
+}
+
+std::unique_ptr<Session> Session::connect(net::Stream& socket, std::shared_ptr<const ClientContext> context,
+                                          Peer peer) {
+  SSL_CTX* library = context->parts().library.get();
+  std::unique_ptr<Parts> parts(new Parts{socket,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         std::move(peer.name),
+                                         {},
+                                         {},
+                                         false,
+                                         std::move(context),
+                                         std::move(peer.sessions)});
+  if (!begin(*parts, library) || !ask_for(*parts)) return nullptr;
+  SSL_set_connect_state(parts->library.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
 
@@ -85,6 +132,7 @@ IoStatus status_of(Session::Parts& parts, int result) {
     default:
       parts.is_broken = true;
       parts.failure = take_library_errors();
+      if (parts.client) parts.failure = describe_client_failure(parts, std::move(parts.failure));
       return IoStatus::kError;
   }
 }
@@ -93,7 +141,13 @@ IoStatus status_of(Session::Parts& parts, int result) {
 
 IoStatus Session::handshake() {
   ERR_clear_error();
+  if (parts_->client && parts_->client->is_verifying() && parts_->server_name.empty()) {
+    parts_->failure = "there is no name to verify the server's certificate against";
+    return IoStatus::kError;
+  }
   const IoStatus status = status_of(*parts_, SSL_do_handshake(parts_->library.get()));
+  // What was offered may be why it failed: the next handshake is a whole one.
+  if (status == IoStatus::kError && parts_->sessions) parts_->sessions->forget(parts_->server_name);
   return status == IoStatus::kEof ? IoStatus::kError : status;
 }
 

@@ -13,8 +13,8 @@ namespace {
 
 struct Fixture : Turning {
   /// A connection that stands.
-  std::unique_ptr<Connection> connect() {
-    auto connection = std::make_unique<Connection>(*endpoint);
+  std::unique_ptr<Connection> connect(std::string_view server_name = "") {
+    auto connection = std::make_unique<Connection>(*endpoint, server_name);
     bool is_known = false;
     REQUIRE(connection->stream
                 .start_connect(
@@ -125,4 +125,42 @@ TEST_CASE("a pool of many short-lived endpoints hands out the right one each tim
     if (port % 10 == 0) held.push_back(endpoint);
   }
   for (const auto& endpoint : held) CHECK(pool.get(endpoint->address()) == endpoint);
+}
+
+namespace {
+
+std::shared_ptr<const tls::ClientContext> untrusting_context(tls::Version version_max) {
+  tls::ClientOptions options;
+  options.is_verifying = false;
+  options.version_max = version_max;
+  return tls::ClientContext::make(options).take();
+}
+
+}  // namespace
+
+TEST_CASE("a connection is given out for the server name it was made for, in TLS") {
+  Fixture f;
+  f.endpoint = std::make_shared<Endpoint>(*f.loop, f.node.address, untrusting_context(tls::Version::kTls13));
+  auto a = f.connect("a.test"), b = f.connect("b.test");
+  const Connection *first = a.get(), *second = b.get();
+  f.endpoint->checkin(std::move(a), f.limits);
+  f.endpoint->checkin(std::move(b), f.limits);
+  CHECK(f.endpoint->try_checkout("c.test") == nullptr);
+  CHECK(f.endpoint->try_checkout() == nullptr);
+  CHECK(f.endpoint->try_checkout("a.test").get() == first);
+  CHECK(f.endpoint->try_checkout("a.test") == nullptr);
+  CHECK(f.endpoint->try_checkout("b.test").get() == second);
+  CHECK(f.endpoint->idle_count() == 0);
+}
+
+TEST_CASE("an address has an endpoint in clear and one for each context") {
+  Fixture f;
+  Pool pool(*f.loop);
+  const auto one = untrusting_context(tls::Version::kTls13), other = untrusting_context(tls::Version::kTls12);
+  const auto clear = pool.get(f.node.address), first = pool.get(f.node.address, one),
+             second = pool.get(f.node.address, other);
+  CHECK(clear != first);
+  CHECK(first != second);
+  CHECK(pool.get(f.node.address, untrusting_context(tls::Version::kTls13)) == first);
+  CHECK(pool.get(f.node.address) == clear);
 }

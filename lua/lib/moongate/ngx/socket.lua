@@ -11,6 +11,7 @@ local check = phase.check
 local concat = table.concat
 local error = error
 local floor = math.floor
+local lower = string.lower
 local setmetatable = setmetatable
 local sub = string.sub
 local tonumber = tonumber
@@ -22,7 +23,7 @@ local idle_default_ms = 60000
 local timeout_default_ms = 60000
 local datagram_default_bytes = 8192
 local nesting_max = 32
-local no_tls = "TLS to upstreams from Lua is not in this version"
+local server_name_max_bytes = 253
 
 --- Where sockets can be used: wherever a coroutine can be put to sleep and nothing has been sent yet.
 local waiting = phase.waiting
@@ -159,6 +160,7 @@ function tcp:connect(host, port, options)
   options = options or {}
   local pool_size = check_number(options.pool_size or pool_size_default, "pool_size")
   local pool = options.pool and tostring(options.pool) or number == 0 and host or host .. ":" .. number
+  self._host = number ~= 0 and host or ""
   local refusal = primitives.tcp_connect(self._handle, host, number, pool, pool_size)
   if refusal then
     return nil, refusal
@@ -282,11 +284,28 @@ function tcp:close()
   return primitives.tcp_close(self._handle)
 end
 
---- Fails: there is no TLS from Lua in this version.
----@return nil
----@return string err
-function tcp:sslhandshake()
-  return nil, no_tls
+--- Goes on in TLS; nothing to be done on a connection from a pool that speaks it already. The limit is that for connecting.
+--- Sessions are not resumed: the first parameter has no effect. Yields.
+---@param _ any
+---@param server_name string?   sent as the name of the server and verified; the host of `connect` unless said
+---@param verify boolean?       whether the certificate must be trusted and for that name; false unless said
+---@return boolean? ok
+---@return string? err          "handshake failed: ...", "timeout", "closed"; the connection is closed then
+function tcp:sslhandshake(_, server_name, verify)
+  check(waiting)
+  local name = lower(server_name or self._host or "")
+  if #name > server_name_max_bytes then
+    return nil, "bad server name"
+  end
+  local refusal = primitives.tcp_handshake(self._handle, name, verify and true or false)
+  if refusal then
+    return nil, refusal
+  end
+  local ok, err = primitives.tcp_result(self._handle)
+  if not ok then
+    return nil, err
+  end
+  return true
 end
 
 --- Chooses the only peer: "HOST", PORT or "unix:PATH". Yields when the name must be looked up.

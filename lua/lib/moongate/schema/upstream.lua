@@ -128,7 +128,7 @@ _M.upstream = {
         client_cert_id = parts.id_schema,
         client_cert = parts.certificate_scheme,
         client_key = parts.private_key_schema,
-        verify = { type = "boolean", default = false },
+        verify = { type = "boolean" }, -- left out: as moongate.upstream.tls_verify says
       },
       dependencies = {
         client_cert = { required = { "client_key" }, ["not"] = { required = { "client_cert_id" } } },

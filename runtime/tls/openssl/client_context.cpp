@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client's rules as OpenSSL has them, and what it says when a server does not meet them.
+#include "tls/client_context.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "tls/certificate.h"
+#include "tls/digest.h"
+#include "tls/openssl/parts.h"
+
+namespace moongate::tls {
+
+using base::Result;
+
+namespace {
+
+std::string digest_of(const std::string& text) {
+  char bytes[kDigestMaxBytes];
+  return {bytes, digest("sha256", text, bytes)};
+}
+
+// Each text with its size before it, so that no two lists of texts look alike.
+void add_text(std::string* to, std::string_view text) {
+  *to += std::to_string(text.size());
+  to->append(":").append(text);
+}
+
+int library_version(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
+
+// A server may offer a session at any time after the handshake; the last one counts.
+int keep_session(SSL* library, SSL_SESSION* session) {
+  const auto* parts = static_cast<const Session::Parts*>(SSL_get_app_data(library));
+  if (!parts->sessions || SSL_SESSION_is_resumable(session) != 1) return 0;
+  const int size = i2d_SSL_SESSION(session, nullptr);
+  if (size <= 0) return 0;
+  std::string bytes(static_cast<size_t>(size), '\0');
+  auto* at = reinterpret_cast<unsigned char*>(bytes.data());
+  if (i2d_SSL_SESSION(session, &at) == size) parts->sessions->keep(parts->server_name, std::move(bytes));
+  return 0;
+}
+
+Result<void> offer_protocols(SSL_CTX* library, const std::vector<std::string>& protocols) {
+  std::string list;
+  for (const std::string& protocol : protocols) {
+    if (protocol.empty() || protocol.size() > 255) return base::invalid("a protocol has 1 to 255 bytes");
+    list += static_cast<char>(protocol.size());
+    list += protocol;
+  }
+  if (list.empty()) return {};
+  const int fault = SSL_CTX_set_alpn_protos(library, reinterpret_cast<const unsigned char*>(list.data()),
+                                            static_cast<unsigned>(list.size()));
+  return fault == 0 ? Result<void>() : Result<void>(describe_fault("the list of protocols cannot be used"));
+}
+
+}  // namespace
+
+TrustStore::TrustStore() : parts_(std::make_unique<Parts>()) {}
+TrustStore::~TrustStore() = default;
+
+Result<std::shared_ptr<const TrustStore>> TrustStore::make(const std::string& pem) {
+  ERR_clear_error();
+  std::shared_ptr<TrustStore> store(new TrustStore);
+  store->parts_->library.reset(X509_STORE_new());
+  X509_STORE* library = store->parts_->library.get();
+  if (library == nullptr) return describe_fault("no memory for trusted certificates");
+  store->key_ = digest_of(pem);
+  if (pem.empty()) {
+    if (X509_STORE_set_default_paths(library) != 1)
+      return describe_fault("the system's trusted certificates cannot be used");
+    ERR_clear_error();
+    return std::shared_ptr<const TrustStore>(std::move(store));
+  }
+  Bio text = read_text(pem);
+  int count = 0;
+  while (X509* one = PEM_read_bio_X509(text.get(), nullptr, refuse_password, nullptr)) {
+    Certificate owned(one);
+    if (X509_STORE_add_cert(library, one) != 1) return describe_fault("a certificate cannot be used");
+    count++;
+  }
+  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+    return describe_fault("it holds something that is no certificate in PEM form");
+  if (count == 0) return describe_fault("it holds no certificate in PEM form");
+  ERR_clear_error();
+  return std::shared_ptr<const TrustStore>(std::move(store));
+}
+
+ClientContext::ClientContext() : parts_(std::make_unique<Parts>()) {}
+ClientContext::~ClientContext() = default;
+
+std::string ClientContext::key_of(const ClientOptions& options) {
+  std::string text = options.is_verifying ? "verify" : "trust";
+  if (options.is_verifying && options.trust) add_text(&text, options.trust->key());
+  add_text(&text, options.certificate.certificate_pem);
+  add_text(&text, options.certificate.key_pem);
+  text += static_cast<char>('0' + static_cast<int>(options.version_min));
+  text += static_cast<char>('0' + static_cast<int>(options.version_max));
+  for (const std::string& protocol : options.protocols) add_text(&text, protocol);
+  return digest_of(text);
+}
+
+Result<std::shared_ptr<const ClientContext>> ClientContext::make(const ClientOptions& options) {
+  ERR_clear_error();
+  MG_ASSERT(!options.is_verifying || options.trust);
+  std::shared_ptr<ClientContext> context(new ClientContext);
+  context->key_ = key_of(options);
+  context->is_verifying_ = options.is_verifying;
+  Parts& parts = *context->parts_;
+  parts.library.reset(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX* library = parts.library.get();
+  if (library == nullptr) return describe_fault("no memory for another TLS context");
+  set_common_options(library);
+  SSL_CTX_set_min_proto_version(library, library_version(options.version_min));
+  SSL_CTX_set_max_proto_version(library, library_version(options.version_max));
+  // Of TLS 1.2 only what has forward secrecy. Servers that can do no better than CBC are still about.
+  SSL_CTX_set_cipher_list(library, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES");
+  SSL_CTX_set_session_cache_mode(library, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(library, keep_session);
+  if (auto offered = offer_protocols(library, options.protocols); !offered) return offered.error();
+  if (!options.certificate.certificate_pem.empty()) {
+    if (auto used = use_pair(library, options.certificate); !used) return used.error();
+  }
+  if (options.is_verifying) {
+    SSL_CTX_set1_cert_store(library, options.trust->parts().library.get());
+    SSL_CTX_set_verify(library, SSL_VERIFY_PEER, nullptr);
+  }
+  return std::shared_ptr<const ClientContext>(std::move(context));
+}
+
+std::string describe_client_failure(const Session::Parts& parts, std::string library_errors) {
+  const long verdict = SSL_get_verify_result(parts.library.get());
+  if (parts.client->is_verifying() && verdict != X509_V_OK) {
+    const bool is_name = verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    if (is_name) return "the server's certificate is not for " + parts.server_name;
+    return std::string("the server's certificate is not trusted: ") + X509_verify_cert_error_string(verdict);
+  }
+  if (library_errors.find("unexpected eof") != library_errors.npos)
+    return "the server closed the connection without ending TLS first";
+  if (!library_errors.empty()) return library_errors;
+  return errno != 0 ? std::strerror(errno) : "the other side closed the connection";
+}
+
+}  // namespace moongate::tls
