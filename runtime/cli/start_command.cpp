@@ -154,6 +154,17 @@ int run_supervisor(Prepared prepared, supervisor::PidFile* pid_file, int ready_f
   return (*supervisor)->run();
 }
 
+// A directory that cannot be written costs sessions at the next start, a shared file that cannot be used is a
+// mistake.
+Result<void> start_ticket_keys(const config::Settings& settings, const std::string& directory) {
+  tls::TicketKeys& keys = tls::TicketKeys::of_process();
+  if (!settings.tls.ticket_key_file.empty())
+    return keys.start_shared(settings.tls.ticket_key_file, base::Clock::wall());
+  if (auto kept = keys.start_kept(directory + "/ticket.key", base::Clock::wall()); !kept)
+    MG_LOG(kError) << "the ticket keys are not kept for the next start: " << kept.error().detail;
+  return {};
+}
+
 int start(const Invocation& invocation) {
   base::set_log_role("start");
   if (auto followed = shm::follow_test_clock(); !followed) {
@@ -192,7 +203,11 @@ int start(const Invocation& invocation) {
     MG_LOG(kCrit) << "the configuration is broken and the last good snapshot serves until it is mended: "
                   << prepared->snapshot.error;
   }
-  tls::TicketKeys::of_process().start(base::Clock::wall());
+  if (auto started = start_ticket_keys(prepared->snapshot.settings, directory); !started) {
+    pid_file->remove();
+    print_error("moongate.tls.ticket_key_file: " + started.error().detail);
+    return kFailed;
+  }
   const int status = prepared->worker_count == 0 ? run_single(prepared.take(), ready_fd)
                                                  : run_supervisor(prepared.take(), &*pid_file, ready_fd);
   pid_file->remove();

@@ -14,6 +14,7 @@ using base::Value;
 namespace {
 
 constexpr std::string_view kCredentialMark = "/credentials/";
+constexpr int64_t kCacheTtlMax = 365 * 86400;
 constexpr int64_t kPriorityMax = 2'000'000'000;
 
 template <class T>
@@ -57,6 +58,20 @@ void read_ssl_client(FieldReader& fields, std::optional<SslClient>* client) {
   if (!reader.ok()) return fields.fail_with(reader.error());
   read.depth = static_cast<uint32_t>(depth);
   *client = std::move(read);
+}
+
+void read_stapling(FieldReader& fields, OcspStapling* stapling) {
+  const Value* written = fields.find_object("ocsp_stapling");
+  if (written == nullptr) return;
+  FieldReader reader(*written, fields.path("ocsp_stapling"));
+  int64_t cache_ttl = stapling->cache_ttl;
+  reader.read("enabled", &stapling->is_enabled);
+  reader.read("skip_verify", &stapling->skip_verify);
+  reader.read_whole("cache_ttl", 60, kCacheTtlMax, &cache_ttl);
+  reader.read("file", &stapling->file);
+  if (!stapling->file.empty() && stapling->file[0] != '/') reader.fail("file", "expected an absolute path");
+  if (!reader.ok()) return fields.fail_with(reader.error());
+  stapling->cache_ttl = static_cast<uint32_t>(cache_ttl);
 }
 
 void split_credential_id(std::string_view id, Credential* credential) {
@@ -235,6 +250,7 @@ Result<Ssl> parse_ssl(const Value& body) {
   read_ssl_client(fields, &ssl.client);
   read_status(fields, &ssl.is_enabled);
   fields.read("ssl_protocols", &ssl.ssl_protocols);
+  read_stapling(fields, &ssl.ocsp_stapling);
   return finish(fields, std::move(ssl));
 }
 

@@ -150,6 +150,14 @@ struct SslClient {
   std::vector<std::string> skip_mtls_uri_regex;
 };
 
+struct OcspStapling {
+  bool is_enabled = false;
+  bool skip_verify = false;   // whoever signed the answer is believed
+  uint32_t cache_ttl = 3600;  // seconds after which another answer is fetched at the latest
+  std::string file;           // where the answer is found, instead of the responder
+  bool operator==(const OcspStapling&) const = default;
+};
+
 struct Ssl {
   std::string id;
   Labels labels;
@@ -159,6 +167,7 @@ struct Ssl {
   std::optional<SslClient> client;
   bool is_enabled = true;
   std::vector<std::string> ssl_protocols;
+  OcspStapling ocsp_stapling;
 };
 
 base::Result<Route> parse_route(const base::Value& body);

@@ -90,6 +90,12 @@ struct UpstreamSettings {
   bool operator==(const UpstreamSettings&) const = default;
 };
 
+struct TlsSettings {
+  std::string ciphers;          // of TLS 1.2 and older; empty: those with forward secrecy and authentication
+  std::string fallback_sni;     // whose certificate clients without SNI get; empty: that of `*` or none
+  std::string ticket_key_file;  // empty: keys of our own, kept in DIR
+};
+
 enum class RouterKind : uint8_t { kHostUri, kUri, kUriWithParameter };
 
 struct Settings {
@@ -112,6 +118,7 @@ struct Settings {
   std::string server_header = "Moongate";  // empty: none is sent
   bool via = false;
   UpstreamSettings upstream;
+  TlsSettings tls;
 };
 
 /// From the value of `moongate:`; null gives the defaults. Errors name place, setting and what would be

@@ -185,6 +185,22 @@ const Setting kRequests[] = {
      "against; off means the system's."},
 };
 
+const Setting kTls[] = {
+    {"tls.ciphers",
+     TextSlot{[](S& s) -> Text& { return s.tls.ciphers; }, true, normalize_text,
+              "a list of OpenSSL's cipher names, separated by colons, or off"},
+     "Cipher suites of TLS 1.2 (and 1.1) towards clients, in OpenSSL's notation; off takes those with "
+     "ECDHE and AES-GCM or ChaCha20."},
+    {"tls.fallback_sni",
+     TextSlot{[](S& s) -> Text& { return s.tls.fallback_sni; }, true, normalize_text, "a host name or off"},
+     "Clients that name no host in the handshake are taken to name this one; off gives them the "
+     "certificate for `*`, or none."},
+    {"tls.ticket_key_file",
+     TextSlot{[](S& s) -> Text& { return s.tls.ticket_key_file; }, true, normalize_text, "a path or off"},
+     "A file with 32 to 4096 random bytes that several machines share, so that each resumes the sessions of "
+     "the others; off keeps keys of its own in DIR/ticket.key."},
+};
+
 constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},
                                      {"metrics", "metrics.listen"},
                                      {"control", "control.listen"},
@@ -199,7 +215,8 @@ std::span<const Setting> settings_table() {
     for (const std::span<const Setting> part :
          {std::span<const Setting>(kProcess), std::span<const Setting>(kClient),
           std::span<const Setting>(kLogs), std::span<const Setting>(kNetwork),
-          std::span<const Setting>(kScript), std::span<const Setting>(kRequests)}) {
+          std::span<const Setting>(kScript), std::span<const Setting>(kRequests),
+          std::span<const Setting>(kTls)}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "snapshot/sealed_file.h"
+#include "tls/ticket_keys.h"
 
 namespace moongate::control {
 
@@ -37,11 +38,13 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
       commands_(loop, [this](const std::string& command, const base::Value& request,
                              const CommandServer::Answer& answer) { on_command(command, request, answer); }),
       pages_(loop),
+      stapling_(loop, start.directory, [this] { on_staples(); }),
       supervisor_(start.supervisor_fd),
       beat_(
           [](void* self) {
             auto* control = static_cast<Control*>(self);
             control->start_.processes->control().beat();
+            control->keep_ticket_keys();
             control->beat_.start(control->loop_.timers(), kBeat);
           },
           this) {}
@@ -98,6 +101,12 @@ Result<void> Control::open() {
   return {};
 }
 
+/// The file must not let anybody open tickets of a period that is over.
+void Control::keep_ticket_keys() {
+  if (auto kept = tls::TicketKeys::of_process().keep(Clock::wall()); !kept)
+    MG_LOG(kError) << "the ticket keys are not kept for the next start: " << kept.error().detail;
+}
+
 /// The sources may have changed while nobody watched: between the load at the start and now, or while control
 /// was dead. And only a load tells which files there are to watch. A rollback stays one until they change.
 void Control::look_at_sources() {
@@ -145,6 +154,9 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
   for (const snapshot::Record& record : view->records_of(snapshot::RecordKind::kQuarantined)) {
     current_.quarantined.push_back(std::string(record.id) + ": " + std::string(record.body));
   }
+  if (Result<config::Settings> settings =
+          config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}")))
+    stapling_.set_snapshot(*view, settings->dns);
   current_.memfd = std::move(memfd);
   current_.blob = std::move(blob);
   current_.is_stored = false;

@@ -19,6 +19,7 @@
 #include "control/file_watch.h"
 #include "control/loader.h"
 #include "control/page_server.h"
+#include "control/stapling.h"
 #include "control/start.h"
 #include "control/switch_round.h"
 #include "control/worker_links.h"
@@ -58,6 +59,7 @@ class Control {
   Control(net::EventLoop& loop, const ControlStart& start);
   base::Result<void> open();
   base::Result<void> take_first_snapshot();
+  void keep_ticket_keys();
   /// `memfd` holds the same bytes, if it is open; else they are written to a new one.
   base::Result<void> set_current(std::string blob, snapshot::Descriptor memfd = {});
 
@@ -89,6 +91,8 @@ class Control {
   void on_supervisor_message(snapshot::Message message);
   void tell_supervisor(snapshot::MessageType type, uint64_t number = 0, std::string text = {});
   void reopen_logs();
+  void bring_staples(WorkerLink& link);
+  void on_staples();
 
   // status.cpp
   void on_command(const std::string& command, const base::Value& request,
@@ -124,6 +128,8 @@ class Control {
   std::vector<std::string> good_folders_;
   CommandServer commands_;
   PageServer pages_;
+  Stapling stapling_;
+  snapshot::Descriptor staples_memfd_;  // what the workers staple; not open while nothing ever was
   snapshot::Descriptor supervisor_;
   net::FdWatch supervisor_watch_;
   net::SignalWatch hangup_;

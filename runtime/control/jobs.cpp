@@ -234,6 +234,7 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.script.watchdog_ms == first_settings_.script.watchdog_ms, "script.watchdog_ms");
   compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
           "shared_memory.limiter_mb");
+  compare(settings.tls.ticket_key_file == first_settings_.tls.ticket_key_file, "tls.ticket_key_file");
   compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");
   return warnings;
 }

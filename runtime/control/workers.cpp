@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "snapshot/sealed_file.h"
 
 namespace moongate::control {
 
@@ -59,6 +60,7 @@ void Control::on_hello(WorkerLink& link, const Message& message) {
   link.serving = message.number;
   if (link.has_greeted) return;  // at its start it says so by itself and once more because we asked
   link.has_greeted = true;
+  bring_staples(link);
   bring_up_to_date(link);
   note_serving();
 }
@@ -69,6 +71,22 @@ void Control::bring_up_to_date(WorkerLink& link) {
   if (!link.has_greeted || !link.is_open() || link.serving == number || link.preparing == number) return;
   if (round_ && round_->members().count(link.index) > 0) return;
   if (links_.send(link, MessageType::kPrepare, number, current_.memfd.get())) link.preparing = number;
+}
+
+/// Before the snapshot, so that no handshake goes without.
+void Control::bring_staples(WorkerLink& link) {
+  if (!staples_memfd_.is_open() || !link.has_greeted || !link.is_open()) return;
+  links_.send(link, MessageType::kStaples, 0, staples_memfd_.get());
+}
+
+void Control::on_staples() {
+  Result<snapshot::Descriptor> made = snapshot::write_sealed_memfd(stapling_.packed());
+  if (!made) {
+    MG_LOG(kError) << "OCSP answers cannot be handed to the workers: " << made.error().detail;
+    return;
+  }
+  staples_memfd_ = made.take();
+  for (auto& [index, link] : links_.all()) bring_staples(*link);
 }
 
 void Control::on_refused(WorkerLink& link, const Message& message) {

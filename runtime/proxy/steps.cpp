@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/steps.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/log.h"
@@ -173,6 +174,28 @@ bool is_misdirected(const Exchange& exchange) {
          (!had || had->client_scope() != wanted->client_scope());
 }
 
+// Whether `context` lets this request pass without a verified client certificate. Judged by what is
+// configured now: where its certificate is gone, nothing passes.
+bool may_skip_certificate(const Exchange& exchange, const tls::ServerContext& context) {
+  const auto found = exchange.snapshot->server_contexts.find(context.id());
+  if (found == exchange.snapshot->server_contexts.end()) return false;
+  const auto& patterns = found->second.skip_mtls;
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const auto& pattern) { return pattern->find(exchange.uri.path); });
+}
+
+// Both the name in the handshake and the host may ask for one; what one lets pass the other need not.
+bool lacks_certificate(const Exchange& exchange) {
+  if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return false;
+  const tls::Session& session = *exchange.client->tls_session();
+  for (const tls::ServerContext* context :
+       {session.context(), exchange.snapshot->server_names->find(exchange.host)}) {
+    if (context == nullptr || !context->wants_client_certificate()) continue;
+    if (!session.has_verified_peer() && !may_skip_certificate(exchange, *context)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool settle_request(const Context& context, Exchange& exchange, std::string_view* reason) {
@@ -206,6 +229,13 @@ void begin_steps(Context& context, Exchange& exchange) {
   }
   if (is_misdirected(exchange)) {
     exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
+    answer_without_steps(context, exchange);
+    return;
+  }
+  if (lacks_certificate(exchange)) {
+    const bool has_one = exchange.client->tls_session()->peer().is_present;
+    exchange.fail(400, has_one ? "client certificate verification is not passed"
+                               : "client certificate was not present");
     answer_without_steps(context, exchange);
     return;
   }

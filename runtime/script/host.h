@@ -138,7 +138,7 @@ class Host {
   ResumeCallback on_resume_;
   std::unique_ptr<Vm> vm_;
   int runtime_ref_ = 0;  // the table that moongate.runtime returns
-  int run_ref_ = 0;    // its function that every request enters
+  int run_ref_ = 0;      // its function that every request enters
   int current_ref_ = 0;  // the table of moongate.current
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_tasks_;

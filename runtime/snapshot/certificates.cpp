@@ -7,6 +7,7 @@
 #include "config/places.h"
 #include "config/resources.h"
 #include "config/secret_reference.h"
+#include "router/regex.h"
 #include "snapshot/compiler.h"
 
 namespace moongate::snapshot {
@@ -21,10 +22,15 @@ Result<void> read_versions(const std::vector<std::string>& names, tls::ServerOpt
   const auto has = [&names](const char* name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  if (!has("TLSv1.2") && !has("TLSv1.3"))
-    return base::invalid("ssl_protocols: TLSv1.1 is not offered; name TLSv1.2 or TLSv1.3");
-  options->version_min = has("TLSv1.2") ? tls::Version::kTls12 : tls::Version::kTls13;
-  options->version_max = has("TLSv1.3") ? tls::Version::kTls13 : tls::Version::kTls12;
+  using tls::Version;
+  options->version_min = has("TLSv1.1")   ? Version::kTls11
+                         : has("TLSv1.2") ? Version::kTls12
+                                          : Version::kTls13;
+  options->version_max = has("TLSv1.3")   ? Version::kTls13
+                         : has("TLSv1.2") ? Version::kTls12
+                                          : Version::kTls11;
+  if (options->version_min == Version::kTls11 && options->version_max == Version::kTls13 && !has("TLSv1.2"))
+    return base::invalid("ssl_protocols: TLSv1.1 and TLSv1.3 without TLSv1.2 cannot be had; add it");
   return {};
 }
 
@@ -35,14 +41,25 @@ Result<tls::ServerOptions> read_options(const config::Ssl& ssl) {
     options.certificates.push_back({pair.cert, pair.key});
   if (auto read = read_versions(ssl.ssl_protocols, &options); !read) return read.error();
   if (!ssl.client) return options;
-  if (!ssl.client->skip_mtls_uri_regex.empty()) {
-    return base::invalid(
-        "client.skip_mtls_uri_regex: not in this version; leave it out, and clients without a "
-        "certificate are refused for every URI");
-  }
+  options.is_client_optional = !ssl.client->skip_mtls_uri_regex.empty();
   options.client_ca_pem = ssl.client->ca;
   options.client_depth = ssl.client->depth;
   return options;
+}
+
+Result<std::vector<std::shared_ptr<const router::Regex>>> read_skip_mtls(const config::Ssl& ssl) {
+  std::vector<std::shared_ptr<const router::Regex>> patterns;
+  if (!ssl.client) return patterns;
+  router::RegexEngine* engine = router::regex_engine();
+  for (const std::string& pattern : ssl.client->skip_mtls_uri_regex) {
+    std::string reason = "no regular expression engine is installed";
+    auto compiled = engine == nullptr ? nullptr : engine->compile(pattern, false, &reason);
+    if (!compiled)
+      return base::invalid("client.skip_mtls_uri_regex: invalid regular expression '" + pattern +
+                           "': " + reason);
+    patterns.push_back(std::move(compiled));
+  }
+  return patterns;
 }
 
 }  // namespace
@@ -64,24 +81,36 @@ void Compiler::add_certificate(const Record& record) {
   if (!ssl) return complain(record, ssl.error().detail);
   if (ssl->is_client) return add_client_certificate(record, *ssl);
   if (!ssl->is_enabled) return;
+  auto skip_mtls = read_skip_mtls(*ssl);
+  if (!skip_mtls) return complain(record, skip_mtls.error().detail);
+  const std::string& ciphers = next_->settings->tls.ciphers;
+  const uint64_t print = record.hash ^ std::hash<std::string>()(ciphers);
   std::shared_ptr<const tls::ServerContext> context;
   if (present_) {
     const auto had = present_->server_contexts.find(ssl->id);
-    if (had != present_->server_contexts.end() && had->second.first == record.hash)
-      context = had->second.second;
+    if (had != present_->server_contexts.end() && had->second.print == print) context = had->second.context;
   }
   if (!context) {
     Result<tls::ServerOptions> options = read_options(*ssl);
     if (!options) return complain(record, options.error().detail);
+    options->ciphers = ciphers;
     auto made = tls::ServerContext::make(*options);
     if (!made) return complain(record, made.error().detail);
     context = made.take();
   }
-  next_->server_contexts[ssl->id] = {record.hash, context};
+  next_->server_contexts[ssl->id] = {print, context, skip_mtls.take()};
   for (const std::string& sni : ssl->snis) {
     if (!server_names_->add(sni, context))
       complain(record, "snis: " + sni + " belongs to another certificate already");
   }
+}
+
+void Compiler::finish_certificates() {
+  std::string fallback = next_->settings->tls.fallback_sni;
+  std::transform(fallback.begin(), fallback.end(), fallback.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+  server_names_->set_fallback(fallback);
+  next_->server_names = std::move(server_names_);
 }
 
 }  // namespace moongate::snapshot

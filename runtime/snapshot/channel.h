@@ -32,6 +32,7 @@ enum class MessageType : uint16_t {
   kSwitch,       // number
   kAbandon,      // number
   kAskHello,
+  kStaples,  // descriptor: sealed memfd, see tls::Staples
   // worker to control
   kHello,     // worker, pid, number served (0: none)
   kReady,     // number

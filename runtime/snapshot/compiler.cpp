@@ -147,7 +147,7 @@ void Compiler::do_some() {
       return;
     case Stage::kCertificates:
       each(RecordKind::kSsl, &Compiler::add_certificate, Stage::kUpstreams);
-      if (stage_ == Stage::kUpstreams) next_->server_names = std::move(server_names_);
+      if (stage_ == Stage::kUpstreams) finish_certificates();
       return;
     case Stage::kUpstreams:
       return each(RecordKind::kUpstream, &Compiler::add_upstream, Stage::kServices);

@@ -80,6 +80,7 @@ class Compiler {
   void add_certificate(const Record& record);
   base::Result<config::Ssl> parse_certificate(const Record& record) const;
   void add_client_certificate(const Record& record, const config::Ssl& ssl);
+  void finish_certificates();
   void add_upstream(const Record& record);
   void add_service(const Record& record);
   void add_group(const Record& record);

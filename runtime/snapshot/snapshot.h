@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/settings.h"
+#include "router/regex.h"
 #include "snapshot/compiled.h"
 #include "tls/client_context.h"
 #include "tls/server_names.h"
@@ -22,6 +23,13 @@ struct ScriptSource {
   std::string text;
   uint64_t hash = 0;
   bool is_shipped = false;  // comes with the gateway: sees no library of the user's
+};
+
+/// One of the `ssls`.
+struct ServerCertificate {
+  uint64_t print = 0;  // of what the context was made from
+  std::shared_ptr<const tls::ServerContext> context;
+  std::vector<std::shared_ptr<const router::Regex>> skip_mtls;  // paths that need no client certificate
 };
 
 struct Snapshot {
@@ -44,8 +52,7 @@ struct Snapshot {
   std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
 
   std::shared_ptr<const tls::ServerNames> server_names;
-  std::unordered_map<std::string, std::pair<uint64_t, std::shared_ptr<const tls::ServerContext>>>
-      server_contexts;  // by id, with the hash of what they were made from
+  std::unordered_map<std::string, ServerCertificate> server_contexts;  // by id
 
   /// A certificate for the gateway to show: an `ssls` resource of type client.
   struct ClientCertificate {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/store.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "snapshot/blob.h"
 
@@ -21,46 +20,6 @@ using base::Result;
 namespace {
 
 constexpr std::string_view kSuffix = ".snap";
-
-/// Writes a file so that it is there whole or not at all, also after a power failure.
-Result<void> write_file(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + ".new";
-  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!file.is_open()) return base::io_error(temporary);
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return base::io_error(temporary);
-    bytes.remove_prefix(static_cast<size_t>(count));
-  }
-  if (::fsync(file.get()) != 0) return base::io_error(temporary);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return base::io_error(path);
-  Descriptor folder(
-      ::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.is_open()) ::fsync(folder.get());
-  return {};
-}
-
-Result<std::string> read_file(const std::string& path) {
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.is_open()) return base::io_error(path);
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
-    return base::invalid(path + ": not a regular file");
-  if (static_cast<size_t>(status.st_size) > kBlobSizeMaxBytes)
-    return base::invalid(path + ": larger than 1 GB");
-  std::string bytes(static_cast<size_t>(status.st_size), '\0');
-  size_t at = 0;
-  while (at < bytes.size()) {
-    const ssize_t count = ::read(file.get(), bytes.data() + at, bytes.size() - at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return base::io_error(path);
-    if (count == 0) break;
-    at += static_cast<size_t>(count);
-  }
-  bytes.resize(at);
-  return bytes;
-}
 
 /// The number that a text begins with when nothing but `suffix` follows.
 std::optional<uint64_t> parse_number(std::string_view text, std::string_view suffix) {
@@ -112,7 +71,7 @@ Result<void> Store::scan() {
   if (error)
     return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false, folder_ + ": " + error.message()};
   std::sort(list_.begin(), list_.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
-  if (Result<std::string> text = read_file(folder_ + "/current"))
+  if (Result<std::string> text = base::read_file(folder_ + "/current", kBlobSizeMaxBytes))
     current_ = parse_number(*text, "\n").value_or(0);
   last_number_ = std::max(last_number_, current_);
   return {};
@@ -121,14 +80,14 @@ Result<void> Store::scan() {
 Result<void> Store::save(std::string_view blob) {
   const Result<BlobView> view = BlobView::open(blob);
   if (!view) return view.error();
-  if (auto written = write_file(path_of(view->number()), blob); !written) return written;
+  if (auto written = base::write_file(path_of(view->number()), blob); !written) return written;
   std::erase_if(list_, [&](const StoredSnapshot& stored) { return stored.number == view->number(); });
   list_.push_back(describe(*view));
   std::sort(list_.begin(), list_.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
   current_ = view->number();
   last_number_ = std::max(last_number_, current_);
   drop_oldest();
-  return write_file(folder_ + "/current", std::to_string(current_) + "\n");
+  return base::write_file(folder_ + "/current", std::to_string(current_) + "\n");
 }
 
 void Store::drop_oldest() {
@@ -152,7 +111,7 @@ const StoredSnapshot* Store::find_previous() const {
 
 Result<std::string> Store::load(uint64_t number) const {
   const std::string path = path_of(number);
-  Result<std::string> bytes = read_file(path);
+  Result<std::string> bytes = base::read_file(path, kBlobSizeMaxBytes);
   if (!bytes) {
     const bool is_there = ::access(path.c_str(), F_OK) == 0;
     if (is_there) return bytes.error();

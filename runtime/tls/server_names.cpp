@@ -8,7 +8,7 @@ bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext
 }
 
 const ServerContext* ServerNames::find(std::string_view name) const {
-  std::string wanted(name);
+  std::string wanted(name.empty() ? std::string_view(fallback_) : name);
   for (char& c : wanted) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
   }

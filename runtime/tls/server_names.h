@@ -13,7 +13,7 @@
 
 namespace moongate::tls {
 
-enum class Version : uint8_t { kTls12, kTls13 };
+enum class Version : uint8_t { kTls11, kTls12, kTls13 };
 
 struct CertificatePair {
   std::string certificate_pem;  // with the chain that leads to the issuer behind it
@@ -27,6 +27,8 @@ struct ServerOptions {
   Version version_max = Version::kTls13;
   std::string client_ca_pem;  // when given, clients must show a certificate that leads to it
   uint32_t client_depth = 1;
+  bool is_client_optional = false;  // the handshake goes on without; requests are judged one by one
+  std::string ciphers;              // of TLS 1.2 and older; empty: those that are safe
 };
 
 /// How to be the server for some names: certificates, versions, who may connect. Immutable.
@@ -62,12 +64,15 @@ class ServerNames {
  public:
   /// `name` in lower case, without a trailing dot. The first to claim a name has it; false for the others.
   bool add(std::string_view name, std::shared_ptr<const ServerContext> context);
+  /// Clients that name no host are taken to name this one.
+  void set_fallback(std::string_view name) { fallback_ = name; }
   /// Null when no certificate is for that name (any case, with or without trailing dot; empty for none).
   const ServerContext* find(std::string_view name) const;
   bool is_empty() const { return contexts_.empty(); }
 
  private:
   std::unordered_map<std::string, std::shared_ptr<const ServerContext>> contexts_;
+  std::string fallback_;
 };
 
 }  // namespace moongate::tls

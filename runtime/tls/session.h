@@ -62,6 +62,8 @@ class Session {
   /// The context that was chosen; null before.
   const ServerContext* context() const;
   PeerCertificate peer() const;
+  /// Whether the peer has shown a certificate that was found good, in this session or the one it resumes.
+  bool has_verified_peer() const;
   /// One sentence without the contents of certificates; empty when the other side just left the handshake.
   std::string describe_failure() const;
 

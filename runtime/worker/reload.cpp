@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tls/stapling.h"
 #include "worker/worker.h"
 
 namespace moongate::worker {
@@ -63,10 +64,19 @@ void Reload::handle(Message message) {
       abandon();
       send_hello();
       return;
+    case MessageType::kStaples:
+      return take_staples(message.descriptor);
     default:
       MG_LOG(kWarn) << "control channel: message " << static_cast<int>(message.type)
                     << " is not for a worker";
   }
+}
+
+void Reload::take_staples(const snapshot::Descriptor& descriptor) {
+  auto mapped = snapshot::map_memfd(descriptor.get());
+  const auto taken =
+      mapped ? tls::Staples::of_process().replace(mapped->bytes()) : base::Result<void>(mapped.error());
+  if (!taken) MG_LOG(kError) << taken.error().detail;
 }
 
 void Reload::prepare(uint64_t number, snapshot::Descriptor descriptor) {

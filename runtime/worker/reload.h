@@ -30,6 +30,7 @@ class Reload {
   static void on_slice(void* self);
   void handle(snapshot::Message message);
   void prepare(uint64_t number, snapshot::Descriptor descriptor);
+  void take_staples(const snapshot::Descriptor& descriptor);
   void finish_preparation();
   void switch_to(uint64_t number);
   void abandon();

@@ -46,14 +46,16 @@ def _authority(name):
 
 
 @functools.lru_cache(maxsize=None)
-def certificate(common_name, names=(), issuer="authority", kind="ec", serial=1, days=30):
-    """A certificate for `names` ("IP:..." or hosts; the common name when there are none), issued by authority(issuer)."""
+def certificate(common_name, names=(), issuer="authority", kind="ec", serial=1, days=30, extensions=()):
+    """A certificate for `names` ("IP:..." or hosts; the common name when there are none), issued by authority(issuer).
+    `extensions` are lines of openssl's configuration; give such a certificate a serial of its own."""
     made, ca = Certificate(f"{common_name}-{issuer}-{kind}-{serial}-{days}-{hash(names)}".replace("*", "any")), authority(issuer)
-    request, extensions = made.cert_path + ".csr", made.cert_path + ".ext"
+    request, extension_path = made.cert_path + ".csr", made.cert_path + ".ext"
     key = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={common_name}", "-keyout", made.key_path, "-out", request)
-    with open(extensions, "w") as f:
-        f.write("subjectAltName=" + ",".join(n if n.startswith("IP:") else "DNS:" + n for n in names or (common_name,)) + "\n")
+    with open(extension_path, "w") as f:
+        names_line = "subjectAltName=" + ",".join(n if n.startswith("IP:") else "DNS:" + n for n in names or (common_name,))
+        f.write("\n".join([names_line, *extensions]) + "\n")
     _openssl("x509", "-req", "-in", request, "-CA", ca.cert_path, "-CAkey", ca.key_path, "-set_serial", str(serial), "-days", str(days),
-             "-extfile", extensions, "-out", made.cert_path)
+             "-extfile", extension_path, "-out", made.cert_path)
     return made

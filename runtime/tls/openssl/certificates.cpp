@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <openssl/asn1.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
 #include <ctime>
 
@@ -14,12 +13,6 @@
 namespace moongate::tls {
 
 using base::Result;
-
-int refuse_password(char*, int, int, void*) { return -1; }
-
-Bio read_text(const std::string& text) {
-  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
 
 std::string take_library_errors() {
   std::string text;

@@ -30,8 +30,6 @@ void add_text(std::string* to, std::string_view text) {
   to->append(":").append(text);
 }
 
-int library_version(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
-
 // A server may offer a session at any time after the handshake; the last one counts.
 int keep_session(SSL* library, SSL_SESSION* session) {
   const auto* parts = static_cast<const Session::Parts*>(SSL_get_app_data(library));

@@ -105,7 +105,7 @@ int choose_context(SSL* library, int* alert, void*) {
   SSL_set_SSL_CTX(library, chosen.library.get());
   SSL_set_min_proto_version(library, chosen.version_min);
   SSL_set_max_proto_version(library, chosen.version_max);
-  SSL_set_verify(library, chosen.verify_mode, nullptr);
+  SSL_set_verify(library, chosen.verify_mode, chosen.on_verified);
   SSL_set_verify_depth(library, chosen.verify_depth);
   return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -173,6 +173,18 @@ BIO* make_socket_bio(Session::Parts* parts) {
   return bio;
 }
 
+int library_version(Version version) {
+  switch (version) {
+    case Version::kTls11:
+      return TLS1_1_VERSION;
+    case Version::kTls12:
+      return TLS1_2_VERSION;
+    case Version::kTls13:
+      return TLS1_3_VERSION;
+  }
+  return TLS1_3_VERSION;
+}
+
 void set_common_options(SSL_CTX* library) {
   SSL_CTX_set_min_proto_version(library, TLS1_2_VERSION);
   SSL_CTX_set_options(library, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
@@ -196,6 +208,7 @@ std::unique_ptr<SSL_CTX, ContextFree> make_server_library() {
   SSL_CTX_set_timeout(context, 24 * 3600);
   SSL_CTX_set_client_hello_cb(context, choose_context, nullptr);
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  SSL_CTX_set_tlsext_status_cb(context, send_staple);
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, find_ticket_key);
   return library;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Certificates and rules of one `ssls` resource, as OpenSSL has them.
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
 #include "tls/digest.h"
 #include "tls/openssl/parts.h"
@@ -11,6 +10,9 @@ namespace moongate::tls {
 using base::Result;
 
 namespace {
+
+// The verdict stays in the session, see Session::has_verified_peer().
+int accept_unverified(int, X509_STORE_CTX*) { return 1; }
 
 Result<void> use_client_ca(SSL_CTX* library, const std::string& pem) {
   Bio text = read_text(pem);
@@ -27,7 +29,17 @@ Result<void> use_client_ca(SSL_CTX* library, const std::string& pem) {
   return {};
 }
 
-int library_version(Version version) { return version == Version::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION; }
+// TLS 1.1 has nothing better than CBC and SHA-1, which the library refuses at its usual level.
+Result<void> use_ciphers(SSL_CTX* library, const ServerOptions& options) {
+  const bool is_old = options.version_min == Version::kTls11;
+  if (is_old) SSL_CTX_set_security_level(library, 0);
+  const std::string list = !options.ciphers.empty() ? options.ciphers
+                           : is_old                 ? "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
+                                                    : std::string();
+  if (!list.empty() && SSL_CTX_set_cipher_list(library, list.c_str()) != 1)
+    return describe_fault("moongate.tls.ciphers: \"" + list + "\" names no cipher suite that there is");
+  return {};
+}
 
 }  // namespace
 
@@ -45,18 +57,23 @@ Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOpt
   for (const CertificatePair& pair : options.certificates) {
     if (auto used = use_pair(library, pair); !used) return used.error();
   }
+  if (auto used = use_ciphers(library, options); !used) return used.error();
   parts.version_min = library_version(options.version_min);
   parts.version_max = library_version(options.version_max);
-  // Whoever resumes a session under another name would be taken for the client that name had checked.
+  // Whoever resumes a session under another name would be taken for the client that name had checked; and a
+  // session that was allowed without a certificate must not be resumed where one is asked for.
   char scope[kDigestMaxBytes];
-  const size_t size = digest("sha256", options.id + '\0' + options.client_ca_pem, scope);
+  const char* rule = options.is_client_optional ? "optional" : "required";
+  const size_t size = digest("sha256", options.id + '\0' + rule + '\0' + options.client_ca_pem, scope);
   SSL_CTX_set_session_id_context(library, reinterpret_cast<unsigned char*>(scope),
                                  static_cast<unsigned>(size));
   context->client_scope_.assign(scope, size);
   if (!options.client_ca_pem.empty()) {
     if (auto used = use_client_ca(library, options.client_ca_pem); !used) return used.error();
     context->wants_client_certificate_ = true;
-    parts.verify_mode = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    parts.verify_mode = SSL_VERIFY_PEER;
+    if (!options.is_client_optional) parts.verify_mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    if (options.is_client_optional) parts.on_verified = accept_unverified;
     parts.verify_depth = static_cast<int>(options.client_depth);
   }
   return std::shared_ptr<const ServerContext>(std::move(context));

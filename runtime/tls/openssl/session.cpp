@@ -148,6 +148,8 @@ IoStatus Session::handshake() {
   const IoStatus status = status_of(*parts_, SSL_do_handshake(parts_->library.get()));
   // What was offered may be why it failed: the next handshake is a whole one.
   if (status == IoStatus::kError && parts_->sessions) parts_->sessions->forget(parts_->server_name);
+  // A stapled answer has been sent; an idle connection need not keep its two kilobytes.
+  if (status == IoStatus::kOk) SSL_set_tlsext_status_ocsp_resp(parts_->library.get(), nullptr, 0);
   return status == IoStatus::kEof ? IoStatus::kError : status;
 }
 
@@ -190,6 +192,11 @@ std::string_view Session::cipher() const {
 bool Session::is_resumed() const { return SSL_session_reused(parts_->library.get()) == 1; }
 const ServerContext* Session::context() const { return parts_->chosen; }
 std::string Session::describe_failure() const { return parts_->failure; }
+
+bool Session::has_verified_peer() const {
+  SSL* library = parts_->library.get();
+  return SSL_get0_peer_certificate(library) != nullptr && SSL_get_verify_result(library) == X509_V_OK;
+}
 
 PeerCertificate Session::peer() const {
   PeerCertificate peer;

@@ -123,6 +123,16 @@ _M.ssl = resource({
     type = "array", maxItems = 3, uniqueItems = true,
     items = { type = "string", enum = { "TLSv1.1", "TLSv1.2", "TLSv1.3" } },
   },
+  ocsp_stapling = {
+    type = "object",
+    properties = {
+      enabled = { type = "boolean", default = false },
+      skip_verify = { type = "boolean", default = false },
+      cache_ttl = { type = "integer", minimum = 60, maximum = 31536000, default = 3600 },
+      file = { type = "string", pattern = "^/" },
+    },
+    additionalProperties = false,
+  },
 }, {
   ["if"] = { properties = { type = { enum = { "server" } } } },
   ["then"] = { oneOf = { { required = { "sni", "key", "cert" } }, { required = { "snis", "key", "cert" } } } },
