@@ -47,6 +47,9 @@ struct ClientSettings {
   uint32_t header_max_kb = 32;
   uint32_t header_fields_max = 100;
   uint32_t body_max_mb = 0;  // 0: no limit
+  uint32_t http2_streams_max = 128;
+  uint32_t http2_window_kb = 128;
+  uint32_t http2_resets_max = 200;
 };
 
 struct AccessLogSettings {

@@ -75,6 +75,17 @@ const Setting kClient[] = {
     {"client.body_max_mb",
      CountSlot{[](S& s) -> uint32_t& { return s.client.body_max_mb; }, 0, 1'048'576, kMegabyte},
      "The largest request body, in megabytes; a larger one is answered 413, and 0 sets no limit."},
+    {"client.http2_streams_max",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.http2_streams_max; }, 1, 10'000},
+     "How many requests one HTTP/2 connection may have under way."},
+    {"client.http2_window_kb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.http2_window_kb; }, 64, 16'384, kKilobyte},
+     "How much of a request's body an HTTP/2 client may send ahead of the upstream, in kilobytes; of all "
+     "requests of a "
+     "connection together eight times that."},
+    {"client.http2_resets_max",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.http2_resets_max; }, 1, 1'000'000},
+     "How many requests an HTTP/2 client may cancel or break in ten seconds; beyond, the connection ends."},
 };
 
 const Setting kLogs[] = {

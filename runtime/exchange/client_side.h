@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The side of an exchange that faces the client, whatever the wire: HTTP/1 connections implement it now,
-// HTTP/2 streams can. The exchange decides what is said; this decides how it is written.
+// The side of an exchange that faces the client, whatever the wire: HTTP/1 connections implement it, and
+// HTTP/2 streams. The exchange decides what is said; this decides how it is written.
 #pragma once
 
 #include <sys/uio.h>
 
+#include <memory>
 #include <string_view>
 
 #include "http/fields.h"
 #include "tls/session.h"
+#include "upstream/pool.h"
 
 namespace moongate::exchange {
 
@@ -55,6 +57,8 @@ class ClientSide {
   virtual void end_after_answer() = 0;
   /// The answer broke off: the client must not take it for complete.
   virtual void abort_answer() = 0;
+  /// The bytes go both ways from here on; the head that says so has been sent.
+  virtual void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) = 0;
   /// Null when the client speaks in clear.
   virtual const tls::Session* tls_session() const = 0;
   /// The address and port the client connected to.

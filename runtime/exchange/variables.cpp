@@ -177,11 +177,17 @@ string_view present_field(Exchange& ex, http::FieldId id) {
   return field ? field->value : string_view();
 }
 
+string_view protocol_of(const Exchange& ex) {
+  if (ex.request.version_major == 2) return "HTTP/2.0";
+  return ex.request.is_http10() ? "HTTP/1.0" : "HTTP/1.1";
+}
+
 string_view request_line(Exchange& ex) {
   std::string line(ex.request.method_text);
   line += ' ';
   line += ex.request.target;
-  line += ex.request.version_minor == 0 ? " HTTP/1.0" : " HTTP/1.1";
+  line += ' ';
+  line += protocol_of(ex);
   return ex.arena.copy(line);
 }
 
@@ -227,7 +233,7 @@ const std::array kNamed = std::to_array<Named>({
                    present_field(ex, http::FieldId::kContentType)),
     MG_VARIABLE("host", ex.host),
     MG_VARIABLE("hostname", host_name(ex)),
-    MG_VARIABLE("http2", string_view()),
+    MG_VARIABLE("http2", ex.request.version_major != 2 ? string_view() : ex.is_tls ? "h2" : "h2c"),
     MG_VARIABLE_IF("https", ex.is_tls, string_view("on")),
     MG_VARIABLE("is_args", ex.uri.has_query ? string_view("?") : string_view()),
     MG_VARIABLE("method", ex.request.method_text),
@@ -256,7 +262,7 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE_IF("server_port", ex.client || ex.server_port,
                    number(ex, ex.client ? ex.client->server_port() : ex.server_port)),
     MG_VARIABLE("server_protocol",
-                ex.request.version_minor == 0 ? string_view("HTTP/1.0") : string_view("HTTP/1.1")),
+protocol_of(ex)),
     MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
     MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
     MG_VARIABLE_IF("ssl_cipher", session_of(ex), ex.arena.copy(session_of(ex)->cipher())),

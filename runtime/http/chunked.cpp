@@ -73,12 +73,12 @@ bool names_match(std::string_view name, std::string_view known) {
   return true;
 }
 
+}  // namespace
+
 bool may_be_trailer(std::string_view name) {
   return std::none_of(kNeverTrailers.begin(), kNeverTrailers.end(),
                       [name](std::string_view known) { return names_match(name, known); });
 }
-
-}  // namespace
 
 ChunkedDecoder::Step ChunkedDecoder::feed(std::string_view input) {
   size_t at = 0;

@@ -66,6 +66,9 @@ class ChunkedDecoder {
   std::string trailer_line_;
 };
 
+/// False for fields that decide on framing, routing or authentication, or on how the content is read.
+bool may_be_trailer(std::string_view name);
+
 /// Writes the line that opens a chunk of `size` payload bytes into `out` (at least 20 bytes); its length. The
 /// payload and "\r\n" follow.
 size_t write_chunk_open(uint64_t size, char* out);

@@ -21,41 +21,6 @@ void note_connection(std::string_view value, FieldFacts* facts) {
   if (has_list_token(value, "upgrade")) facts->lists_upgrade = true;
 }
 
-void note_field(const Field& field, FieldFacts* facts) {
-  switch (field.id) {
-    case FieldId::kHost:
-      facts->host = field.value;
-      facts->host_count++;
-      break;
-    case FieldId::kContentLength:
-      facts->content_length = field.value;
-      facts->content_length_count++;
-      break;
-    case FieldId::kTransferEncoding:
-      facts->transfer_encoding = field.value;
-      facts->transfer_encoding_count++;
-      break;
-    case FieldId::kConnection:
-      note_connection(field.value, facts);
-      break;
-    case FieldId::kUpgrade:
-      facts->has_upgrade_field = true;
-      break;
-    case FieldId::kExpect:
-      if (equals_ignoring_case(field.value, "100-continue")) {
-        facts->has_continue_expectation = true;
-      } else {
-        facts->has_other_expectation = true;
-      }
-      break;
-    case FieldId::kTe:
-      if (has_list_token(field.value, "trailers")) facts->has_te_trailers = true;
-      break;
-    default:
-      break;
-  }
-}
-
 std::string_view explain_name_end(const char* line, const char* at, const char* end) {
   if (at != end && is_blank(*at)) {
     return at == line ? "a header line begins with white space"
@@ -102,6 +67,41 @@ bool read_length(std::string_view text, uint64_t* length, HeadFault* fault) {
 }
 
 }  // namespace
+
+void note_field(const Field& field, FieldFacts* facts) {
+  switch (field.id) {
+    case FieldId::kHost:
+      facts->host = field.value;
+      facts->host_count++;
+      break;
+    case FieldId::kContentLength:
+      facts->content_length = field.value;
+      facts->content_length_count++;
+      break;
+    case FieldId::kTransferEncoding:
+      facts->transfer_encoding = field.value;
+      facts->transfer_encoding_count++;
+      break;
+    case FieldId::kConnection:
+      note_connection(field.value, facts);
+      break;
+    case FieldId::kUpgrade:
+      facts->has_upgrade_field = true;
+      break;
+    case FieldId::kExpect:
+      if (equals_ignoring_case(field.value, "100-continue")) {
+        facts->has_continue_expectation = true;
+      } else {
+        facts->has_other_expectation = true;
+      }
+      break;
+    case FieldId::kTe:
+      if (has_list_token(field.value, "trailers")) facts->has_te_trailers = true;
+      break;
+    default:
+      break;
+  }
+}
 
 bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* fields, FieldFacts* facts,
                        HeadFault* fault) {

@@ -47,8 +47,14 @@ inline bool refuse(HeadFault* fault, uint16_t status, std::string_view reason) {
 bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* fields, FieldFacts* facts,
                        HeadFault* fault);
 
+/// Remembers what a field means to the parser.
+void note_field(const Field& field, FieldFacts* facts);
+
 /// Decides on the framing, and refuses every combination that another server might read differently.
 bool read_framing(const FieldFacts& facts, uint8_t version_minor, Framing* framing, HeadFault* fault);
+
+/// What the framing means for a request's body, whatever the protocol that framed it.
+bool settle_request_body(const FieldFacts& facts, const Framing& framing, RequestHead* out, HeadFault* fault);
 
 /// Whether the connection goes on after this message, by version and Connection.
 inline bool keeps_alive(const FieldFacts& facts, uint8_t version_minor) {

@@ -71,9 +71,11 @@ struct RequestHead {
   Method method = Method::kOther;
   std::string_view method_text;
   std::string_view target;    // as received
-  uint8_t version_minor = 1;  // HTTP/1.0 or HTTP/1.1
-  bool is_keep_alive = true;  // by version and Connection
-  bool has_upgrade = false;   // Connection lists `upgrade` and an Upgrade field is there
+  uint8_t version_major = 1;  // HTTP/1.0, HTTP/1.1 or HTTP/2.0
+  uint8_t version_minor = 1;
+  bool is_keep_alive = true;         // by version and Connection
+  bool has_upgrade = false;          // Connection lists `upgrade` and an Upgrade field is there
+  bool is_extended_connect = false;  // came as CONNECT with :protocol (RFC 8441): an upgrade or nothing
   bool expects_continue = false;
   bool has_te_trailers = false;
   BodyKind body = BodyKind::kNone;
@@ -81,6 +83,8 @@ struct RequestHead {
   std::string_view host;  // Host field's value, or the authority of an absolute target
   HostParts host_parts;   // the same, taken apart
   FieldList fields;
+
+  bool is_http10() const { return version_major == 1 && version_minor == 0; }
 };
 
 struct ResponseHead {

@@ -84,7 +84,14 @@ bool check_host(const FieldFacts& facts, RequestHead* out, HeadFault* fault) {
 
 bool set_body(const FieldFacts& facts, RequestHead* out, HeadFault* fault) {
   Framing framing;
-  if (!read_framing(facts, out->version_minor, &framing, fault)) return false;
+  return read_framing(facts, out->version_minor, &framing, fault) &&
+         settle_request_body(facts, framing, out, fault);
+}
+
+}  // namespace
+
+bool settle_request_body(const FieldFacts& facts, const Framing& framing, RequestHead* out,
+                         HeadFault* fault) {
   // Legal, but some read an octal number.
   if (facts.content_length.size() > 1 && facts.content_length[0] == '0') {
     return refuse(fault, 400, "a Content-Length with a leading zero");
@@ -96,11 +103,9 @@ bool set_body(const FieldFacts& facts, RequestHead* out, HeadFault* fault) {
               : framing.has_length ? BodyKind::kLength
                                    : BodyKind::kNone;
   out->content_length = framing.length;
-  out->expects_continue = facts.has_continue_expectation && out->version_minor == 1 && has_content;
+  out->expects_continue = facts.has_continue_expectation && !out->is_http10() && has_content;
   return true;
 }
-
-}  // namespace
 
 std::string_view absolute_authority(std::string_view target) {
   size_t begin = 0;

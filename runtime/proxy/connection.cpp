@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "proxy/http2_connection.h"
 #include "proxy/identity.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/steps.h"
@@ -26,19 +27,19 @@ namespace {
 constexpr uint64_t kLingerMaxBytes = 1024 * 1024;
 constexpr auto kLingerTimeout = std::chrono::seconds(2);
 
-// Not the upstream's read buffer: a request being forwarded may still be here when the answer is read.
+}  // namespace
+
 char* client_read_buffer() {
   static thread_local std::unique_ptr<char[]> buffer(new char[upstream::ReadBuffer::kSize]);
   return buffer.get();
 }
-
-}  // namespace
 
 Connection::Connection(Context& context, int fd, const net::SocketAddress& peer, ListenerTraits traits)
     : context_(context),
       timer_(on_timeout, this),
       later_(on_later, this),
       is_tls_(traits.is_tls),
+      may_be_http2_(traits.is_http2),
       number_(++context.connections_accepted) {
   std::string host = peer.family() == AF_UNIX ? std::string("unix:") : peer.host_text();
   peer_address_size_ = static_cast<uint8_t>(std::min(host.size(), sizeof peer_address_));
@@ -87,6 +88,7 @@ void Connection::on_stream_ready(void* self) {
     connection->tunnel_->on_ready();
     return;
   }
+  if (connection->state_ == State::kHttp2) return connection->http2_->on_ready();
   if (connection->state_ == State::kHandshake) connection->continue_handshake();
   if (connection->state_ == State::kHandshake || connection->state_ == State::kClosed) return;
   if (connection->state_ == State::kExchange && connection->body_ == Body::kDone &&
@@ -102,7 +104,7 @@ void Connection::on_stream_ready(void* self) {
 void Connection::start_tls(std::string_view received) {
   state_ = State::kHandshake;
   auto names = context_.snapshot ? context_.snapshot->server_names : nullptr;
-  auto session = tls::Session::accept(stream_.socket(), std::move(names), received);
+  auto session = tls::Session::accept(stream_.socket(), std::move(names), received, may_be_http2_);
   if (!session) return close();
   stream_.start_tls(std::move(session));
 }
@@ -114,6 +116,8 @@ void Connection::continue_handshake() {
     case IoStatus::kOk:
       state_ = State::kIdle;
       arm(context_.client.header_timeout);
+      may_be_http2_ = stream_.session()->is_http2();
+      if (may_be_http2_) start_http2();
       return;
     case IoStatus::kEof:
     case IoStatus::kError: {
@@ -143,6 +147,7 @@ bool Connection::wants_input() const {
     case State::kExchange:
       return body_ != Body::kDone && input_.is_empty() && (!sink_ || sink_->wants_body());
     case State::kHandshake:
+    case State::kHttp2:
     case State::kTunnel:
     case State::kClosed:
       return false;
@@ -189,7 +194,7 @@ void Connection::take_input() {
     is_moving = false;
     if (state_ == State::kProxyHeader) is_moving = take_proxy_header();
     if (state_ == State::kIdle || state_ == State::kHead) {
-      is_moving = take_head();
+      is_moving = is_http1() && take_head();
     } else if (state_ == State::kExchange && body_ != Body::kDone && !peek().empty()) {
       deliver_body();
       is_moving = state_ == State::kIdle && !peek().empty();
@@ -227,6 +232,36 @@ bool Connection::take_proxy_header() {
   consume(peek().size());
   if (state_ == State::kHandshake) continue_handshake();
   return false;
+}
+
+// A client that knows that HTTP/2 is spoken here begins with its preface, and is one of HTTP/1 as soon as a
+// byte differs. False while that is open, and when it is HTTP/2.
+bool Connection::is_http1() {
+  if (!may_be_http2_) return true;
+  const std::string_view begin = peek().substr(0, http::kHttp2Preface.size());
+  if (begin != http::kHttp2Preface.substr(0, begin.size())) {
+    may_be_http2_ = false;
+    return true;
+  }
+  if (begin.size() == http::kHttp2Preface.size())
+    start_http2();
+  else if (!begin.empty())
+    state_ = State::kHead;
+  return false;
+}
+
+void Connection::start_http2() {
+  base::ByteQueue kept;
+  const std::string_view received = take_available(&kept);
+  state_ = State::kHttp2;
+  timer_.stop();
+  http2_ = std::make_unique<Http2Connection>(context_, *this, stream_);
+  http2_->start(received);
+}
+
+void Connection::end_http2(bool is_client_done) {
+  if (is_client_done) return close();
+  linger();
 }
 
 // True when a whole request was taken and what came behind it can be dealt with: another, or a body that
@@ -275,12 +310,16 @@ Exchange* Connection::take_exchange() {
   sink_ = nullptr;
   body_received_ = 0;
   requests_++;
-  exchange->connection_number = number_;
-  exchange->is_tls = is_tls_;
-  exchange->peer_address = {peer_address_, peer_address_size_};
-  exchange->peer_port = peer_port_;
-  exchange->remote = peer_;
+  introduce(*exchange);
   return exchange;
+}
+
+void Connection::introduce(Exchange& exchange) const {
+  exchange.connection_number = number_;
+  exchange.is_tls = is_tls_;
+  exchange.peer_address = peer_address();
+  exchange.peer_port = peer_port_;
+  exchange.remote = peer_;
 }
 
 void Connection::start_exchange(std::string_view head, size_t head_size) {
@@ -491,11 +530,13 @@ void Connection::on_timeout(void* self) {
 }
 
 void Connection::drain() {
+  if (state_ == State::kHttp2) return http2_->drain();
   is_keep_alive_ = false;
   if (state_ == State::kIdle) close();
 }
 
 void Connection::end() {
+  if (state_ == State::kHttp2) http2_->end();
   finish_exchange(Ending::kClientGone);
   close();
 }
@@ -503,6 +544,10 @@ void Connection::end() {
 void Connection::linger_or_close() {
   bool is_client_still_sending = !is_eof_ && (body_ != Body::kDone || !peek().empty() || stream_.may_read());
   if (!is_client_still_sending) return close();
+  linger();
+}
+
+void Connection::linger() {
   // Closing with unread bytes would send RST, which may overtake the answer: RFC 9112 9.6.
   input_.clear();
   fresh_ = {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP/1 connection from a client: bytes become requests here, and answers become bytes. One exchange at
-// a time; further pipelined requests wait in the socket. An idle connection holds no buffer.
+// One connection from a client. Bytes of HTTP/1 become requests here, and answers become bytes: one exchange
+// at a time; further pipelined requests wait in the socket. An idle connection holds no buffer. One that
+// speaks HTTP/2 is handed to http2_connection.h with its socket.
 #pragma once
 
 #include <memory>
@@ -13,10 +14,17 @@
 
 namespace moongate::proxy {
 
+class Http2Connection;
+
 struct ListenerTraits {
   bool is_proxy_protocol = false;
   bool is_tls = false;
+  bool is_http2 = false;  // spoken with clients that want it
 };
+
+/// The thread's buffer for what clients send. Not the upstream's: a request being forwarded may still be here
+/// when the answer is read.
+char* client_read_buffer();
 
 /// One client connection.
 ///
@@ -44,8 +52,12 @@ class Connection final : public exchange::ClientSide {
   uint16_t server_port() override;
 
   bool is_body_complete() const { return body_ == Body::kDone; }
-  /// Turns the connection into a tunnel to `upstream`; the 101 head has been sent.
-  void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes);
+  void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
+  /// Tells an exchange whom it is with.
+  void introduce(exchange::Exchange& exchange) const;
+  std::string_view peer_address() const { return {peer_address_, peer_address_size_}; }
+  /// HTTP/2 has said everything there is to say. `is_client_done`: the client sends no more.
+  void end_http2(bool is_client_done);
   /// Ends idle connections and lets busy ones end with their answer.
   void drain();
   /// Ends whatever goes on, at once.
@@ -62,6 +74,7 @@ class Connection final : public exchange::ClientSide {
     kIdle,         // between requests; nothing of the next has come
     kHead,         // part of a head is here
     kExchange,     // an exchange is under way
+    kHttp2,        // http2_ has the socket
     kTunnel,       // bytes both ways
     kLingering,    // everything is said; reading until the client has heard it
     kClosed,
@@ -78,6 +91,8 @@ class Connection final : public exchange::ClientSide {
   void on_readable();
   void take_input();
   bool take_proxy_header();
+  bool is_http1();
+  void start_http2();
   bool take_head();
   void start_exchange(std::string_view head, size_t head_size);
   void refuse(uint16_t status, std::string_view reason);
@@ -106,6 +121,7 @@ class Connection final : public exchange::ClientSide {
   void finish_exchange(exchange::Ending ending);
   void next_request();
   void linger_or_close();
+  void linger();
   void close();
   void arm(std::chrono::milliseconds timeout);
   void arm_for_client();
@@ -127,6 +143,7 @@ class Connection final : public exchange::ClientSide {
   bool has_continued_ = false;    // 100 Continue was sent
   bool is_eof_ = false;           // the client sends no more
   bool is_tls_ = false;
+  bool may_be_http2_ = false;
   uint16_t peer_port_ = 0;
   uint16_t server_port_ = 0;
   uint32_t requests_ = 0;
@@ -142,6 +159,7 @@ class Connection final : public exchange::ClientSide {
   base::ByteQueue unsent_;
   std::unique_ptr<http::ChunkedDecoder> decoder_;
   std::unique_ptr<Tunnel> tunnel_;
+  std::unique_ptr<Http2Connection> http2_;
   router::Address peer_;    // zero for unix sockets
   char peer_address_[108];  // text; unix sockets give their path
   uint8_t peer_address_size_ = 0;

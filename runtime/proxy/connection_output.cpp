@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sending half of a client connection: framing of answers, what could not be sent yet, and what follows
 // the last byte.
-#include <charconv>
 #include <cstring>
 
 #include "http/writer.h"
+#include "proxy/answer_length.h"
 #include "proxy/connection.h"
 #include "proxy/steps.h"
 #include "proxy/tunnel.h"
@@ -13,17 +13,11 @@ namespace moongate::proxy {
 
 using exchange::Ending;
 using exchange::Exchange;
-using http::FieldId;
 using net::IoStatus;
 
 namespace {
 
 constexpr uint64_t kDiscardMaxBytes = 64 * 1024;  // of a body nobody wanted, to keep the connection
-
-bool is_bodiless(const Exchange& exchange) {
-  uint16_t status = exchange.response.status;
-  return exchange.request.method == http::Method::kHead || status == 204 || status == 304 || status < 200;
-}
 
 // Heads are written here when they fit, which is nearly always.
 struct HeadBuffer {
@@ -38,32 +32,15 @@ struct HeadBuffer {
 
 // Decides how the end of the answer will be known, and makes the fields agree with it.
 void Connection::choose_framing(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
-  http::FieldList& fields = exchange.response.fields;
-  if (is_bodiless(exchange)) {
+  if (settle_bodiless(exchange)) {
     framing_ = Framing::kNone;
-    if (exchange.response.status == 204 || exchange.response.status < 200)
-      fields.remove(FieldId::kContentLength);
     return;
   }
-  const http::Field* length = fields.find(FieldId::kContentLength);
-  uint64_t size = 0;
+  // An answer that is all here says how much it is.
+  auto length = settle_length(exchange, pieces, count, is_last && trailers_.empty());
   if (length) {
-    const char* end = length->value.data() + length->value.size();
-    auto parsed = std::from_chars(length->value.data(), end, size);
-    if (parsed.ec == std::errc() && parsed.ptr == end) {
-      framing_ = Framing::kLength;
-      answer_left_ = size;
-      return;
-    }
-    fields.remove(FieldId::kContentLength);
-  }
-  if (is_last && trailers_.empty()) {  // all of it is here: say how much
-    for (int i = 0; i < count; i++) size += pieces[i].iov_len;
-    char* text = exchange.arena.allocate_chars(20);
-    char* end = http::write_number(text, size);
-    fields.add("Content-Length", {text, static_cast<size_t>(end - text)});
     framing_ = Framing::kLength;
-    answer_left_ = size;
+    answer_left_ = *length;
   } else if (exchange.request.version_minor == 0) {
     framing_ = Framing::kUntilClose;
     is_keep_alive_ = false;

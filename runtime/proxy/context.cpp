@@ -3,6 +3,8 @@
 
 #include "proxy/connection.h"
 #include "proxy/forward.h"
+#include "proxy/http2_stream.h"
+#include "proxy/http2_tunnel.h"
 #include "proxy/tunnel.h"
 
 namespace moongate::proxy {
@@ -16,6 +18,9 @@ ClientOptions make_client_options(const config::Settings& settings) {
   client.keepalive_requests = settings.client.keepalive_requests;
   client.head = {size_t{settings.client.header_max_kb} * 1024, settings.client.header_fields_max};
   client.body_size_max_bytes = uint64_t{settings.client.body_max_mb} << 20;
+  client.http2_streams_max = settings.client.http2_streams_max;
+  client.http2_window_bytes = settings.client.http2_window_kb * 1024;
+  client.http2_resets_max = settings.client.http2_resets_max;
   client.uri = settings.uri;
   client.adds_via = settings.via;
   client.server_name = settings.server_header;

@@ -21,6 +21,7 @@ namespace moongate::proxy {
 class AccessLog;
 class Connection;
 class Forwarder;
+class Http2Stream;
 struct WorkerMetrics;
 
 /// Limits and habits towards clients, from the settings, in the units the data path uses.
@@ -32,6 +33,9 @@ struct ClientOptions {
   uint64_t keepalive_requests = 10000;
   http::HeadLimits head;
   uint64_t body_size_max_bytes = 0;  // 0: no limit
+  uint32_t http2_streams_max = 128;
+  uint32_t http2_window_bytes = 128 * 1024;  // of a stream
+  uint32_t http2_resets_max = 200;
   http::UriPolicy uri;
   router::AddressSet trusted;
   bool is_unix_trusted = false;  // peers on unix sockets
@@ -56,7 +60,8 @@ struct Context {
   ClientOptions client;
   exchange::ExchangePool exchanges;
   std::vector<std::unique_ptr<Forwarder>> forwarders;  // by exchange slot
-  bool is_draining = false;                            // answers end their connections
+  std::vector<std::unique_ptr<Http2Stream>> spare_http2_streams;
+  bool is_draining = false;  // answers end their connections
 
   Connection* connections = nullptr;  // all that are open
   uint32_t connection_count = 0;

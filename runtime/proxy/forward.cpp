@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "exchange/variables.h"
+#include "proxy/http2_tunnel.h"
 #include "proxy/identity.h"
 #include "proxy/request_head.h"
 #include "proxy/steps.h"
@@ -94,6 +95,10 @@ StepResult Forwarder::start() {
     body = BodyKind::kLength;
     exchange.request.content_length = exchange.body.size();
   }
+  if (exchange.request.is_extended_connect && !is_upgrade) {
+    exchange.fail(501, "the route takes no WebSocket connections (enable_websocket)");
+    return StepResult::kAnswer;
+  }
   head_ = write_upstream_head(context_, exchange, body, is_upgrade);
   exchange.try_started = Clock::steady();
   if (exchange.tries == 0) exchange.upstream_started = exchange.try_started;
@@ -131,11 +136,11 @@ void Forwarder::on_attempt_ready() {
     attempt_.send(nullptr, 0, true);
     return;
   }
-  auto* connection = static_cast<Connection*>(exchange.client);
+  exchange::ClientSide* client = exchange.client;
   uint32_t serial = serial_;
   if (!exchange.body.is_empty() && !send_collected(serial)) return;
-  connection->set_body_sink(this);
-  connection->read_body();
+  client->set_body_sink(this);
+  client->read_body();
   // The head goes with the first of the body; when none is here yet it goes alone.
   if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client)
     attempt_.send(nullptr, 0, false);
@@ -177,7 +182,7 @@ void Forwarder::on_request_body_failed(uint16_t status, std::string_view reason)
 
 void Forwarder::on_attempt_drained() {
   if (exchange_.client && exchange_.body_state == BodyState::kUnread && !attempt_.has_sent_last()) {
-    static_cast<Connection*>(exchange_.client)->read_body();
+    exchange_.client->read_body();
   }
 }
 
@@ -228,16 +233,21 @@ void Forwarder::on_upgraded(std::string_view first_bytes) {
   record_try();
   exchange_.source = exchange::AnswerSource::kUpstream;
   auto upstream_connection = attempt_.take_connection();
-  auto* connection = static_cast<Connection*>(exchange_.client);
-  if (!connection) return;
+  exchange::ClientSide* client = exchange_.client;
+  if (!client) return;
+  if (exchange_.request.is_extended_connect && !accepts_websocket(exchange_)) {
+    release_node();
+    return fail_upstream(context_, exchange_, 502,
+                         "the upstream accepted another WebSocket handshake than the one it was sent");
+  }
   uint32_t serial = serial_;
   http::FieldList& fields = exchange_.response.fields;
   const http::Field* upgrade = fields.find(http::FieldId::kUpgrade);
   std::string_view protocol = upgrade ? upgrade->value : std::string_view("websocket");
   fields.remove(http::FieldId::kConnection);
   fields.set("Upgrade", protocol);
-  connection->send_head(exchange_, nullptr, 0, false);
-  if (serial == serial_) connection->start_tunnel(std::move(upstream_connection), first_bytes);
+  client->send_head(exchange_, nullptr, 0, false);
+  if (serial == serial_) client->start_tunnel(std::move(upstream_connection), first_bytes);
 }
 
 bool Forwarder::may_retry(const base::Error& error, AttemptStage stage) const {

@@ -5,10 +5,6 @@ namespace moongate::proxy {
 
 using net::IoStatus;
 
-namespace {
-constexpr auto kIdleTimeout = std::chrono::hours(1);  // a tunnel on which neither side says anything
-}
-
 Connection::Tunnel::Tunnel(Context& context, tls::Stream& client,
                            std::unique_ptr<upstream::Connection> upstream, OnEnd on_end)
     : context_(context),
@@ -31,7 +27,7 @@ void Connection::Tunnel::finish() {
 
 void Connection::Tunnel::on_ready() {
   if (is_finished_) return;
-  idle_timer_.start(context_.loop.timers(), kIdleTimeout);
+  idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
   bool is_alive =
       move(client_, upstream_->stream, to_upstream_) && move(upstream_->stream, client_, to_client_);
   if (!is_alive || (to_client_.is_over && to_upstream_.is_over)) finish();

@@ -12,6 +12,8 @@
 
 namespace moongate::proxy {
 
+constexpr auto kTunnelIdleTimeout = std::chrono::hours(1);  // when neither side says anything
+
 struct Connection::Tunnel {
  public:
   using OnEnd = std::function<void(uint64_t to_client_bytes, uint64_t to_upstream_bytes)>;

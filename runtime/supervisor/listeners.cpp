@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "net/address.h"
 #include "net/listener.h"
 
@@ -59,10 +58,6 @@ Result<Listeners> Listeners::open(const std::vector<config::ListenSettings>& set
 }
 
 Result<void> Listeners::open_place(const config::ListenSettings& settings, uint32_t worker_count) {
-  if (settings.http2) {
-    MG_LOG(kWarn) << "listen " << settings.address
-                  << ": HTTP/2 is not in this version; clients are served HTTP/1.1";
-  }
   Result<net::SocketAddress> address = net::parse_listen_address(settings.address);
   if (!address) return address.error();
   if (auto free = check_free(*address); !free) return free;

@@ -35,9 +35,10 @@ struct Peer {
 class Session {
  public:
   /// The server's side. The certificate is chosen among `names` when the client has said which name it wants.
-  /// `received` is what was read from the socket already. Null when the library has no memory left.
+  /// `received` is what was read from the socket already; a client may choose HTTP/2 (ALPN) when it is
+  /// offered. Null when the library has no memory left.
   static std::unique_ptr<Session> accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
-                                         std::string_view received);
+                                         std::string_view received, bool offers_http2);
   /// The client's side. Null when the library has no memory left.
   static std::unique_ptr<Session> connect(net::Stream& socket, std::shared_ptr<const ClientContext> context,
                                           Peer peer);
@@ -58,6 +59,8 @@ class Session {
   std::string_view server_name() const;
   std::string_view version() const;  // "TLSv1.3"
   std::string_view cipher() const;   // "TLS_AES_256_GCM_SHA384"
+  /// The client chose HTTP/2.
+  bool is_http2() const;
   bool is_resumed() const;
   /// The context that was chosen; null before.
   const ServerContext* context() const;

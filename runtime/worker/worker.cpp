@@ -165,6 +165,7 @@ void Worker::start_listening() {
     open->worker = this;
     open->traits.is_proxy_protocol = socket.settings.proxy_protocol;
     open->traits.is_tls = socket.settings.tls;
+    open->traits.is_http2 = socket.settings.http2;
     open->listener.start(loop_, socket.fd, on_accept, open.get());
     listeners_.push_back(std::move(open));
   }
@@ -201,8 +202,9 @@ void Worker::on_beat(void* self) {
   int64_t active = worker->context_.exchanges.active();
   if (worker->host_) active -= worker->host_->waiting_logs();
   slot.writing_count.store(active, std::memory_order_relaxed);
-  slot.waiting_count.store(static_cast<int64_t>(worker->context_.connection_count) - active,
-                           std::memory_order_relaxed);
+  // A connection of HTTP/2 may carry many.
+  const int64_t waiting = static_cast<int64_t>(worker->context_.connection_count) - active;
+  slot.waiting_count.store(std::max<int64_t>(waiting, 0), std::memory_order_relaxed);
   worker->retire_snapshots();
   worker->export_plugin_accounts();
   if (worker->is_draining_ &&

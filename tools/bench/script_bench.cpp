@@ -34,6 +34,7 @@ class NoClient final : public exchange::ClientSide {
   void read_body_later() override {}
   void end_after_answer() override {}
   void abort_answer() override {}
+  void start_tunnel(std::unique_ptr<upstream::Connection>, std::string_view) override {}
   const tls::Session* tls_session() const override { return nullptr; }
   std::string_view server_address() override { return "127.0.0.1"; }
   uint16_t server_port() override { return 8080; }

@@ -113,21 +113,27 @@ int choose_context(SSL* library, int* alert, void*) {
 // --- the protocol
 
 constexpr std::string_view kHttp1 = "http/1.1";
+constexpr std::string_view kHttp2 = "h2";
 
 // A client that offers protocols and none of ours is told so: what it would send could not be understood.
-int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
+int choose_protocol(SSL* library, const unsigned char** chosen, unsigned char* chosen_size,
                     const unsigned char* offered, unsigned int size, void*) {
+  auto& parts = *static_cast<Session::Parts*>(SSL_get_app_data(library));
+  bool is_found = false;
   for (unsigned int at = 0; at < size;) {
     const unsigned int length = offered[at];
     if (length == 0 || at + 1 + length > size) return SSL_TLSEXT_ERR_ALERT_FATAL;
-    if (kHttp1 == std::string_view(reinterpret_cast<const char*>(offered) + at + 1, length)) {
+    const std::string_view name(reinterpret_cast<const char*>(offered) + at + 1, length);
+    const bool is_http2 = parts.offers_http2 && name == kHttp2;
+    if (is_http2 || (name == kHttp1 && !parts.is_http2)) {
       *chosen = offered + at + 1;
       *chosen_size = static_cast<unsigned char>(length);
-      return SSL_TLSEXT_ERR_OK;
+      parts.is_http2 = is_http2;
+      is_found = true;
     }
     at += 1 + length;
   }
-  return SSL_TLSEXT_ERR_ALERT_FATAL;
+  return is_found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 // --- tickets

@@ -47,6 +47,8 @@ struct Session::Parts {
   bool is_broken = false;                       // nothing more may be written
   std::shared_ptr<const ClientContext> client;  // null on the server's side
   std::shared_ptr<SessionStore> sessions;
+  bool offers_http2 = false;  // on the server's side
+  bool is_http2 = false;      // was chosen
 };
 
 /// A context that can serve: what all have in common. Null without memory.

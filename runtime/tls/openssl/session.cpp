@@ -90,11 +90,20 @@ Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Session::~Session() = default;
 
 std::unique_ptr<Session> Session::accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
-                                         std::string_view received) {
+                                         std::string_view received, bool offers_http2) {
   static SSL_CTX* library = make_server_library().release();  // what holds until a name is chosen
   MG_ASSERT(library != nullptr);
-  std::unique_ptr<Parts> parts(
-      new Parts{socket, std::move(names), nullptr, nullptr, {}, {}, std::string(received), false, {}, {}});
+  std::unique_ptr<Parts> parts(new Parts{socket,
+                                         std::move(names),
+                                         nullptr,
+                                         nullptr,
+                                         {},
+                                         {},
+                                         std::string(received),
+                                         false,
+                                         {},
+                                         {},
+                                         offers_http2});
   if (!begin(*parts, library)) return nullptr;
   SSL_set_accept_state(parts->library.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
@@ -189,6 +198,7 @@ std::string_view Session::cipher() const {
   const char* name = SSL_get_cipher_name(parts_->library.get());
   return name ? name : "";
 }
+bool Session::is_http2() const { return parts_->is_http2; }
 bool Session::is_resumed() const { return SSL_session_reused(parts_->library.get()) == 1; }
 const ServerContext* Session::context() const { return parts_->chosen; }
 std::string Session::describe_failure() const { return parts_->failure; }

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// The library does frames, windows and HPACK. Its checks of messages are off: http2_fields.cpp makes them, so
+// that a refused request has an answer, a log line and a reason as one of HTTP/1 has.
+#include "http/http2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "http/chars.h"
+#include "http/writer.h"
+
+namespace moongate::http {
+namespace {
+
+Http2StreamHandler* handler_of(nghttp2_session* library, int32_t stream) {
+  return static_cast<Http2StreamHandler*>(nghttp2_session_get_stream_user_data(library, stream));
+}
+
+nghttp2_nv to_nv(std::string_view name, std::string_view value) {
+  auto* name_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
+  auto* value_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
+  return {name_bytes, value_bytes, name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+/// A response's fields in the library's form. The library copies them, and makes names lower case. One at a
+/// time.
+class FieldArray {
+ public:
+  FieldArray(uint16_t status, const FieldList& fields) : fields_(buffer()) {
+    fields_.clear();
+    const char* status_end = write_number(status_, status);
+    fields_.push_back(to_nv(":status", {status_, static_cast<size_t>(status_end - status_)}));
+    for (const Field& field : fields) {
+      if (!is_hop_by_hop(field, {})) fields_.push_back(to_nv(field.name, trim_blanks(field.value)));
+    }
+  }
+  const nghttp2_nv* data() const { return fields_.data(); }
+  size_t size() const { return fields_.size(); }
+
+ private:
+  static std::vector<nghttp2_nv>& buffer() {
+    static thread_local std::vector<nghttp2_nv> fields;
+    return fields;
+  }
+  char status_[24];
+  std::vector<nghttp2_nv>& fields_;
+};
+
+/// Streams that the library itself resets broke a rule; the codes of our own resets are others.
+bool blames_peer(uint32_t code) {
+  return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR ||
+         code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_FRAME_SIZE_ERROR;
+}
+
+struct CallbacksFree {
+  void operator()(nghttp2_session_callbacks* callbacks) const { nghttp2_session_callbacks_del(callbacks); }
+};
+struct OptionFree {
+  void operator()(nghttp2_option* option) const { nghttp2_option_del(option); }
+};
+
+}  // namespace
+
+/// What the library calls; `self` is the session.
+struct Http2Session::Callbacks {
+  static Http2Session& of(void* self) { return *static_cast<Http2Session*>(self); }
+
+  // Every frame passes here, unknown ones and CONTINUATION too.
+  static int on_frame_begun(nghttp2_session*, const nghttp2_frame_hd* head, void* self) {
+    Http2Session& session = of(self);
+    bool is_allowed = true;
+    switch (head->type) {
+      case NGHTTP2_RST_STREAM:
+        is_allowed = session.guard_.take_reset();
+        break;
+      case NGHTTP2_WINDOW_UPDATE:
+        is_allowed = session.guard_.take_window_update();
+        break;
+      case NGHTTP2_DATA:
+      case NGHTTP2_HEADERS:
+      case NGHTTP2_CONTINUATION:
+        if (head->length == 0 && (head->flags & NGHTTP2_FLAG_END_STREAM) == 0)
+          is_allowed = session.guard_.take_idle_frame();
+        else if (head->type != NGHTTP2_CONTINUATION)
+          session.guard_.note_useful_frame();
+        break;
+      default:
+        is_allowed = session.guard_.take_idle_frame();
+    }
+    if (is_allowed) return 0;
+    session.fault_ = head->type == NGHTTP2_RST_STREAM ? "too many cancelled streams" : "too many idle frames";
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  static int on_block_begun(nghttp2_session*, const nghttp2_frame*, void* self) {
+    of(self).block_.clear();
+    of(self).is_within_block_ = true;
+    return 0;
+  }
+
+  static int on_field(nghttp2_session*, const nghttp2_frame*, const uint8_t* name, size_t name_size,
+                      const uint8_t* value, size_t value_size, uint8_t, void* self) {
+    Http2Session& session = of(self);
+    session.block_.add({reinterpret_cast<const char*>(name), name_size},
+                       {reinterpret_cast<const char*>(value), value_size},
+                       session.options_.head.head_size_max_bytes);
+    // Too much is answered; a few bytes that unfold into very much are an attack.
+    if (session.block_.size_bytes() <= session.decoded_max()) return 0;
+    session.fault_ = "a block of fields without end";
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  static int on_frame(nghttp2_session* library, const nghttp2_frame* frame, void* self) {
+    Http2Session& session = of(self);
+    const int32_t stream = frame->hd.stream_id;
+    const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
+      session.handler_.on_shutdown_heard();
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+      session.is_within_block_ = false;
+      if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        session.handler_.on_stream(stream, session.block_, is_last);
+      } else if (Http2StreamHandler* handler = handler_of(library, stream)) {
+        handler->on_trailers(session.block_, is_last);
+      }
+    }
+    if (is_last && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
+      if (Http2StreamHandler* handler = handler_of(library, stream)) handler->on_last();
+    }
+    return 0;
+  }
+
+  static int on_data(nghttp2_session* library, uint8_t, int32_t stream, const uint8_t* data, size_t size,
+                     void* self) {
+    if (Http2StreamHandler* handler = handler_of(library, stream))
+      handler->on_data({reinterpret_cast<const char*>(data), size});
+    else
+      of(self).consume(stream, size);
+    return 0;
+  }
+
+  static int on_frame_sent(nghttp2_session* library, const nghttp2_frame* frame, void* self) {
+    Http2Session& session = of(self);
+    if (frame->hd.type == NGHTTP2_RST_STREAM && blames_peer(frame->rst_stream.error_code) &&
+        !session.guard_.take_reset()) {
+      session.fault_ = "too many broken streams";
+    }
+    // Behind the notice, so that whoever answers has read it; the library would send it before.
+    constexpr int32_t kNotice = 0x7fffffff;
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.last_stream_id == kNotice)
+      static_cast<void>(nghttp2_submit_ping(library, NGHTTP2_FLAG_NONE, nullptr));
+    if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
+    session.guard_.note_useful_frame();
+    constexpr size_t kFrameHeadBytes = 9;
+    Http2StreamHandler* handler = handler_of(library, frame->hd.stream_id);
+    if (handler) handler->on_frame_sent(frame->hd.length + kFrameHeadBytes);
+    // The answer is whole and the request is not: the rest of it has no reader (RFC 9113 8.1).
+    const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (is_last && nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) == 0) {
+      session.reset(frame->hd.stream_id, Http2Code::kNoError);
+    }
+    return 0;
+  }
+
+  static int on_closed(nghttp2_session* library, int32_t stream, uint32_t code, void*) {
+    Http2StreamHandler* handler = handler_of(library, stream);
+    if (!handler) return 0;
+    nghttp2_session_set_stream_user_data(library, stream, nullptr);
+    handler->on_closed(code == NGHTTP2_NO_ERROR);
+    return 0;
+  }
+
+  static ssize_t offer_data(nghttp2_session* library, int32_t stream, uint8_t*, size_t size_max,
+                            uint32_t* flags, nghttp2_data_source*, void*) {
+    Http2StreamHandler* handler = handler_of(library, stream);
+    const Http2Offer offer = handler ? handler->offer_data(size_max) : Http2Offer{};
+    if (offer.size == 0 && !offer.is_last) return NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (offer.is_last) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (offer.is_last && offer.has_trailers) *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    return static_cast<ssize_t>(offer.size);
+  }
+
+  static int take_data(nghttp2_session* library, nghttp2_frame* frame, const uint8_t* head, size_t size,
+                       nghttp2_data_source*, void* self) {
+    Http2Session& session = of(self);
+    constexpr size_t kFrameHeadBytes = 9;
+    session.out_->append(reinterpret_cast<const char*>(head), kFrameHeadBytes);
+    if (size > 0) handler_of(library, frame->hd.stream_id)->take_data(size, session.out_);
+    return session.out_->size() >= session.out_size_max_ ? NGHTTP2_ERR_PAUSE : 0;
+  }
+
+  // Frames of types that nobody knows mean nothing; they pass here so that they are counted.
+  static int ignore_extension(nghttp2_session*, const nghttp2_frame_hd*, const uint8_t*, size_t, void*) {
+    return NGHTTP2_ERR_CANCEL;
+  }
+  static int ignore_whole_extension(nghttp2_session*, void**, const nghttp2_frame_hd*, void*) {
+    return NGHTTP2_ERR_CANCEL;
+  }
+
+  static nghttp2_session_callbacks* make() {
+    nghttp2_session_callbacks* callbacks = nullptr;
+    MG_ASSERT(nghttp2_session_callbacks_new(&callbacks) == 0);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_frame_begun);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_block_begun);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_field);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);
+    nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, ignore_extension);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, ignore_whole_extension);
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, take_data);
+    return callbacks;
+  }
+};
+
+Http2Session::Http2Session(Http2Handler& handler, const Options& options)
+    : handler_(handler), options_(options), guard_(options.resets_max) {}
+
+Http2Session::~Http2Session() { nghttp2_session_del(library_); }
+
+std::unique_ptr<Http2Session> Http2Session::make_server(Http2Handler& handler, const Options& options) {
+  static nghttp2_session_callbacks* const callbacks = Callbacks::make();
+  static nghttp2_option* const option = [] {
+    nghttp2_option* made = nullptr;
+    MG_ASSERT(nghttp2_option_new(&made) == 0);
+    nghttp2_option_set_no_auto_window_update(made, 1);
+    nghttp2_option_set_no_http_messaging(made, 1);
+    for (int type = NGHTTP2_ALTSVC; type <= UINT8_MAX; type++) {
+      if (type != NGHTTP2_PRIORITY_UPDATE)
+        nghttp2_option_set_user_recv_extension_type(made, static_cast<uint8_t>(type));
+    }
+    nghttp2_option_set_builtin_recv_extension_type(made, NGHTTP2_PRIORITY_UPDATE);
+    constexpr size_t kContinuationsMax =
+        80;  // the largest head there may be, 1 MB; on_field() has the real limit
+    nghttp2_option_set_max_continuations(made, kContinuationsMax);
+    constexpr uint64_t kNoLimit = uint64_t{1} << 32;  // the guard's is narrower, and says why
+    nghttp2_option_set_stream_reset_rate_limit(made, kNoLimit, kNoLimit);
+    return made;
+  }();
+  std::unique_ptr<Http2Session> session(new Http2Session(handler, options));
+  MG_ASSERT(nghttp2_session_server_new2(&session->library_, callbacks, session.get(), option) == 0);
+  session->submit_settings();
+  return session;
+}
+
+void Http2Session::submit_settings() {
+  const auto head_max = options_.head.head_size_max_bytes + size_t{32} * options_.head.fields_max;
+  const nghttp2_settings_entry entries[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_.streams_max},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(head_max)},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+  };
+  MG_ASSERT(nghttp2_submit_settings(library_, NGHTTP2_FLAG_NONE, entries, std::size(entries)) == 0);
+  MG_ASSERT(nghttp2_session_set_local_window_size(
+                library_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(options_.connection_window_bytes)) == 0);
+}
+
+// What the library has queued still goes out; then the peer is told why nothing follows.
+bool Http2Session::fail(std::string_view fault) {
+  if (fault_.empty()) fault_ = fault;
+  terminate(Http2Code::kEnhanceYourCalm);
+  return false;
+}
+
+bool Http2Session::receive(std::string_view bytes) {
+  const ssize_t taken =
+      nghttp2_session_mem_recv(library_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (taken >= 0) return fault_.empty() || fail(fault_);
+  if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
+    fault_ = "bytes that are not HTTP/2";
+    terminate(Http2Code::kProtocolError);
+    return false;
+  }
+  return fail(nghttp2_strerror(static_cast<int>(taken)));
+}
+
+bool Http2Session::write(std::string* out, size_t size_max) {
+  out_ = out;
+  out_size_max_ = size_max;
+  ssize_t size = 0;
+  do {
+    const uint8_t* frame = nullptr;
+    size = nghttp2_session_mem_send(library_, &frame);
+    if (size > 0) out->append(reinterpret_cast<const char*>(frame), static_cast<size_t>(size));
+  } while (size > 0 && out->size() < size_max);
+  out_ = nullptr;
+  if (size < 0) return false;
+  return fault_.empty() || fail(fault_);
+}
+
+bool Http2Session::is_over() const {
+  return nghttp2_session_want_read(library_) == 0 && nghttp2_session_want_write(library_) == 0;
+}
+
+void Http2Session::attach(int32_t stream, Http2StreamHandler* handler) {
+  static_cast<void>(nghttp2_session_set_stream_user_data(library_, stream, handler));
+}
+
+// A stream that was reset meanwhile refuses what is submitted for it: nobody waits for it any more.
+void Http2Session::send_head(int32_t stream, uint16_t status, const FieldList& fields, bool has_body) {
+  const FieldArray array(status, fields);
+  nghttp2_data_provider body{{.ptr = nullptr}, Callbacks::offer_data};
+  static_cast<void>(
+      nghttp2_submit_response(library_, stream, array.data(), array.size(), has_body ? &body : nullptr));
+}
+
+void Http2Session::send_interim(int32_t stream, uint16_t status, const FieldList& fields) {
+  const FieldArray array(status, fields);
+  static_cast<void>(nghttp2_submit_headers(library_, NGHTTP2_FLAG_NONE, stream, nullptr, array.data(),
+                                           array.size(), nullptr));
+}
+
+void Http2Session::send_trailers(int32_t stream, std::string_view lines) {
+  std::vector<nghttp2_nv> array;
+  while (!lines.empty()) {
+    const size_t end = lines.find("\r\n");
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(line.size() + 2, lines.size()));
+    const size_t colon = line.find(": ");
+    if (colon != std::string_view::npos)
+      array.push_back(to_nv(line.substr(0, colon), line.substr(colon + 2)));
+  }
+  static_cast<void>(nghttp2_submit_trailer(library_, stream, array.data(), array.size()));
+}
+
+void Http2Session::resume(int32_t stream) {
+  static_cast<void>(nghttp2_session_resume_data(library_, stream));
+}
+
+void Http2Session::reset(int32_t stream, Http2Code code) {
+  static_cast<void>(
+      nghttp2_submit_rst_stream(library_, NGHTTP2_FLAG_NONE, stream, static_cast<uint32_t>(code)));
+}
+
+void Http2Session::set_priority(int32_t stream, const Http2Priority& priority) {
+  const nghttp2_extpri wanted{priority.urgency, priority.is_incremental ? 1 : 0};
+  static_cast<void>(nghttp2_session_change_extpri_stream_priority(library_, stream, &wanted, 0));
+}
+
+void Http2Session::consume(int32_t stream, size_t size) {
+  static_cast<void>(nghttp2_session_consume(library_, stream, size));
+}
+
+void Http2Session::announce_shutdown() { static_cast<void>(nghttp2_submit_shutdown_notice(library_)); }
+
+void Http2Session::shut_down() {
+  static_cast<void>(nghttp2_submit_goaway(library_, NGHTTP2_FLAG_NONE,
+                                          nghttp2_session_get_last_proc_stream_id(library_), NGHTTP2_NO_ERROR,
+                                          nullptr, 0));
+}
+
+void Http2Session::terminate(Http2Code code) {
+  static_cast<void>(nghttp2_session_terminate_session(library_, static_cast<uint32_t>(code)));
+}
+
+}  // namespace moongate::http

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/2's frames (RFC 9113): bytes come in, bytes go out, and what they mean goes to handlers. No sockets
+// here, and no judgement on fields: that is http2_fields.h's. The only place that knows the library. One end
+// of a connection is a Http2Session, whichever side it is; what is made here is the server's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/fields.h"
+#include "http/http2_fields.h"
+#include "http/http2_flood.h"
+
+struct nghttp2_session;
+
+namespace moongate::http {
+
+/// Error codes of RFC 9113 7 that are sent or told apart here.
+enum class Http2Code : uint32_t {
+  kNoError = 0,
+  kProtocolError = 1,
+  kInternalError = 2,
+  kCancel = 8,
+  kConnectError = 10,
+  kEnhanceYourCalm = 11,
+};
+
+/// What a client sends first on a connection on which nothing was agreed before.
+inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What of a body may be sent now.
+struct Http2Offer {
+  size_t size = 0;
+  bool is_last = false;       // nothing follows these bytes; with size 0 and no more to come, ends the stream
+  bool has_trailers = false;  // they follow in place of the end
+};
+
+/// One stream, as whoever uses it sees it. Called from within receive() and write(): a handler may send and
+/// reset, and must not call those two.
+class Http2StreamHandler {
+ public:
+  /// Bytes of the body: a view that dies with the call. consume() opens the windows again.
+  virtual void on_data(std::string_view bytes) = 0;
+  /// The peer has said everything on this stream.
+  virtual void on_last() = 0;
+  /// A second block of fields; on_last follows, unless the peer broke the rules (`is_last` false).
+  virtual void on_trailers(const Http2FieldBlock& block, bool is_last) = 0;
+  /// At most `size_max` bytes of the body are wanted. Nothing and not the last: resume() when there is more.
+  virtual Http2Offer offer_data(size_t size_max) = 0;
+  /// Appends the next `size` bytes of what was offered to `out`.
+  virtual void take_data(size_t size, std::string* out) = 0;
+  /// A frame of this stream has been written, with its header and everything.
+  virtual void on_frame_sent(size_t size_bytes) = 0;
+  /// The stream is no more, the number may not be used again. `is_complete`: both sides said everything.
+  virtual void on_closed(bool is_complete) = 0;
+
+ protected:
+  ~Http2StreamHandler() = default;
+};
+
+class Http2Handler {
+ public:
+  /// A stream begins with these fields. attach() says who cares for it; without, its data goes nowhere.
+  virtual void on_stream(int32_t stream, const Http2FieldBlock& block, bool is_last) = 0;
+  /// The peer knows that the connection is about to end: what it opened before has come.
+  virtual void on_shutdown_heard() = 0;
+
+ protected:
+  ~Http2Handler() = default;
+};
+
+/// One end of a connection.
+///
+/// Shape:   state of frames, windows and field tables; no queue of bytes but what handlers offer.
+/// Owner:   the connection; handlers must outlive it.
+/// Runs in: one worker's loop; never blocks.
+/// Fails:   a broken rule ends the stream or the connection, as RFC 9113 has it; a flood ends the connection.
+class Http2Session {
+ public:
+  struct Options {
+    HeadLimits head;
+    uint32_t streams_max = 128;
+    uint32_t stream_window_bytes = 128 * 1024;
+    uint32_t connection_window_bytes = 1024 * 1024;
+    uint32_t resets_max = 200;  // streams that a peer may cancel at once, and in ten seconds
+  };
+  static std::unique_ptr<Http2Session> make_server(Http2Handler& handler, const Options& options);
+  ~Http2Session();
+  Http2Session(const Http2Session&) = delete;
+  Http2Session& operator=(const Http2Session&) = delete;
+
+  /// Takes bytes in. False when the connection has to end: what write() has still to say is sent first.
+  bool receive(std::string_view bytes);
+  /// Appends frames to `out` until it holds `size_max` bytes or nothing is to be sent. False: as above.
+  bool write(std::string* out, size_t size_max);
+  /// Nothing is to be sent or expected any more.
+  bool is_over() const;
+  /// A block of fields has begun and is not whole yet.
+  bool is_within_block() const { return is_within_block_; }
+  /// Why the connection was ended; empty when it was not, or by the library.
+  std::string_view fault() const { return fault_; }
+
+  void attach(int32_t stream, Http2StreamHandler* handler);
+  /// Sends a response's head; the fields are copied. With `has_body`, data and the end come from the handler.
+  void send_head(int32_t stream, uint16_t status, const FieldList& fields, bool has_body);
+  void send_interim(int32_t stream, uint16_t status, const FieldList& fields);
+  /// Lines `name: value` CR LF: what offer_data announced.
+  void send_trailers(int32_t stream, std::string_view lines);
+  /// There is more to offer.
+  void resume(int32_t stream);
+  void reset(int32_t stream, Http2Code code);
+  void set_priority(int32_t stream, const Http2Priority& priority);
+  /// Bytes of on_data are dealt with: the windows open again, the connection's also when the stream is no
+  /// more.
+  void consume(int32_t stream, size_t size);
+
+  /// Tells the peer that the connection will end; on_shutdown_heard follows when it has heard.
+  void announce_shutdown();
+  /// No stream is accepted after those that have come.
+  void shut_down();
+  /// Ends everything.
+  void terminate(Http2Code code);
+
+ private:
+  struct Callbacks;
+  Http2Session(Http2Handler& handler, const Options& options);
+  void submit_settings();
+  bool fail(std::string_view fault);
+  size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
+
+  Http2Handler& handler_;
+  Options options_;
+  nghttp2_session* library_ = nullptr;
+  Http2FloodGuard guard_;
+  Http2FieldBlock block_;
+  std::string* out_ = nullptr;  // these two inside write()
+  size_t out_size_max_ = 0;
+  std::string_view fault_;
+  bool is_within_block_ = false;
+};
+
+}  // namespace moongate::http

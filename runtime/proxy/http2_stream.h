@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request and its answer on an HTTP/2 connection: what the client's side of an exchange is there. The
+// frames are http/http2_session.h's, the socket is http2_connection.h's.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/byte_queue.h"
+#include "http/http2_session.h"
+#include "net/timer.h"
+#include "proxy/context.h"
+
+namespace moongate::proxy {
+
+class Http2Connection;
+class Http2Tunnel;
+
+/// One stream from a client.
+///
+/// Shape:   two queues: of the request's body what nobody took yet (as much as its window), of the answer
+/// what the
+///          client did not take yet (one read of the upstream above the high watermark at most).
+/// Owner:   its connection; between streams the context, which gives it to the next.
+/// Runs in: one worker's loop.
+/// Fails:   faults of the request are answered with 4xx; a client that is too slow has the stream reset.
+class Http2Stream final : public exchange::ClientSide, public http::Http2StreamHandler {
+ public:
+  explicit Http2Stream(Context& context);
+  ~Http2Stream();
+
+  /// The head is there: an exchange begins.
+  void start(Http2Connection& connection, int32_t id, const http::Http2FieldBlock& block, bool is_last);
+  /// Ends the exchange; the stream is its connection's to forget.
+  void leave(exchange::Ending ending);
+  int32_t id() const { return id_; }
+  /// The client has said everything.
+  bool has_ended() const { return has_ended_; }
+  /// Some of the answer has not been sent.
+  bool has_pending() const { return !pending_.is_empty(); }
+  /// The answer's queue has gone below the low watermark since it was above the high one.
+  void tell_drained();
+
+  void set_body_sink(exchange::BodySink* sink) override { sink_ = sink; }
+  void send_head(exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last) override;
+  void send_body(exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last) override;
+  void set_trailers(std::string_view lines) override { trailers_ = lines; }
+  void send_interim(uint16_t status, const http::FieldList& fields) override;
+  bool is_blocked() const override { return pending_.size() > kPendingHighBytes; }
+  void read_body() override;
+  void read_body_later() override { read_body(); }  // what has not come cannot be asked for
+  void end_after_answer() override {
+  }  // a request that cannot be trusted says nothing about the frames of others
+  void abort_answer() override;
+  void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
+  const tls::Session* tls_session() const override;
+  std::string_view server_address() override;
+  uint16_t server_port() override;
+
+  void on_data(std::string_view bytes) override;
+  void on_last() override;
+  void on_trailers(const http::Http2FieldBlock& block, bool is_last) override;
+  http::Http2Offer offer_data(size_t size_max) override;
+  void take_data(size_t size, std::string* out) override;
+  void on_frame_sent(size_t size_bytes) override;
+  void on_closed(bool is_complete) override;
+
+  Http2Stream** place = nullptr;  // in the connection's list
+  Http2Stream* next = nullptr;
+
+ private:
+  friend class Http2Tunnel;
+  static void on_timeout(void* self);
+  void begin_reading();
+  bool take_head(const http::Http2FieldBlock& block, bool is_last);
+  void deliver();
+  void give(std::string_view bytes, bool is_last);
+  void fail_body(uint16_t status, std::string_view reason);
+  void drop_received();
+  bool refuses_connect(exchange::Exchange& exchange);
+  void queue(exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
+  void reset(http::Http2Code code, exchange::Ending ending);
+  void finish_exchange(exchange::Ending ending);
+  void arm(std::chrono::milliseconds timeout);
+  void arm_for_client();
+
+  static constexpr size_t kPendingHighBytes = 64 * 1024;
+  static constexpr size_t kPendingLowBytes = 16 * 1024;
+
+  Context& context_;
+  Http2Connection* connection_ = nullptr;
+  int32_t id_ = 0;
+  exchange::Exchange* exchange_ = nullptr;
+  exchange::BodySink* sink_ = nullptr;
+  net::Timer timer_;
+  // The request.
+  base::ByteQueue received_;  // and not taken yet
+  std::string request_trailers_;
+  uint64_t body_received_ = 0;
+  uint16_t fault_status_ = 0;  // what came is no body; told to whoever asks for it
+  std::string_view fault_reason_;
+  bool has_ended_ = false;
+  bool is_given_ = false;   // and all of it was taken, or none will be
+  bool is_wanted_ = false;  // somebody asked for the body
+  bool has_continued_ = false;
+  // The answer.
+  base::ByteQueue pending_;
+  std::string trailers_;
+  uint64_t answer_left_ = 0;  // of an answer with a length
+  bool has_answer_length_ = false;
+  bool is_without_body_ = false;
+  bool is_answer_ended_ = false;
+  bool is_broken_ = false;  // and not because it is whole
+  bool was_blocked_ = false;
+  std::unique_ptr<Http2Tunnel> tunnel_;
+};
+
+}  // namespace moongate::proxy

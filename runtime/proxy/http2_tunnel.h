@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// WebSocket over HTTP/2 (RFC 8441): the client's CONNECT becomes HTTP/1's handshake with the upstream, and
+// then the stream carries bytes both ways. tunnel.h is the same for a connection that is HTTP/1 on both
+// sides.
+#pragma once
+
+#include <memory>
+
+#include "base/byte_queue.h"
+#include "exchange/exchange.h"
+#include "net/timer.h"
+#include "upstream/pool.h"
+
+namespace moongate::proxy {
+
+class Http2Stream;
+
+/// Puts what HTTP/1 needs into a request that came as an extended CONNECT.
+void offer_websocket(exchange::Exchange& exchange);
+/// Whether the upstream's 101 answers that offer.
+bool accepts_websocket(const exchange::Exchange& exchange);
+
+/// Bytes both ways between a stream and an upstream's connection.
+///
+/// Shape:   what the upstream did not take waits here, and keeps the stream's window closed; what the client
+/// did not
+///          take waits in the stream.
+/// Owner:   the stream.
+class Http2Tunnel {
+ public:
+  Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connection> upstream,
+              std::string_view first_bytes);
+
+  void on_client_data(std::string_view bytes);
+  void on_client_end();
+  /// The upstream, or the stream, can be read or written again.
+  void on_ready();
+  void close();
+
+ private:
+  static void on_upstream_ready(void* self) { static_cast<Http2Tunnel*>(self)->on_ready(); }
+  static void on_idle(void* self);
+  bool push_to_upstream();
+  bool pull_from_upstream();
+
+  Http2Stream& stream_;
+  std::unique_ptr<upstream::Connection> upstream_;
+  base::ByteQueue to_upstream_;
+  net::Timer idle_timer_;
+  bool has_client_ended_ = false;
+  bool has_upstream_ended_ = false;
+  bool is_end_passed_on_ = false;  // the client's, to the upstream
+};
+
+}  // namespace moongate::proxy
