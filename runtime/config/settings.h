@@ -50,6 +50,10 @@ struct ClientSettings {
   uint32_t http2_streams_max = 128;
   uint32_t http2_window_kb = 128;
   uint32_t http2_resets_max = 200;
+  uint32_t body_memory_kb = 1'024;
+  uint32_t body_disk_max_mb = 4'096;
+  uint32_t coding_memory_mb = 128;
+  Milliseconds revocation_grace{500};
 };
 
 struct AccessLogSettings {

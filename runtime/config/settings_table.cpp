@@ -86,6 +86,20 @@ const Setting kClient[] = {
     {"client.http2_resets_max",
      CountSlot{[](S& s) -> uint32_t& { return s.client.http2_resets_max; }, 1, 1'000'000},
      "How many requests an HTTP/2 client may cancel or break in ten seconds; beyond, the connection ends."},
+    {"client.body_memory_kb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.body_memory_kb; }, 16, 65'536, kKilobyte},
+     "How much of a request body that is collected for a plugin stays in memory; more goes to a file."},
+    {"client.body_disk_max_mb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.body_disk_max_mb; }, 0, 1'048'576, kMegabyte},
+     "What all such files of one worker may take together; a body beyond it is answered 507."},
+    {"client.coding_memory_mb",
+     CountSlot{[](S& s) -> uint32_t& { return s.client.coding_memory_mb; }, 0, 65'536, kMegabyte},
+     "What coders of answers (gzip, br, zstd) may take together in one worker; beyond it answers go "
+     "uncoded."},
+    {"client.revocation_grace",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.client.revocation_grace; }, 0, kDay},
+     "How long requests and streams may go on at most once the credential that let them in is removed or "
+     "changed."},
 };
 
 const Setting kLogs[] = {

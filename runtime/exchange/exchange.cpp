@@ -69,7 +69,8 @@ void Exchange::end() {
   waiting_filter = Phase::kNone;
   is_answer_own = is_piece_last = is_held_last = false;
   held.clear();
-  is_head_sent = false;
+  coding = {};
+  is_coded = is_head_sent = false;
   bytes_sent = body_bytes_sent = 0;
   upstream_status = 0;
   ending = Ending::kOpen;
@@ -81,7 +82,8 @@ void Exchange::end() {
   time_waited_phase = Phase::kNone;
   time_waited = base::Duration(0);
   has_context = is_known_to_lua = false;
-  consumer_name = limiting_info = {};
+  consumer_name = limiting_info = credential_owner = {};
+  credential_print = 0;
   variables.clear();
   request_id_ = {};
   arena.reset();
@@ -102,6 +104,7 @@ void Exchange::answer(uint16_t status, std::string_view body_text, std::string_v
   response.reason = {};
   response.body = http::BodyKind::kLength;
   source = AnswerSource::kGateway;
+  coding = {};  // was wanted of the answer that this one replaces
   answer_body.assign(body_text);
   if (!content_type.empty()) response.fields.set("Content-Type", content_type);
 }

@@ -14,6 +14,8 @@
 #include "base/byte_queue.h"
 #include "base/clock.h"
 #include "exchange/client_side.h"
+#include "exchange/collected_body.h"
+#include "http/content_coding.h"
 #include "http/head.h"
 #include "http/uri.h"
 #include "router/router.h"
@@ -53,7 +55,7 @@ enum class BodyState : uint8_t {
   kNone,
   kUnread,
   kReading,
-  kInMemory,
+  kCollected,  // all of it is here, in memory or in a file
   kReplaced,
   kFailed,  // part of it was taken and the rest could not be had: see body_fault_status
 };
@@ -135,7 +137,7 @@ class Exchange {
 
   // The request's body.
   BodyState body_state = BodyState::kNone;
-  base::ByteQueue body;               // collected for a plugin, or a plugin's own
+  CollectedBody body;                 // collected for a plugin, or a plugin's own
   bool has_body_left_client = false;  // some of it was passed on: no retry
   uint16_t body_fault_status = 0;     // when kFailed: what the client is told
   std::string_view body_fault_reason;
@@ -152,6 +154,8 @@ class Exchange {
   bool is_piece_last = false;  // the one in body_filter
   bool is_held_last = false;   // what is held ends the answer
   base::ByteQueue held;        // of the answer's body, came while a filter waited
+  http::CodingPlan coding;     // what plugins want of this answer; see proxy/answer_coder.h
+  bool is_coded = false;       // the body is on its way through a coder
   bool is_head_sent = false;
   uint64_t bytes_sent = 0;
   uint64_t body_bytes_sent = 0;
@@ -175,6 +179,8 @@ class Exchange {
   bool has_context = false;       // plugins apply to it
   bool is_known_to_lua = false;   // a hook ran, or filter_func
   std::string_view consumer_name;
+  std::string_view credential_owner;  // who was recognised by a credential of the configuration,
+  uint64_t credential_print = 0;      // and by which: CredentialRef::print; 0: nobody was
   std::string_view limiting_info;
   struct Variable {
     std::string_view name, value;
@@ -191,9 +197,13 @@ class ExchangePool {
   Exchange* take();
   void give(Exchange* exchange);
   Exchange* at(uint32_t slot) { return slots_[slot].get(); }
+  uint32_t slot_count() const { return static_cast<uint32_t>(slots_.size()); }
+  /// Where long bodies go that are collected in these exchanges.
+  BodyFiles& body_files() { return body_files_; }
   uint32_t active() const { return static_cast<uint32_t>(slots_.size() - free_.size()); }
 
  private:
+  BodyFiles body_files_;
   std::vector<std::unique_ptr<Exchange>> slots_;
   std::vector<Exchange*> free_;
 };

@@ -266,6 +266,7 @@ void Connection::finish_exchange(Ending ending) {
 void Connection::abort_answer() {
   Framing framing = framing_;
   finish_exchange(Ending::kUpstreamBroke);
+  if (state_ == State::kTunnel) return close();
   if (state_ != State::kExchange) return;
   is_keep_alive_ = false;
   if (framing == Framing::kUntilClose) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/context.h"
 
+#include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
 #include "proxy/http2_stream.h"

@@ -19,6 +19,7 @@ class Host;
 namespace moongate::proxy {
 
 class AccessLog;
+class AnswerCoder;
 class Connection;
 class Forwarder;
 class Http2Stream;
@@ -61,7 +62,10 @@ struct Context {
   exchange::ExchangePool exchanges;
   std::vector<std::unique_ptr<Forwarder>> forwarders;  // by exchange slot
   std::vector<std::unique_ptr<Http2Stream>> spare_http2_streams;
-  bool is_draining = false;  // answers end their connections
+  std::vector<std::unique_ptr<AnswerCoder>> coders;  // likewise, where answers were coded
+  http::EncoderPool encoders;
+  bool is_coding_refused = false;  // for want of memory, and that was said
+  bool is_draining = false;        // answers end their connections
 
   Connection* connections = nullptr;  // all that are open
   uint32_t connection_count = 0;

@@ -91,7 +91,7 @@ StepResult Forwarder::start() {
   }
   bool is_upgrade = exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled;
   BodyKind body = exchange.request.body;
-  if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {
+  if (is_whole_collected()) {
     body = BodyKind::kLength;
     exchange.request.content_length = exchange.body.size();
   }
@@ -117,6 +117,10 @@ StepResult Forwarder::start() {
   if (is_tls_wanted_) request.server_name = find_server_name(exchange);
   request.arena = &exchange.arena;
   request.response = &exchange.response;
+  try_++;
+  collected_sent_ = 0;
+  has_collected_left_ = false;
+  later_.cancel();
   attempt_.start(endpoint_, request, exchange.route->timeouts, exchange.upstream->options().pool);
   return StepResult::kWait;
 }
@@ -126,34 +130,69 @@ void Forwarder::on_attempt_ready() {
   if (exchange.tries <= std::size(exchange.try_records)) {
     exchange.try_records[exchange.tries - 1].connect_time = Clock::steady() - exchange.try_started;
   }
-  if (exchange.body_state == BodyState::kInMemory || exchange.body_state == BodyState::kReplaced) {
-    std::string_view bytes = exchange.body.view();
-    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-    attempt_.send(&piece, bytes.empty() ? 0 : 1, true);
-    return;
-  }
   if (exchange.body_state == BodyState::kNone) {
     attempt_.send(nullptr, 0, true);
     return;
   }
-  exchange::ClientSide* client = exchange.client;
-  uint32_t serial = serial_;
-  if (!exchange.body.is_empty() && !send_collected(serial)) return;
+  has_collected_left_ = is_whole_collected() || !exchange.body.is_empty();
+  if (has_collected_left_)
+    send_collected();
+  else
+    read_rest();
+}
+
+bool Forwarder::is_whole_collected() const {
+  return exchange_.body_state == BodyState::kCollected || exchange_.body_state == BodyState::kReplaced;
+}
+
+/// What of the body is still with the client.
+void Forwarder::read_rest() {
+  exchange::ClientSide* client = exchange_.client;
+  const uint32_t serial = serial_;
   client->set_body_sink(this);
   client->read_body();
   // The head goes with the first of the body; when none is here yet it goes alone.
-  if (serial == serial_ && attempt_.is_ready() && !exchange.has_body_left_client)
+  if (serial == serial_ && attempt_.is_ready() && !exchange_.has_body_left_client)
     attempt_.send(nullptr, 0, false);
 }
 
-/// What was collected before a plugin's limit was reached goes first. False when sending it was the end.
-bool Forwarder::send_collected(uint32_t serial) {
-  base::ByteQueue collected;
-  collected.swap(exchange_.body);
-  std::string_view bytes = collected.view();
-  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-  on_request_body(&piece, 1, false);
-  return serial == serial_ && attempt_.is_ready();
+/// Sends what was collected: all of the body, or what came before a plugin's limit was reached, which the
+/// rest follows. From a file it goes in pieces, no faster than the node takes them and at most
+/// kSentPerTurnBytes a turn.
+void Forwarder::send_collected() {
+  constexpr size_t kPieceBytes = 64 * 1024;
+  constexpr size_t kSentPerTurnBytes = 1024 * 1024;
+  static thread_local char buffer[kPieceBytes];
+  if (!attempt_.is_ready()) return;
+  bool is_whole = is_whole_collected();
+  uint32_t this_try = try_;
+  uint64_t until = collected_sent_ + kSentPerTurnBytes;
+  while (has_collected_left_) {
+    if (attempt_.is_blocked()) return;  // on_attempt_drained() goes on
+    if (collected_sent_ >= until) return later_.schedule(context_.loop);
+    std::string_view bytes = exchange_.body.view();
+    if (exchange_.body.is_in_file()) {
+      auto piece = exchange_.body.read(collected_sent_, buffer, sizeof buffer);
+      if (!piece) return fail_collected(piece.error());
+      bytes = *piece;
+    }
+    collected_sent_ += bytes.size();
+    has_collected_left_ = collected_sent_ < exchange_.body.size();
+    iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+    if (!is_whole) exchange_.has_body_left_client = true;
+    attempt_.send(&piece, bytes.empty() ? 0 : 1, is_whole && !has_collected_left_);
+    if (try_ != this_try || !attempt_.is_ready()) return;  // the answer came first, or the try failed
+  }
+  if (is_whole) return;
+  exchange_.body.clear();
+  read_rest();
+}
+
+void Forwarder::fail_collected(const base::Error& error) {
+  MG_LOG(kError) << error.detail;
+  attempt_.cancel();
+  release_node();
+  fail_upstream(context_, exchange_, 500, "the request's body cannot be read back");
 }
 
 void Forwarder::on_request_body(const iovec* pieces, int count, bool is_last) {
@@ -181,6 +220,7 @@ void Forwarder::on_request_body_failed(uint16_t status, std::string_view reason)
 }
 
 void Forwarder::on_attempt_drained() {
+  if (has_collected_left_) return send_collected();
   if (exchange_.client && exchange_.body_state == BodyState::kUnread && !attempt_.has_sent_last()) {
     exchange_.client->read_body();
   }
@@ -300,6 +340,9 @@ void Forwarder::on_client_drained() { attempt_.resume(); }
 
 void Forwarder::cancel() {
   serial_++;
+  try_++;
+  has_collected_left_ = false;
+  later_.cancel();
   is_resolving_ = false;
   attempt_.cancel();
   release_node();

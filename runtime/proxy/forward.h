@@ -17,7 +17,7 @@ namespace moongate::proxy {
 class Forwarder final : public upstream::AttemptHandler, public exchange::BodySink {
  public:
   Forwarder(Context& context, exchange::Exchange& exchange)
-      : context_(context), exchange_(exchange), attempt_(this) {}
+      : context_(context), exchange_(exchange), attempt_(this), later_(on_later, this) {}
 
   /// Begins a try at exchange.node; its outcome comes through the steps. kWait, or kAnswer when nothing can
   /// be sent.
@@ -45,7 +45,11 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
  private:
   std::shared_ptr<upstream::Endpoint> find_endpoint();
   bool choose_scheme();
-  bool send_collected(uint32_t serial);
+  static void on_later(void* self) { static_cast<Forwarder*>(self)->send_collected(); }
+  bool is_whole_collected() const;
+  void send_collected();
+  void fail_collected(const base::Error& error);
+  void read_rest();
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();
   void record_try();
@@ -54,13 +58,17 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   Context& context_;
   exchange::Exchange& exchange_;
   upstream::Attempt attempt_;
+  net::Deferred later_;  // goes on with a body that is read from a file
   std::shared_ptr<upstream::Endpoint> endpoint_;
   std::string_view head_;
   bool is_tls_wanted_ = false;
   bool is_node_counted_ = false;
   bool is_resolving_ = false;
-  bool is_asking_ = false;  // the resolver is on the stack: its answer is pick()'s result
-  uint32_t serial_ = 0;     // of the exchange: a late answer of the resolver must not find the next one
+  bool is_asking_ = false;           // the resolver is on the stack: its answer is pick()'s result
+  bool has_collected_left_ = false;  // some of the collected body is still to be sent
+  uint64_t collected_sent_ = 0;      // of it
+  uint32_t try_ = 0;                 // counts tries, so that one begun below its predecessor is noticed
+  uint32_t serial_ = 0;  // of the exchange: a late answer of the resolver must not find the next one
 };
 
 }  // namespace moongate::proxy

@@ -278,6 +278,8 @@ void Http2Stream::on_frame_sent(size_t size_bytes) {
 
 // What there is of it still goes out; the reset follows.
 void Http2Stream::abort_answer() {
+  if (exchange_ && !exchange_->is_head_sent)
+    return reset(http::Http2Code::kInternalError, Ending::kUpstreamBroke);
   is_broken_ = is_answer_ended_ = true;
   drop_received();
   connection_->session().resume(id_);

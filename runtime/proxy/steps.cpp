@@ -8,6 +8,7 @@
 #include "exchange/variables.h"
 #include "http/writer.h"
 #include "proxy/access_log.h"
+#include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
 #include "proxy/identity.h"
@@ -31,6 +32,14 @@ Forwarder& forwarder_of(Context& context, Exchange& exchange) {
   if (forwarders.size() <= exchange.slot) forwarders.resize(exchange.slot + 1);
   auto& slot = forwarders[exchange.slot];
   if (!slot) slot = std::make_unique<Forwarder>(context, exchange);
+  return *slot;
+}
+
+AnswerCoder& coder_of(Context& context, Exchange& exchange) {
+  auto& coders = context.coders;
+  if (coders.size() <= exchange.slot) coders.resize(exchange.slot + 1);
+  auto& slot = coders[exchange.slot];
+  if (!slot) slot = std::make_unique<AnswerCoder>(context, exchange);
   return *slot;
 }
 
@@ -126,21 +135,24 @@ constexpr uint8_t kStepBeforeProxy = 4;
 
 // --- an answer of our own: header_filter, body_filter, the client ---
 
-void write_answer(Exchange& exchange) {
+void write_answer(Context& context, Exchange& exchange) {
   if (!exchange.client) return;
   iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
-  exchange.client->send_head(exchange, &piece, exchange.answer_body.empty() ? 0 : 1, true);
+  int count = exchange.answer_body.empty() ? 0 : 1;
+  if (exchange.coding.is_wanted() && coder_of(context, exchange).begin(exchange.answer_body.size(), true))
+    return coder_of(context, exchange).take(&piece, count, true);
+  exchange.client->send_head(exchange, &piece, count, true);
 }
 
 // A filter that failed has left its error in place of the answer.
 void take_filtered_answer(Context& context, Exchange& exchange, StepResult result) {
   if (result == StepResult::kNext) exchange.answer_body = context.script->take_filtered().text;
   exchange.response.fields.remove(FieldId::kContentLength);
-  write_answer(exchange);
+  write_answer(context, exchange);
 }
 
 void filter_answer_body(Context& context, Exchange& exchange) {
-  if (!has_hooks(exchange, Phase::kBodyFilter)) return write_answer(exchange);
+  if (!has_hooks(exchange, Phase::kBodyFilter)) return write_answer(context, exchange);
   StepResult result = context.script->filter_body(exchange, exchange.answer_body, true);
   if (result == StepResult::kWait)
     exchange.waiting_filter = Phase::kBodyFilter;
@@ -153,7 +165,7 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
   exchange.begin_response();
   exchange.is_answer_own = true;
   exchange.response.fields.set("Server", context.client.server_name);
-  if (!are_plugins_asked) return write_answer(exchange);
+  if (!are_plugins_asked) return write_answer(context, exchange);
   if (has_hooks(exchange, Phase::kHeaderFilter)) {
     exchange.response.fields.remove(FieldId::kContentLength);
     if (context.script->run_phase(exchange, Phase::kHeaderFilter) == StepResult::kWait) {
@@ -313,15 +325,27 @@ void wait_for_filter(Context& context, Exchange& exchange, Phase phase) {
   forwarder_of(context, exchange).pause_answer();
 }
 
-// The answer goes no further than this: the error that a failed filter left, or the end of the connection.
-void break_answer(Context& context, Exchange& exchange) {
-  forwarder_of(context, exchange).cancel();
-  drop_held(exchange);
-  if (!exchange.is_head_sent) return write_answer(exchange);
-  exchange.client->abort_answer();
+void drop_coder(Context& context, Exchange& exchange) {
+  if (!exchange.is_coded) return;
+  exchange.is_coded = false;
+  coder_of(context, exchange).cancel();
+}
+
+void send_coded(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  AnswerCoder& coder = coder_of(context, exchange);
+  uint64_t serial = exchange.serial;
+  coder.take(pieces, count, is_last);
+  if (!is_last && exchange.serial == serial && exchange.client && !coder.has_room())
+    forwarder_of(context, exchange).pause_answer();
 }
 
 void send_piece(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  if (exchange.coding.is_wanted()) {
+    size_t size = 0;
+    for (int i = 0; i < count; i++) size += pieces[i].iov_len;
+    coder_of(context, exchange).begin(size, is_last);
+  }
+  if (exchange.is_coded) return send_coded(context, exchange, pieces, count, is_last);
   if (!exchange.is_head_sent)
     exchange.client->send_head(exchange, pieces, count, is_last);
   else if (count > 0 || is_last)
@@ -350,10 +374,7 @@ void send_response(Context& context, Exchange& exchange, const iovec* pieces, in
   if (exchange.request.method != http::Method::kHead && exchange.response.body != http::BodyKind::kNone) {
     exchange.response.fields.remove(FieldId::kContentLength);
   }
-  if (count == 0 && !is_last) {
-    exchange.client->send_head(exchange, nullptr, 0, false);
-    return;
-  }
+  if (count == 0 && !is_last) return send_piece(context, exchange, nullptr, 0, false);
   pass_body(context, exchange, pieces, count, is_last);
 }
 
@@ -395,6 +416,14 @@ void stop_filter(Context& context, Exchange& exchange) {
 
 }  // namespace
 
+void break_answer(Context& context, Exchange& exchange) {
+  forwarder_of(context, exchange).cancel();
+  drop_held(exchange);
+  drop_coder(context, exchange);
+  if (!exchange.is_head_sent) return write_answer(context, exchange);
+  exchange.client->abort_answer();
+}
+
 void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   remove_hop_by_hop(exchange.response.fields);
   exchange.begin_response();
@@ -429,6 +458,7 @@ void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int co
 void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::string_view reason) {
   if (!exchange.client) return;
   stop_filter(context, exchange);
+  drop_coder(context, exchange);
   if (exchange.is_head_sent) {
     exchange.client->abort_answer();
     return;
@@ -452,6 +482,7 @@ void on_script_done(Context& context, Exchange& exchange, StepResult result) {
 }
 
 void on_client_drained(Context& context, Exchange& exchange) {
+  if (exchange.is_coded && coder_of(context, exchange).on_client_drained()) return;
   if (exchange.waiting_filter != Phase::kNone || !exchange.client || exchange.client->is_blocked()) return;
   forwarder_of(context, exchange).on_client_drained();
 }
@@ -461,6 +492,7 @@ void end_exchange(Context& context, Exchange& exchange, exchange::Ending ending)
   if (exchange.slot < context.forwarders.size() && context.forwarders[exchange.slot]) {
     context.forwarders[exchange.slot]->cancel();
   }
+  drop_coder(context, exchange);
   if (ending == exchange::Ending::kClientGone && !exchange.is_head_sent) exchange.response.status = 499;
   if (exchange.has_context && !context.script->cancel(exchange)) {
     exchange.detach();  // run_hooks() or on_script_done() goes on from here

@@ -36,6 +36,9 @@ void pass_body(Context& context, exchange::Exchange& exchange, const iovec* piec
 /// Makes an error answer for a failed upstream, or breaks off an answer that has begun.
 void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t status, std::string_view reason);
 
+/// The answer goes no further than this: what error the exchange holds takes its place, or its connection
+/// ends.
+void break_answer(Context& context, exchange::Exchange& exchange);
 /// The client took what was queued for it.
 void on_client_drained(Context& context, exchange::Exchange& exchange);
 /// The exchange is over, however: log phase, access log, metrics; then it is recycled.

@@ -27,6 +27,11 @@ struct mg_text {
   size_t size;
 };
 
+struct mg_coding {
+  int coding, level, window_bits, block_bits, mode;
+  uint32_t length_min, piece_max;
+};
+
 void put(mg_text* out, string_view text) {
   static const char kEmpty[] = "";
   out->data = text.data() ? text.data() : kEmpty;
@@ -196,8 +201,12 @@ int mg_request_body_get(void* ex, mg_text* out) {
     case BodyState::kUnread:
     case BodyState::kReading:
       return 1;
-    case BodyState::kInMemory:
+    case BodyState::kCollected:
     case BodyState::kReplaced:
+      if (exchange.body.is_in_file()) {
+        put(out, exchange.arena.copy(exchange.body.path()));
+        return 3;
+      }
       put(out, exchange.body.view());
       return 2;
   }
@@ -208,9 +217,7 @@ int mg_request_body_set(void* ex, const char* data, size_t size) {
   Exchange& exchange = of(ex);
   // A body that is still with the client would arrive after its replacement.
   if (exchange.has_body_left_client || exchange.body_state == BodyState::kUnread) return 0;
-  std::string copy(data, size);  // `data` may be a view of the old body
-  exchange.body.clear();
-  exchange.body.append(copy);
+  exchange.body.replace({data, size});
   exchange.body_state = BodyState::kReplaced;
   return 1;
 }
@@ -260,6 +267,18 @@ int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
 }
 int mg_response_field_remove(void* ex, int name) {
   return is_response_open(of(ex)) ? remove_field(of(ex), of(ex).response_fields(), name) : kTooLate;
+}
+
+void mg_credential_attach(void* ex, const char* username, size_t size, uint64_t print) {
+  of(ex).credential_owner = of(ex).arena.copy({username, size});
+  of(ex).credential_print = print;
+}
+
+void mg_response_encode(void* ex, const mg_coding* wanted) {
+  of(ex).coding = {{static_cast<moongate::http::Coding>(wanted->coding), wanted->level, wanted->window_bits,
+                    wanted->block_bits, wanted->mode},
+                   wanted->length_min,
+                   wanted->piece_max};
 }
 
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }

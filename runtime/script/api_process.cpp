@@ -113,6 +113,10 @@ int mg_consumer_text(uint32_t index, int kind, mg_text* out) {
   return found(out, now->consumers[credential.consumer]->username);
 }
 
+uint64_t mg_credential_print(uint32_t index) {
+  return snapshot() && index < snapshot()->credentials.size() ? snapshot()->credentials[index].print : 0;
+}
+
 int mg_consumer_plugin(uint32_t index, uint32_t position, mg_text* out) {
   static thread_local std::string text;
   const auto* now = snapshot();

@@ -76,10 +76,12 @@ class BodyCollector final : public exchange::BodySink {
   void on_request_body(const iovec* pieces, int count, bool is_last) override {
     if (is_over_) return;
     for (int i = 0; i < count; i++) {
-      exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len});
+      auto kept = exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len},
+                                        Host::current().exchanges().body_files());
+      if (!kept) return on_no_room(kept.error());
     }
     if (is_last)
-      finish(BodyState::kInMemory, {});
+      finish(BodyState::kCollected, {});
     else if (is_too_large())
       finish(BodyState::kUnread, {});
   }
@@ -100,6 +102,7 @@ class BodyCollector final : public exchange::BodySink {
   }
   int push(lua_State* thread) {
     if (reason_.empty() && !is_too_large()) {
+      if (exchange_.body.is_in_file()) return 0;  // who wants it reads the file
       std::string_view body = exchange_.body.view();
       lua_pushlstring(thread, body.data(), body.size());
       return 1;
@@ -116,6 +119,13 @@ class BodyCollector final : public exchange::BodySink {
   bool is_over() const { return is_over_; }
 
  private:
+  // What cannot be kept cannot be forwarded either: the client is told so.
+  void on_no_room(const base::Error& error) {
+    MG_LOG(kError) << error.detail;
+    bool is_full = error.kind == base::ErrorKind::kLimit;
+    on_request_body_failed(is_full ? 507 : 500, is_full ? "there is no room for the request's body"
+                                                        : "the request's body cannot be kept");
+  }
   bool is_too_large() const { return exchange_.body.size() > size_max_; }
 
   Task& task_;
@@ -133,15 +143,18 @@ int push_size_error(lua_State* state, double size, double size_max) {
 
 int read_body(lua_State* state) {
   constexpr uint64_t kBodyMaxBytes = 64u << 20;  // when the plugin names no limit
-  auto size_max = static_cast<uint64_t>(luaL_optnumber(state, 1, 0));
+  double wanted_max = luaL_optnumber(state, 1, 0);
+  uint64_t size_max = wanted_max < 0 ? UINT64_MAX : static_cast<uint64_t>(wanted_max);
   if (size_max == 0) size_max = kBodyMaxBytes;
   Task& task = waiting_task(state);
   exchange::Exchange* exchange = task.exchange;
   if (!exchange || !exchange->client) return luaL_error(state, "there is no request to read a body from");
-  if (exchange->body_state == BodyState::kInMemory || exchange->body_state == BodyState::kReplaced) {
+  if (exchange->body_state == BodyState::kCollected || exchange->body_state == BodyState::kReplaced) {
+    if (exchange->body.size() > size_max)
+      return push_size_error(state, static_cast<double>(exchange->body.size()),
+                             static_cast<double>(size_max));
+    if (exchange->body.is_in_file()) return 0;
     std::string_view body = exchange->body.view();
-    if (body.size() > size_max)
-      return push_size_error(state, static_cast<double>(body.size()), static_cast<double>(size_max));
     lua_pushlstring(state, body.data(), body.size());
     return 1;
   }

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "snapshot/hash.h"
+#include "snapshot/snapshot.h"
 
 namespace moongate::snapshot {
 
@@ -62,6 +63,15 @@ bool ConsumerIndex::drop_some(size_t count) {
     spaces_.pop_back();
   }
   return true;
+}
+
+bool Snapshot::has_credential(std::string_view username, uint64_t print) const {
+  auto consumer = consumer_by_name.find(std::string(username));
+  if (consumer == consumer_by_name.end() || consumer->second >= first_credentials.size()) return false;
+  for (uint32_t i = first_credentials[consumer->second]; i != kNoCredential; i = credentials[i].next) {
+    if (credentials[i].print == print) return true;
+  }
+  return false;
 }
 
 }  // namespace moongate::snapshot

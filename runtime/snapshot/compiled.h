@@ -100,7 +100,10 @@ struct CredentialRef {
   uint32_t consumer;          // index into Snapshot::consumers
   std::string credential_id;  // empty: on the consumer itself
   std::shared_ptr<const std::string> conf_json;
+  uint64_t print;  // of all that makes it what it is; never 0
+  uint32_t next;   // another one of the same consumer, or kNoCredential
 };
+constexpr uint32_t kNoCredential = UINT32_MAX;
 
 /// Finds consumers by what they show: (plugin, attribute, value) to a credential.
 class ConsumerIndex {

@@ -420,7 +420,12 @@ void Compiler::add_credential_of(uint32_t consumer, const std::string& credentia
   auto conf = base::parse_json(*plugin.conf_json);
   if (!conf || !conf->is_object()) return;
   auto number = static_cast<uint32_t>(next_->credentials.size());
-  next_->credentials.push_back({consumer, credential_id, plugin.conf_json});
+  next_->first_credentials.resize(std::max<size_t>(next_->first_credentials.size(), consumer + 1),
+                                  kNoCredential);
+  uint64_t print = mix(mix(hash64(plugin.name), hash64(credential_id)), hash64(*plugin.conf_json)) | 1;
+  next_->credentials.push_back(
+      {consumer, credential_id, plugin.conf_json, print, next_->first_credentials[consumer]});
+  next_->first_credentials[consumer] = number;
   next_->credentials_by_plugin[plugin.name].push_back(number);
   for (const auto& [attribute, value] : conf->members()) {
     if (value.is_string()) next_->consumer_index.add(plugin.name, attribute, value.as_string(), number);

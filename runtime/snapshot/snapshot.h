@@ -47,6 +47,7 @@ struct Snapshot {
 
   std::vector<std::shared_ptr<const Consumer>> consumers;
   std::vector<CredentialRef> credentials;
+  std::vector<uint32_t> first_credentials;  // of each consumer, or kNoCredential
   ConsumerIndex consumer_index;
   std::unordered_map<std::string, uint32_t> consumer_by_name;
   std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
@@ -70,6 +71,9 @@ struct Snapshot {
   std::vector<std::shared_ptr<const ScriptSource>> library_sources;
   uint64_t code_hash = 0;  // of all plugins and libraries
   int script_handle = 0;   // Lua's handle for the plugins of this snapshot
+
+  /// True when the consumer still has the credential, unchanged.
+  bool has_credential(std::string_view username, uint64_t print) const;
 };
 
 using Pin = std::shared_ptr<const Snapshot>;

@@ -108,6 +108,7 @@ void Worker::serve(std::shared_ptr<snapshot::Snapshot> next) {
   context_.snapshot = std::move(next);
   if (former) retiring_.push_back({former, former->script_handle});
   former.reset();
+  revocation_.start(context_.snapshot->settings->client.revocation_grace);
   retire_snapshots();
   if (listeners_.empty() && !is_draining_) start_listening();
 }
@@ -128,6 +129,11 @@ void Worker::on_burial(void* self) {
 
 void Worker::apply(const config::Settings& settings) {
   context_.client = proxy::make_client_options(settings);
+  context_.encoders.set_memory_max(size_t{settings.client.coding_memory_mb} << 20);
+  exchange::BodyFiles& bodies = context_.exchanges.body_files();
+  bodies.directory = start_.directory;
+  bodies.memory_max_bytes = size_t{settings.client.body_memory_kb} << 10;
+  bodies.disk_max_bytes = uint64_t{settings.client.body_disk_max_mb} << 20;
   net::ResolverOptions dns;
   dns.hosts = settings.dns.hosts;
   dns.servers = settings.dns.servers;

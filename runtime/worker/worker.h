@@ -11,6 +11,7 @@
 #include "proxy/access_log.h"
 #include "proxy/connection.h"
 #include "proxy/context.h"
+#include "proxy/revocation.h"
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
 #include "script/stall_watch.h"
@@ -82,6 +83,7 @@ class Worker {
   base::SteadyTime stall_told_at_{};
   uint32_t stalls_untold_ = 0;
   proxy::Context context_;
+  proxy::Revocation revocation_{context_};
   proxy::WorkerMetricsOwner metrics_;
   std::unique_ptr<proxy::AccessLog> access_log_;
   std::string access_log_path_;

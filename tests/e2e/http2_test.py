@@ -36,6 +36,33 @@ class Http2TestCase(TestCase):
             return []
 
 
+@sanitized
+class Revoked(Http2TestCase):
+    def test_requests_and_streams_end_with_their_credential_and_the_connection_stays(self):
+        over = threading.Event()
+        self.addCleanup(over.set)
+
+        def answer(request, connection):
+            if request.target == "/events":
+                connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+            over.wait()
+        up = self.upstream(answer)
+
+        def config(*keys):
+            return {"routes": [{**route("/*", up), "plugins": {"key-auth": {}}}],
+                    "consumers": [{"username": f"user_{key}", "plugins": {"key-auth": {"key": key}}} for key in keys]}
+        gw = self.serve(config("jane", "john"), workers=1, listen=CLEAR, moongate={"client": {"revocation_grace": 0.2}})
+        client = self.client(gw)
+        begun = client.open(head(path="/events", more=[("apikey", "jane")]))
+        waiting = client.open(head(path="/slow", more=[("apikey", "jane")]))
+        john = client.open(head(path="/events", more=[("apikey", "john")]))
+        client.wait(lambda: client.answer(begun).body and client.answer(john).body)
+        gw.apply(config("john"))
+        client.wait(lambda: client.answer(begun).is_over and client.answer(waiting).is_over)
+        self.assertEqual((client.answer(begun).reset, client.answer(waiting).reset), (INTERNAL_ERROR, INTERNAL_ERROR))
+        self.assertFalse(client.answer(john).is_over)
+
+
 LOG = {"access_log": {"path": "access.log", "format": "json"}}
 
 

@@ -3,6 +3,7 @@
 --- APISIX's names.
 
 local consumers = require("moongate.consumers")
+local native = require("moongate.native")
 local set_header = require("moongate.core.request").set_header
 
 local _M = {}
@@ -33,6 +34,10 @@ function _M.attach_consumer(ctx, consumer, conf)
     ctx.consumer_group_id = consumer.group_id
   end
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
+  local print = consumer._print
+  if print and ctx._ex then
+    native.C.mg_credential_attach(ctx._ex, consumer.username, #consumer.username, print)
+  end
   set_header(ctx, "X-Consumer-Username", consumer.username)
   set_header(ctx, "X-Credential-Identifier", consumer.credential_id)
   set_header(ctx, "X-Consumer-Custom-ID", consumer.custom_id)

@@ -80,6 +80,7 @@ local function by_credential(number)
     consumer.auth_conf = cjson.decode(text_at(number, credential_conf))
     consumer.credential_id = id ~= "" and id or nil
     consumer._base = base
+    consumer._print = C.mg_credential_print(number)
     known[number] = consumer
   end
   return consumer

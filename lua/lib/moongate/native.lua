@@ -58,6 +58,14 @@ int mg_response_field_set(mg_exchange *ex, int name, const char *value, size_t s
 int mg_response_number_set(mg_exchange *ex, int name, double number);
 int mg_response_field_add(mg_exchange *ex, int name, const char *value, size_t size);
 int mg_response_field_remove(mg_exchange *ex, int name);
+/* How the body is to be coded for the client, if the answer can be when it goes: the last word counts. */
+typedef struct {
+  int coding;              /* 1 gzip, 2 brotli, 3 zstd */
+  int level, window_bits, block_bits, mode;
+  uint32_t length_min;     /* bytes; shorter answers go as they are */
+  uint32_t piece_max;      /* coded bytes gathered before they go out */
+} mg_coding;
+void mg_response_encode(mg_exchange *ex, const mg_coding *coding);
 /* The exchange in a slot of this worker's pool; the pointer stays valid, the request it stands for does not. */
 mg_exchange *mg_exchange_at(uint32_t slot);
 /* Tells which phases (bit per phase) have hooks, after a consumer's plugins joined in. */
@@ -87,6 +95,10 @@ int64_t mg_credential_find(const char *plugin, size_t plugin_size, const char *a
 int64_t mg_credential_at(const char *plugin, size_t plugin_size, uint32_t position);
 /* kind 0 the consumer's resource, 1 its version (both by consumer); 2 id, 3 conf, 4 consumer's name (by credential). */
 int mg_consumer_text(uint32_t index, int kind, mg_text *out);
+/* What tells a credential from all others, and from itself once it is changed; 0 for a number that is none. */
+uint64_t mg_credential_print(uint32_t index);
+/* The request was let in by this credential: it ends soon after the credential does. */
+void mg_credential_attach(mg_exchange *ex, const char *username, size_t size, uint64_t print);
 /* One plugin of the consumer or its group: JSON {name, conf_json, resource_key, resource_version}; 0 past the last. */
 int mg_consumer_plugin(uint32_t index, uint32_t position, mg_text *out);
 
@@ -170,6 +182,12 @@ long mg_base64_decode(const char *data, size_t size, int is_url, char *out);
 /* kind 0 path, 2 component (ngx.escape_uri's numbers). `out` has room for 3 * size. */
 size_t mg_escape_uri(const char *data, size_t size, int kind, char *out);
 size_t mg_unescape_uri(const char *data, size_t size, char *out);
+
+/* --- content codings: api_coding.cpp ----------------------------------------------------------------------------- */
+int mg_content_coding(const char *name, size_t size);        /* the number of a coding that can be undone; 0 for others */
+/* Decodes all of it, within limits (size_max 0: 64 MB). 1 and the body, 0 and a reason; forget it when it is copied. */
+int mg_content_decode(int coding, const char *data, size_t size, size_t size_max, mg_text *out);
+void mg_content_forget(void);
 
 /* --- addresses: api_address.cpp -------------------------------------------------------------------------------- */
 /* 1 when `address` (IPv4 or IPv6 text) lies within `cidr` (address or address/bits), 0 when not, -1 when either does not parse. */

@@ -4,18 +4,18 @@
 -- A conf with `vars` is applied only to answers that match them. The configuration: schema.lua.
 
 local core = require("apisix.core")
+local decoders = require("apisix.utils.content-decode")
 local conf_schema = require("apisix.plugins.response-rewrite.schema")
 local expr = require("resty.expr.v1")
 
 local decode_base64 = ngx.decode_base64
+local error = error
 local find = string.find
 local ipairs = ipairs
 local match = string.match
 local pairs = pairs
-local pcall = pcall
 local re_gsub = ngx.re.gsub
 local re_sub = ngx.re.sub
-local require = require
 local set_header = core.response.set_header
 local setmetatable = setmetatable
 local tostring = tostring
@@ -118,8 +118,7 @@ local function find_decoder(state)
   if not coding or coding == "identity" then
     return
   end
-  local ok, decoders = pcall(require, "apisix.utils.content-decode")
-  state.decode = ok and decoders.dispatch_decoder(coding)
+  state.decode = decoders.dispatch_decoder(coding)
   if not state.decode then
     state.is_opaque = true
     core.log.error("response-rewrite: filters cannot read a body with Content-Encoding ", coding)
@@ -178,10 +177,8 @@ local function filter_body(conf, plan, state, ctx)
   end
   if state.decode then
     local plain, err = state.decode(body)
-    if not plain then
-      core.log.error("response-rewrite: the body cannot be decoded: ", err)
-      ngx.arg[1] = body
-      return
+    if not plain then -- its Content-Encoding is gone: sent as it is, it would pass for plain text
+      error("the upstream's answer cannot be decoded: " .. err, 0)
     end
     body = plain
   end

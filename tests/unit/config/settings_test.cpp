@@ -42,7 +42,8 @@ admin: {listen: "127.0.0.1:9280", key: secret}
 metrics: {listen: "unix:/run/metrics.sock"}
 control: {listen: "127.0.0.1:9090"}
 client: {header_timeout: 1.5, body_timeout: 2, send_timeout: 3, keepalive_timeout: 0, keepalive_requests: 5,
-         header_max_kb: 64k, header_fields_max: 7, body_max_mb: 1g}
+         header_max_kb: 64k, header_fields_max: 7, body_max_mb: 1g, body_memory_kb: 2m, body_disk_max_mb: 9,
+         coding_memory_mb: 3, revocation_grace: 0.1}
 access_log: {path: access.log, format: json}
 error_log: {path: error.log, level: info}
 trusted_addresses: [10.0.0.0/8, "::1", "unix:"]
@@ -87,6 +88,10 @@ TEST_CASE("every setting is read") {
   CHECK(s.client.keepalive_timeout == 0ms);
   CHECK(s.client.header_max_kb == 64);
   CHECK(s.client.body_max_mb == 1024);
+  CHECK(s.client.body_memory_kb == 2048);
+  CHECK(s.client.body_disk_max_mb == 9);
+  CHECK(s.client.coding_memory_mb == 3);
+  CHECK(s.client.revocation_grace == 100ms);
   CHECK(s.access_log.format == "json");
   CHECK(s.error_log.level == moongate::base::LogLevel::kInfo);
   CHECK(s.trusted_addresses.size() == 3);

@@ -65,7 +65,7 @@ inline void scribble(exchange::Exchange& ex) {
   ex.body_state = exchange::BodyState::kFailed;
   ex.body_fault_status = 413;
   ex.body_fault_reason = text("too much");
-  ex.body.append("body");
+  ex.body.replace("body");
   ex.response.status = ex.upstream_status = 500;
   ex.response.reason = text("r");
   ex.response.fields.add(text("C"), text("d"));
@@ -78,7 +78,10 @@ inline void scribble(exchange::Exchange& ex) {
   ex.chain = ex.global_chain = 3;
   ex.phases_present = 0xff;
   ex.task = &node;
-  ex.consumer_name = ex.limiting_info = text("jack");
+  ex.consumer_name = ex.limiting_info = ex.credential_owner = text("jack");
+  ex.credential_print = 7;
+  ex.coding.options = {http::Coding::kGzip, 1};
+  ex.is_coded = true;
   ex.variables.push_back({text("v"), text("w")});
   static_cast<void>(ex.request_id());
 }
@@ -106,6 +109,8 @@ inline std::string describe(const exchange::Exchange& ex) {
       << ex.upstream_started.time_since_epoch().count();
   out << " body " << static_cast<int>(ex.body_state) << ex.body.size() << ex.has_body_left_client
       << ex.body_fault_status << ex.body_fault_reason;
+  out << " coding " << ex.coding.is_wanted() << ex.is_coded << " credential " << ex.credential_owner
+      << ex.credential_print;
   out << " response " << ex.response.status << ex.response.reason << ex.response.fields.count()
       << static_cast<int>(ex.response.body) << ex.early_fields.count() << ex.is_response_begun
       << static_cast<int>(ex.source) << ex.answer_body << ex.is_head_sent << ex.bytes_sent << '/'

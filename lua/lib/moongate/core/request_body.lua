@@ -22,8 +22,8 @@ local type = type
 local state_none, state_memory, state_file = 0, 2, 3
 local out = ffi.new("mg_text[1]")
 
--- Post arguments come from the client into Lua's heap: never more than this.
-local post_args_max_bytes = 64 * 1024 * 1024
+-- What the client sends does not come into Lua's heap beyond this, unless a plugin says how much it wants.
+local body_default_max_bytes = 64 * 1024 * 1024
 
 local _M = {}
 
@@ -84,7 +84,7 @@ function _M.get(max_bytes, ctx)
     state = C.mg_request_body_get(ex, out)
   end
   if state == state_file then
-    return read_file(ffi_string(out[0].data, out[0].size), max_bytes)
+    return read_file(ffi_string(out[0].data, out[0].size), max_bytes or body_default_max_bytes)
   end
   if state ~= state_memory or out[0].size == 0 then
     return nil
@@ -94,6 +94,12 @@ function _M.get(max_bytes, ctx)
     return nil, format("request size %d is greater than the maximum size %d allowed", size, max_bytes)
   end
   return ffi_string(out[0].data, size)
+end
+
+--- Reads the whole body, however long, into memory or a file: peek() has it then. Phases as for get(). Yields unless
+--- it is there.
+function _M.collect()
+  wait.read_body(-1)
 end
 
 local function multipart_boundary(content_type)
@@ -154,7 +160,7 @@ function _M.parsed(ctx, content_type)
   if ctx._request_body_table then
     return ctx._request_body_table
   end
-  local body, err = _M.get(post_args_max_bytes, ctx)
+  local body, err = _M.get(body_default_max_bytes, ctx)
   if not body then
     return nil, { message = "could not get body: " .. (err or "request body is empty") }
   end
@@ -176,7 +182,7 @@ function _M.post_args(ctx)
   if args then
     return args
   end
-  local body = _M.get(post_args_max_bytes, ctx)
+  local body = _M.get(body_default_max_bytes, ctx)
   args = body and query.decode(body, 0) or {}
   ctx.req_post_args = args
   return args

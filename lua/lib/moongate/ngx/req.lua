@@ -80,9 +80,9 @@ function _M.is_internal()
   return false
 end
 
---- Reads the body, so that get_body_data has it. Yields.
+--- Reads the body, so that get_body_data has it, or get_body_file when it is long. Yields.
 function _M.read_body()
-  bodies.get(nil, current.ctx)
+  bodies.collect()
 end
 
 --- Returns the body that was read, when it is in memory.
@@ -100,7 +100,7 @@ end
 --- Reads the body from the client and drops it. Yields.
 function _M.discard_body()
   local ex = exchange_of(nil)
-  bodies.get(nil, current.ctx)
+  bodies.collect()
   C.mg_request_body_set(ex, "", 0)
 end
 

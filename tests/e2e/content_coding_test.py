@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers coded for clients (gzip, br, zstd) on their way out, and decoded for plugins that read them."""
+
+import gzip
+import re
+import subprocess
+import threading
+import unittest
+import zlib
+
+from harness import TestCase, chunked, memory_kb, need, ok, route, sanitized, wait_for
+
+ALL = {"gzip": {"types": "*"}, "brotli": {"types": "*"}, "zstd": {"types": "*"}}
+TEXT = b"".join(b"line %d of a text that is like others: %d\n" % (i, i * i % 97) for i in range(30_000))
+
+
+def decode(coding, body):
+    if coding == "gzip":
+        return gzip.decompress(body)
+    program = need({"br": "brotli", "zstd": "zstd"}[coding])
+    return subprocess.run([program, "-d", "-c"], input=body, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+
+
+class Coding(TestCase):
+    def gateway(self, answer, plugins=None, **more):
+        self.up = self.upstream(answer)
+        return self.serve({"routes": [{**route("/*", self.up), "plugins": plugins or ALL}]}, workers=1, **more)
+
+    def ask(self, gw, coding, method="GET", target="/"):
+        answer = gw.request(method, target, {"Accept-Encoding": coding})
+        self.assertEqual(answer.get("Content-Encoding"), coding)
+        return answer
+
+    @sanitized
+    def test_decoders_of_others_read_what_is_sent(self):
+        halves = [TEXT[i:i + 9_973] for i in range(0, len(TEXT), 9_973)]
+        answers = {"length": ok(TEXT), "chunked": chunked(*halves), "until_close": b"HTTP/1.1 200 OK\r\n\r\n" + TEXT}
+
+        def answer(request, connection):
+            connection.send(answers[request.target[1:]])
+            if request.target == "/until_close":
+                connection.close()
+        gw = self.gateway(answer)
+        for coding in ("gzip", "br", "zstd"):
+            for form in answers:
+                with self.subTest(coding=coding, form=form):
+                    got = self.ask(gw, coding, target="/" + form)
+                    self.assertEqual(decode(coding, got.body), TEXT)
+                    self.assertLess(len(got.body), len(TEXT) / 3)
+
+    def test_curl_reads_what_is_sent(self):
+        gw = self.gateway(ok(TEXT))
+        got = subprocess.run([need("curl"), "-s", "--compressed", f"http://127.0.0.1:{gw.port}/"], stdout=subprocess.PIPE, timeout=60)
+        self.assertEqual((got.returncode, got.stdout), (0, TEXT))
+
+    @sanitized
+    def test_every_event_arrives_before_the_next_is_sent(self):
+        turn, seen = threading.Semaphore(0), 12
+
+        def answer(_request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for i in range(seen):
+                if not turn.acquire(timeout=20):
+                    return
+                event = b"data: event %d\n\n" % i
+                connection.send(b"%x\r\n%s\r\n" % (len(event), event))
+            connection.send(b"0\r\n\r\n")
+        gw = self.gateway(answer)
+        for accepted in ("identity", "gzip"):
+            with self.subTest(accepted=accepted), gw.client() as c:
+                c.send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n" % accepted.encode())
+                c.reader.head()       # comes while the upstream has nothing to say yet
+                coder, text = zlib.decompressobj(wbits=31), b""
+                for i in range(seen):
+                    turn.release()
+                    while b"data: event %d\n\n" % i not in text:
+                        size = int(c.reader.until(b"\r\n"), 16)
+                        piece = c.reader.exactly(size + 2)[:-2]
+                        text += piece if accepted == "identity" else coder.decompress(piece)
+                self.assertEqual(text.count(b"data:"), seen)
+
+    @sanitized
+    def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(self):
+        def answer(_request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(TEXT), TEXT))
+            connection.close()
+        gw = self.gateway(answer)
+        for coding in ("gzip", "br", "zstd"):
+            with self.subTest(coding=coding):
+                got = gw.raw(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n" % coding.encode())
+                self.assertTrue(got.startswith(b"HTTP/1.1 502 ") or not got.endswith(b"0\r\n\r\n"), got[-100:])
+
+    @sanitized
+    def test_plugins_that_change_the_body_see_it_in_clear(self):
+        gw = self.gateway(chunked(b"one two ", b"three"), {**ALL, "response-rewrite": {"filters": [{"regex": "two", "replace": "2" * 100}]}})
+        for coding in ("gzip", "br", "zstd"):
+            self.assertEqual(decode(coding, self.ask(gw, coding).body), b"one " + b"2" * 100 + b" three")
+
+    @sanitized
+    def test_errors_of_the_gateway_are_coded_too(self):
+        up = self.upstream(lambda _r, c: c.reset())
+        gw = self.serve({"routes": [{**route("/*", up), "plugins": ALL}]}, workers=1)
+        got = self.ask(gw, "gzip")
+        self.assertEqual(got.status, 502)
+        self.assertIn(b"error_msg", gzip.decompress(got.body))
+
+    def test_coders_beyond_the_memory_for_them_are_done_without(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def answer(request, connection):
+            if request.target == "/hold":
+                connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+                gate.wait(30)
+                return b"0\r\n\r\n"
+            return ok(TEXT)
+        gw = self.gateway(answer, {"gzip": {"types": "*"}}, moongate={"client": {"coding_memory_mb": 1}})
+        held = []
+        for _ in range(4):      # four coders of gzip do not fit into a megabyte
+            c = gw.client()
+            self.addCleanup(c.close)
+            c.send(b"GET /hold HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            held.append(c.reader.head()[1].get("Content-Encoding"))
+        self.assertEqual(held, ["gzip", "gzip", "gzip", None])
+        got = gw.get("/", {"Accept-Encoding": "gzip"})
+        self.assertEqual((got.get("Content-Encoding"), got.body), (None, TEXT))
+        self.assertEqual(gw.log_text().count("client.coding_memory_mb"), 1)
+        gate.set()
+        wait_for(lambda: gw.get("/", {"Accept-Encoding": "gzip"}).get("Content-Encoding") == "gzip", 10, "a coder to be free")
+
+    def test_a_slow_reader_holds_the_upstream_back(self):
+        big = bytes(range(256)) * 4096          # 1 MB, and does not get smaller by much
+        noise = b"".join(zlib.compress(b"%d" % i + big[:64], 9) for i in range(12_000))
+        sent = []
+
+        def answer(_request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(noise) * 40))
+            for i in range(40):
+                connection.send(noise)
+                sent.append(i)
+        gw = self.gateway(answer, {"gzip": {"types": "*"}})
+        before = memory_kb(gw.worker_pids())
+        with gw.client(timeout=60) as c:
+            c.send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+            c.reader.head()
+            coder, size = zlib.decompressobj(wbits=31), 0
+            grown = memory_kb(gw.worker_pids()) - before
+            self.assertLess(len(sent), 35)
+            while True:
+                length = int(c.reader.until(b"\r\n"), 16)
+                piece = c.reader.exactly(length + 2)[:-2]
+                c.reader.log = bytearray()
+                if length == 0:
+                    break
+                size += len(coder.decompress(piece))
+                grown = max(grown, memory_kb(gw.worker_pids()) - before) if size % 10 == 0 else grown
+        self.assertEqual(size, len(noise) * 40)
+        self.assertLess(grown, 16 * 1024)
+
+
+@sanitized
+class Decoding(TestCase):
+    FILTERS = {"response-rewrite": {"filters": [{"regex": "secret", "replace": "public"}]}}
+
+    def answers(self, coding, body):
+        up = self.upstream(ok(body, headers=[("Content-Encoding", coding), ("Content-Type", "text/html")]))
+        gw = self.serve({"routes": [{**route("/*", up), "plugins": {**self.FILTERS, "gzip": {}}}]}, workers=1)
+        return gw, lambda **headers: gw.get("/", headers)
+
+    def test_filters_read_coded_answers(self):
+        plain = b"a secret text, " * 50
+        wanted = plain.replace(b"secret", b"public", 1)
+        bodies = {"gzip": gzip.compress(plain), "deflate": zlib.compress(plain)}
+        for coding, program in (("br", "brotli"), ("zstd", "zstd")):
+            bodies[coding] = subprocess.run([need(program), "-c"], input=plain, stdout=subprocess.PIPE, timeout=60).stdout
+        for coding, body in bodies.items():
+            with self.subTest(coding=coding):
+                gw, ask = self.answers(coding, body)
+                got = ask()
+                self.assertEqual((got.get("Content-Encoding"), got.body), (None, wanted))
+                got = ask(**{"Accept-Encoding": "gzip"})       # and coded again for who takes it so
+                self.assertEqual((got.get("Content-Encoding"), gzip.decompress(got.body)), ("gzip", wanted))
+                gw.close()
+
+    def test_a_bomb_ends_its_answer_and_says_so(self):
+        gw, ask = self.answers("gzip", gzip.compress(bytes(30_000_000)))
+        got = ask()
+        self.assertEqual(got.status, 500)
+        gw.wait_log(re.compile("the upstream's answer cannot be decoded: the body, decoded from gzip, is larger than 200 times what was sent"))
+
+    def test_a_broken_body_is_never_passed_on_as_plain_text(self):
+        gw, ask = self.answers("gzip", gzip.compress(b"a secret text" * 100)[:-9])
+        got = ask()
+        self.assertEqual(got.status, 500)
+        gw.wait_log("the body is no valid gzip: it ends too early")
+
+    def test_a_coding_nobody_knows_is_left_alone(self):
+        _gw, ask = self.answers("compress", b"a secret text")
+        got = ask()
+        self.assertEqual((got.get("Content-Encoding"), got.body), ("compress", b"a secret text"))
+
+
+if __name__ == "__main__":
+    unittest.main()
