@@ -24,7 +24,13 @@ struct OpenFile {
 
 }  // namespace
 
-Result<void> write_file(const std::string& path, std::string_view bytes) {
+Result<void> sync_folder(const std::string& folder) {
+  const OpenFile opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened.fd < 0 || ::fsync(opened.fd) != 0) return io_error(folder);
+  return {};
+}
+
+Result<void> write_file(const std::string& path, std::string_view bytes, Durability durability) {
   const std::string temporary = path + ".new";
   const OpenFile file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (file.fd < 0) return io_error(temporary);
@@ -34,12 +40,10 @@ Result<void> write_file(const std::string& path, std::string_view bytes) {
     if (count <= 0) return io_error(temporary);
     bytes.remove_prefix(static_cast<size_t>(count));
   }
-  if (::fsync(file.fd) != 0) return io_error(temporary);
+  if (durability == Durability::kSynced && ::fsync(file.fd) != 0) return io_error(temporary);
   if (::rename(temporary.c_str(), path.c_str()) != 0) return io_error(path);
-  const OpenFile folder(
-      ::open(std::filesystem::path(path).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.fd >= 0) ::fsync(folder.fd);
-  return {};
+  if (durability == Durability::kBuffered) return {};
+  return sync_folder(std::filesystem::path(path).parent_path().string());
 }
 
 Result<std::string> read_file(const std::string& path, size_t size_max_bytes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,11 +11,19 @@
 
 namespace moongate::base {
 
-/// Writes a file for its owner's eyes only, so that it is there whole or not at all, also after a power
-/// failure.
-Result<void> write_file(const std::string& path, std::string_view bytes);
+enum class Durability : uint8_t {
+  kSynced,    // there also after a power failure
+  kBuffered,  // survives the process; a power failure may leave the former file, or a damaged one
+};
+
+/// Writes a file for its owner's eyes only, beside it first, so that it is there whole or not at all.
+Result<void> write_file(const std::string& path, std::string_view bytes,
+                        Durability durability = Durability::kSynced);
 
 /// The bytes of a regular file of at most `size_max_bytes`.
 Result<std::string> read_file(const std::string& path, size_t size_max_bytes);
+
+/// Makes new names in a folder last.
+Result<void> sync_folder(const std::string& folder);
 
 }  // namespace moongate::base

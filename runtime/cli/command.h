@@ -3,11 +3,13 @@
 // commands.cpp.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/value.h"
 #include "cli/arguments.h"
 
 namespace moongate::cli {
@@ -39,6 +41,9 @@ extern const Command kReloadCommand;
 extern const Command kStopCommand;
 extern const Command kStatusCommand;
 extern const Command kRollbackCommand;
+extern const Command kDiffCommand;
+extern const Command kApplyCommand;
+extern const Command kHistoryCommand;
 extern const Command kRoutesCommand;
 extern const Command kExplainCommand;
 extern const Command kPluginCommand;
@@ -56,6 +61,10 @@ inline constexpr OptionSpec kDirectoryOption{"--directory", "-p", "DIR"};
 
 /// Prints "moongate: TEXT" to stderr.
 void print_error(std::string_view text);
+/// What the instance answers when it says ok; else prints why not.
+std::optional<base::Value> ask_or_explain(const Invocation& invocation, const base::Value& request);
+/// The answer to `snapshots`, a line for each.
+void print_snapshots(const base::Value& answer);
 /// DIR, absolute.
 std::string directory_of(const Arguments& arguments);
 

@@ -35,7 +35,7 @@ Result<std::string> give_number(const control::Loaded& loaded, const snapshot::S
 }
 
 /// In the child: what the parent is told.
-Message load(const control::LoadOptions& options, const std::string& directory) {
+Message load(control::LoadOptions options, const std::string& directory) {
   Message message;
   message.type = MessageType::kRefused;
   Result<snapshot::Store> store = snapshot::Store::open(directory);
@@ -43,6 +43,14 @@ Message load(const control::LoadOptions& options, const std::string& directory) 
     message.text = store.error().detail;
     return message;
   }
+  const Result<control::ResourceStore> resources = control::ResourceStore::open(directory);
+  if (!resources) {
+    message.text = resources.error().detail;
+    return message;
+  }
+  // What was acknowledged is served; what cannot be any more, quarantined.
+  options.stored = &resources->all();
+  options.is_tolerated = [](const std::string&) { return true; };
   const control::Loaded loaded = control::load_configuration(options);
   for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   for (const std::string& error : loaded.errors) {

@@ -48,7 +48,9 @@ void take_environment_of(uint64_t pid) {
   }
 }
 
-Result<std::string> load_instance(const std::string& directory) {
+}  // namespace
+
+Result<std::string> read_instance_snapshot(const std::string& directory) {
   const Result<base::Value> status = ask_instance(directory, make_request("status"));
   if (!status) return status.error();
   const base::Value* about = status->find("snapshot");
@@ -56,8 +58,6 @@ Result<std::string> load_instance(const std::string& directory) {
   take_environment_of(static_cast<uint64_t>(status->get_number("pid", 0)));
   return snapshot::Store::load_from(directory, number);
 }
-
-}  // namespace
 
 std::unique_ptr<Inspection> Inspection::open(const Arguments& arguments) {
   base::set_log_role("inspection");
@@ -74,7 +74,7 @@ std::unique_ptr<Inspection> Inspection::open(const Arguments& arguments) {
     return nullptr;
   }
   const Result<std::string> blob = has_files ? load_files(arguments.values("--config"), inspection->lua_root_)
-                                             : load_instance(directory_of(arguments));
+                                             : read_instance_snapshot(directory_of(arguments));
   if (!blob) {
     if (has_files)
       std::fprintf(stderr, "%s\n", blob.error().detail.c_str());

@@ -14,6 +14,10 @@
 
 namespace moongate::cli {
 
+/// The bytes of what an instance serves. This process then has the instance's environment, by which
+/// references are resolved.
+base::Result<std::string> read_instance_snapshot(const std::string& directory);
+
 class Inspection {
  public:
   /// Of the files in `-c`, or without them of the instance in `-p`. Null when that cannot be; why is printed.

@@ -30,8 +30,13 @@ void print_list(const Value& answer, std::string_view key, std::string_view pref
   }
 }
 
-/// The answer when it says ok; else prints why not.
-std::optional<Value> ask(const Invocation& invocation, const Value& request) {
+unsigned long long number_of(const Value& value, std::string_view key) {
+  return static_cast<unsigned long long>(value.get_number(key, 0));
+}
+
+}  // namespace
+
+std::optional<Value> ask_or_explain(const Invocation& invocation, const Value& request) {
   Result<Value> answer = ask_instance(directory_of(invocation.arguments), request);
   if (!answer) {
     print_error(answer.error().detail);
@@ -42,9 +47,19 @@ std::optional<Value> ask(const Invocation& invocation, const Value& request) {
   return {};
 }
 
-unsigned long long number_of(const Value& value, std::string_view key) {
-  return static_cast<unsigned long long>(value.get_number(key, 0));
+void print_snapshots(const Value& answer) {
+  const Value* list = answer.find("snapshots");
+  if (list == nullptr || !list->is_array()) return;
+  for (const Value& stored : list->items()) {
+    const bool is_current = stored.get_number("number", 0) == answer.get_number("current", -1);
+    std::printf("%s snapshot %llu  %s  %s  %s\n", is_current ? "*" : " ", number_of(stored, "number"),
+                std::string(stored.get_string("time")).c_str(),
+                std::string(stored.get_string("hash")).substr(0, 12).c_str(),
+                std::string(stored.get_string("reason")).c_str());
+  }
 }
+
+namespace {
 
 int report_change(const Value& answer) {
   print_list(answer, "warnings", "warning: ");
@@ -55,7 +70,7 @@ int report_change(const Value& answer) {
 }
 
 int reload(const Invocation& invocation) {
-  const std::optional<Value> answer = ask(invocation, make_request("reload"));
+  const std::optional<Value> answer = ask_or_explain(invocation, make_request("reload"));
   return answer ? report_change(*answer) : kFailed;
 }
 
@@ -71,7 +86,7 @@ int rollback(const Invocation& invocation) {
     }
     request.set("number", Value::number(static_cast<double>(number)));
   }
-  const std::optional<Value> answer = ask(invocation, request);
+  const std::optional<Value> answer = ask_or_explain(invocation, request);
   return answer ? report_change(*answer) : kFailed;
 }
 
@@ -127,27 +142,15 @@ void print_status(const Value& status) {
   for (const Value& text : error->find("errors")->items()) std::printf("  %s\n", text.as_string().c_str());
 }
 
-void print_snapshots(const Value& answer) {
-  const Value* list = answer.find("snapshots");
-  if (list == nullptr || !list->is_array()) return;
-  for (const Value& stored : list->items()) {
-    const bool is_current = stored.get_number("number", 0) == answer.get_number("current", -1);
-    std::printf("%s snapshot %llu  %s  %s  %s\n", is_current ? "*" : " ", number_of(stored, "number"),
-                std::string(stored.get_string("time")).c_str(),
-                std::string(stored.get_string("hash")).substr(0, 12).c_str(),
-                std::string(stored.get_string("reason")).c_str());
-  }
-}
-
 int status(const Invocation& invocation) {
-  const std::optional<Value> answer = ask(invocation, make_request("status"));
+  const std::optional<Value> answer = ask_or_explain(invocation, make_request("status"));
   if (!answer) return kFailed;
   if (invocation.arguments.has("--json")) {
     std::printf("%s\n", base::to_json(*answer).c_str());
     return kDone;
   }
   print_status(*answer);
-  if (const std::optional<Value> snapshots = ask(invocation, make_request("snapshots")))
+  if (const std::optional<Value> snapshots = ask_or_explain(invocation, make_request("snapshots")))
     print_snapshots(*snapshots);
   return kDone;
 }

@@ -14,6 +14,16 @@ std::vector<script::CheckedSource> convert(const std::vector<control::SourceFile
   return sources;
 }
 
+Result<std::vector<control::Complaint>> convert(Result<std::vector<script::Complaint>> found) {
+  if (!found) return found.error();
+  std::vector<control::Complaint> complaints;
+  for (script::Complaint& one : *found) {
+    complaints.push_back(
+        {std::move(one.resource_kind), std::move(one.id), std::move(one.path), std::move(one.text)});
+  }
+  return complaints;
+}
+
 class LuaValidator : public control::Validator {
  public:
   explicit LuaValidator(std::unique_ptr<script::Checker> checker) : checker_(std::move(checker)) {}
@@ -26,13 +36,22 @@ class LuaValidator : public control::Validator {
                                                 const control::Sources& sources) override {
     Result<std::vector<script::Complaint>> found =
         checker_->check(document, convert(sources.plugins), convert(sources.libraries));
-    if (!found) return found.error();
-    std::vector<control::Complaint> complaints;
-    for (script::Complaint& one : *found) {
-      complaints.push_back(
-          {std::move(one.resource_kind), std::move(one.id), std::move(one.path), std::move(one.text)});
-    }
-    return complaints;
+    return convert(std::move(found));
+  }
+
+  Result<void> load(const control::Sources& sources, const std::string& attributes_json) override {
+    return checker_->load(convert(sources.plugins), convert(sources.libraries), attributes_json);
+  }
+
+  Result<std::vector<control::Complaint>> check_changes(const config::Document& changes,
+                                                        const config::Document& context) override {
+    return convert(checker_->check_changes(changes, context));
+  }
+
+  Result<std::pair<int, std::string>> describe_schemas(const std::vector<std::string>& question) override {
+    Result<script::Checker::SchemaAnswer> answer = checker_->describe_schemas(question);
+    if (!answer) return answer.error();
+    return std::pair(answer->status, std::move(answer->body));
   }
 
  private:

@@ -176,7 +176,9 @@ class Sorter {
 std::string_view kind_name(Kind kind) { return kKindNames[static_cast<size_t>(kind)].one; }
 std::string_view kind_list_name(Kind kind) { return kKindNames[static_cast<size_t>(kind)].list; }
 
-std::string Resource::name() const { return position_text(kind, position); }
+std::string Resource::name() const {
+  return is_stored ? std::string(kind_list_name(kind)) + "/" + id : position_text(kind, position);
+}
 
 Result<Document> make_document(Value root, const Places& places) {
   return Sorter(places).sort(std::move(root));

@@ -42,7 +42,8 @@ struct Resource {
   base::Value body;       // with its places; always an object
   size_t position = 0;    // in its list, from 0
   bool is_known = false;  // it was found to be right before, and nothing that decides on that has changed
-  /// "routes[0]", as errors name it.
+  bool is_stored = false;  // made through the Admin API; no file has it
+  /// "routes[0]", as errors name it; "routes/ID" of one that no file has.
   std::string name() const;
 };
 

@@ -21,8 +21,6 @@ constexpr std::array<std::string_view, 12> kResourceLists{
     "global_rules", "plugin_metadata", "ssls",      "protos",    "secrets",         "stream_routes"};
 constexpr size_t kSmallObject = 16;
 
-void merge_objects(Value& base, Value later);
-
 void merge_member(Value& base, Value::Member member) {
   Value* present = base.find(member.first);
   if (member.second.is_null()) {
@@ -66,14 +64,6 @@ void merge_large_objects(Value& base, Value later) {
   }
 }
 
-void merge_objects(Value& base, Value later) {
-  if (later.members().size() > kSmallObject) {
-    merge_large_objects(base, std::move(later));
-    return;
-  }
-  for (Value::Member& member : later.members()) merge_member(base, std::move(member));
-}
-
 void merge_resources(Value& base, Value later) {
   std::unordered_map<std::string, size_t> by_id;
   for (size_t i = 0; i < base.items().size(); ++i) {
@@ -115,6 +105,14 @@ Result<void> assign_list_ids(std::string_view key, Value& list, std::string_view
 }
 
 }  // namespace
+
+void merge_objects(Value& base, Value later) {
+  if (later.members().size() > kSmallObject) {
+    merge_large_objects(base, std::move(later));
+    return;
+  }
+  for (Value::Member& member : later.members()) merge_member(base, std::move(member));
+}
 
 bool is_resource_list(std::string_view key) {
   return std::find(kResourceLists.begin(), kResourceLists.end(), key) != kResourceLists.end();

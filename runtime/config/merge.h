@@ -27,6 +27,9 @@ std::string id_of(const base::Value& resource);
 /// before `arr_<n>`.
 base::Result<void> assign_ids(base::Value& root, std::string_view prefix, const Places& places);
 
+/// Merges two objects as overlays are: by key, however deep; null deletes, lists are replaced.
+void merge_objects(base::Value& base, base::Value later);
+
 /// Merges `later` into `base`; both are whole files with ids assigned.
 void merge_files(base::Value& base, base::Value later);
 

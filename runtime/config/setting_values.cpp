@@ -21,6 +21,8 @@ constexpr size_t kShownMax = 60;
 constexpr size_t kUnixPathMax = 107;
 constexpr size_t kTextMax = 4096;
 constexpr size_t kListenMax = 256;
+constexpr size_t kAdminKeysMax = 100;
+constexpr size_t kAdminKeyMin = 16;
 constexpr size_t kHostsMax = 10'000;
 constexpr size_t kDictsMax = 256;
 constexpr uint32_t kWorkersMax = 256;
@@ -80,6 +82,38 @@ std::optional<std::string> read_address(const Value& value) {
   if (value.is_string()) return normalize_listen_address(value.as_string());
   if (!value.is_number()) return std::nullopt;
   return normalize_listen_address(base::to_json(value));
+}
+
+/// APISIX shipped these two, and who knows them owns every gateway that kept them.
+bool is_well_known_key(std::string_view key) {
+  return key == "edd1c9f034335f136f87ad84b625c8f1" || key == "4054f7cf07e344346cd3f287985e76a2";
+}
+
+std::optional<Problem> read_admin_key(const Value& value, const std::string& part, AdminKey* key) {
+  if (!value.is_object())
+    return Problem{&value, part, "expected {name, key, role}, got " + describe_value(value)};
+  static constexpr std::array<std::string_view, 3> kKeys{"name", "key", "role"};
+  for (const Value::Member& member : value.members()) {
+    if (std::find(kKeys.begin(), kKeys.end(), member.first) == kKeys.end())
+      return Problem{&member.second, part, describe_unknown("key", member.first, kKeys)};
+    if (!member.second.is_string())
+      return Problem{&member.second, part + "." + member.first,
+                     "expected a text, got " + describe_value(member.second)};
+  }
+  key->name = value.get_string("name");
+  key->key = value.get_string("key");
+  const std::string_view role = value.get_string("role", "admin");
+  if (role != "admin" && role != "viewer")
+    return Problem{value.find("role"), part + ".role", "expected admin or viewer, got " + std::string(role)};
+  key->is_viewer = role == "viewer";
+  if (key->key.size() < kAdminKeyMin)
+    return Problem{
+        &value, part + ".key",
+        "shorter than 16 characters; write a long random text, or leave admin_key out and one is made"};
+  if (is_well_known_key(key->key))
+    return Problem{&value, part + ".key",
+                   "is the one that APISIX shipped and everybody knows; write another"};
+  return std::nullopt;
 }
 
 std::optional<Problem> read_listener(const Value& value, const std::string& part, ListenSettings* listener) {
@@ -252,6 +286,35 @@ Value write_listen(const Settings& settings) {
     item.set("tls", Value::boolean(listener.tls));
     item.set("http2", Value::boolean(listener.http2));
     item.set("proxy_protocol", Value::boolean(listener.proxy_protocol));
+    list.items().push_back(std::move(item));
+  }
+  return list;
+}
+
+std::optional<std::string> normalize_admin_key(std::string_view text) {
+  return is_well_known_key(text) ? std::nullopt : normalize_text(text);
+}
+
+std::optional<Problem> read_admin_keys(const Value& value, Settings& settings) {
+  if (!value.is_array() || value.items().size() > kAdminKeysMax)
+    return Problem{&value, "", "expected at most 100 of {name, key, role}, got " + describe_value(value)};
+  std::vector<AdminKey> keys;
+  for (size_t i = 0; i < value.items().size(); ++i) {
+    AdminKey key;
+    if (auto problem = read_admin_key(value.items()[i], index_text(i), &key)) return problem;
+    keys.push_back(std::move(key));
+  }
+  settings.admin.admin_key = std::move(keys);
+  return std::nullopt;
+}
+
+Value write_admin_keys(const Settings& settings) {
+  Value list = Value::array();
+  for (const AdminKey& key : settings.admin.admin_key) {
+    Value item = Value::object();
+    item.set("name", Value::string(key.name));
+    item.set("key", Value::string(key.key));
+    item.set("role", Value::string(key.is_viewer ? "viewer" : "admin"));
     list.items().push_back(std::move(item));
   }
   return list;

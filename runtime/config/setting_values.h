@@ -32,6 +32,10 @@ std::optional<Problem> read_workers(const base::Value& value, Settings& settings
 base::Value write_workers(const Settings& settings);
 std::optional<Problem> read_listen(const base::Value& value, Settings& settings);
 base::Value write_listen(const Settings& settings);
+/// Any text but the keys that APISIX shipped.
+std::optional<std::string> normalize_admin_key(std::string_view text);
+std::optional<Problem> read_admin_keys(const base::Value& value, Settings& settings);
+base::Value write_admin_keys(const Settings& settings);
 std::optional<Problem> read_hosts(const base::Value& value, Settings& settings);
 base::Value write_hosts(const Settings& settings);
 std::optional<Problem> read_dicts(const base::Value& value, Settings& settings);

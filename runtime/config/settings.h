@@ -29,9 +29,20 @@ struct ListenSettings {
   bool operator==(const ListenSettings&) const = default;
 };
 
+/// One key of the Admin API, as APISIX's `admin_key` lists them.
+struct AdminKey {
+  std::string name;
+  std::string key;
+  bool is_viewer = false;  // may only read
+  bool operator==(const AdminKey&) const = default;
+};
+
 struct AdminSettings {
   std::string listen = "127.0.0.1:9180";  // empty: off
-  std::string key;                        // empty: made at the first start
+  std::string key;                        // empty, and no admin_key: made at the first start
+  std::vector<AdminKey> admin_key;
+  std::vector<std::string> allow_admin{"127.0.0.0/8", "::1"};  // IP, CIDR or "unix:"
+  std::vector<std::string> hosts;                              // beside IP addresses and localhost
 };
 
 struct PageSettings {

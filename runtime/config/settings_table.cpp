@@ -39,9 +39,22 @@ const Setting kProcess[] = {
     {"admin.listen",
      TextSlot{[](S& s) -> Text& { return s.admin.listen; }, true, normalize_listen_address, kAddress},
      "Where the Admin API listens."},
-    {"admin.key", TextSlot{[](S& s) -> Text& { return s.admin.key; }, false, normalize_text, "a text"},
+    {"admin.key",
+     TextSlot{[](S& s) -> Text& { return s.admin.key; }, false, normalize_admin_key, "a text of your own"},
      "The key the Admin API asks for; when none is given, one is made at the first start and kept in "
      "admin.key."},
+    {"admin.admin_key",
+     OwnSlot{"a list of {name, key, role}, where role is admin or viewer", read_admin_keys, write_admin_keys},
+     "Further keys, each with a name for the audit log; a viewer may only read."},
+    {"admin.allow_admin",
+     TextListSlot{[](S& s) -> Texts& { return s.admin.allow_admin; }, 1000, normalize_network,
+                  "an IP address or a network such as 10.0.0.0/8"},
+     "From where the Admin API may be called; over a unix socket it always may."},
+    {"admin.hosts",
+     TextListSlot{[](S& s) -> Texts& { return s.admin.hosts; }, 100, normalize_text, "a host name"},
+     "Names by which browsers may call the Admin API, beside localhost and IP addresses; pages of other "
+     "hosts "
+     "are refused."},
     {"metrics.listen",
      TextSlot{[](S& s) -> Text& { return s.metrics.listen; }, true, normalize_listen_address, kAddress},
      "Where the Prometheus page is served."},

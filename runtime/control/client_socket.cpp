@@ -36,7 +36,7 @@ void ClientSocket::send(std::string_view bytes, bool is_last) {
 void ClientSocket::on_readable(void* self, net::Readiness) { static_cast<ClientSocket*>(self)->read(); }
 
 void ClientSocket::read() {
-  char buffer[4096];
+  char buffer[16384];
   const ssize_t size = ::recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size > 0 && is_last_) return;  // nobody asked for more

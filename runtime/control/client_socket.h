@@ -35,6 +35,8 @@ class ClientSocket {
   /// The clock stands still until send(): the owner works on the request.
   void wait_for_owner();
   void send(std::string_view bytes, bool is_last);
+  /// Nothing more is read for the owner: the last answer was given, or the connection is over.
+  bool is_ending() const { return is_last_ || !socket_.is_open(); }
 
  private:
   static void on_readable(void* self, net::Readiness ready);

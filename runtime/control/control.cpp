@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "base/log.h"
+#include "control/times.h"
 #include "snapshot/sealed_file.h"
 #include "tls/ticket_keys.h"
 
@@ -33,8 +34,14 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
       next_job_([](void* self) { static_cast<Control*>(self)->start_next_job(); }, this),
       files_(loop,
              [this] {
-               add_job({std::nullopt, "file change", false, {}});
+               add_job({std::nullopt, "file change", false, {}, {}});
              }),
+      live_(start_.lua_root, start_.make_validator),
+      catalog_(start_.lua_root, start_.make_validator),
+      audit_(start_.directory),
+      expiry_([](void* self) { static_cast<Control*>(self)->expire_resources(); }, this),
+      save_later_([](void* self) { static_cast<Control*>(self)->save_snapshot(base::Durability::kBuffered); },
+                  this),
       commands_(loop, [this](const std::string& command, const base::Value& request,
                              const CommandServer::Answer& answer) { on_command(command, request, answer); }),
       pages_(loop),
@@ -60,33 +67,37 @@ Result<void> Control::open() {
   Result<snapshot::Store> store = snapshot::Store::open(start_.directory);
   if (!store) return store.error();
   store_.emplace(store.take());
+  ::signal(SIGXFSZ, SIG_IGN);  // a file at its limit is an error of that write and not the end of the process
+  Result<ResourceStore> resources = ResourceStore::open(start_.directory);
+  if (!resources) return resources.error();
+  resources_.emplace(resources.take());
+  is_catching_up_ = start_.is_restart;
   if (auto taken = take_first_snapshot(); !taken) return taken;
   if (!start_.start_error.empty() && !start_.is_restart) {
     is_last_good_ = true;
-    last_error_ = {
-        {start_.start_error},
-        static_cast<uint64_t>(
-            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::wall().time_since_epoch()).count())};
+    last_error_ = {{start_.start_error}, wall_ms()};
   }
   files_.set(start_.config_paths, first_settings_.plugin_paths);
   add_pages();
   if (start_.command_fd >= 0) commands_.start(start_.command_fd);
   if (start_.metrics_fd >= 0) pages_.start(start_.metrics_fd);
-  if (!first_settings_.admin.listen.empty())
-    MG_LOG(kNotice) << "the Admin API is not in this version; " << first_settings_.admin.listen
-                    << " is not listened on";
+  if (auto opened = open_admin(); !opened) return opened;
   if (supervisor_.is_open()) {
     const auto on_readable = [](void* self, net::Readiness) {
       static_cast<Control*>(self)->on_supervisor_messages();
     };
     supervisor_watch_.start(loop_, supervisor_.get(), net::FdWatch::Interest::kRead, on_readable, this);
-    terminate_.start(
-        loop_, SIGTERM, [](void* self, int) { static_cast<Control*>(self)->loop_.stop(); }, this);
+    const auto on_terminate = [](void* self, int) {
+      auto* control = static_cast<Control*>(self);
+      if (control->save_later_.is_running()) control->save_snapshot(base::Durability::kSynced);
+      control->loop_.stop();
+    };
+    terminate_.start(loop_, SIGTERM, on_terminate, this);
     start_.processes->control().state.store(shm::ProcessState::kServing);
     beat_.start(loop_.timers(), kBeat);
   } else {
     const auto on_hangup = [](void* self, int) {
-      static_cast<Control*>(self)->add_job({std::nullopt, "reload", true, {}});
+      static_cast<Control*>(self)->add_job({std::nullopt, "reload", true, {}, {}});
     };
     hangup_.start(loop_, SIGHUP, on_hangup, this);
     reopen_.start(
@@ -107,15 +118,69 @@ void Control::keep_ticket_keys() {
     MG_LOG(kError) << "the ticket keys are not kept for the next start: " << kept.error().detail;
 }
 
+AdminApi::Callbacks Control::admin_callbacks() {
+  AdminApi::Callbacks callbacks;
+  callbacks.served = [this]() -> const snapshot::BlobView& { return current_.view; };
+  callbacks.write = [this](AdminWrite write) { add_write(std::move(write)); };
+  callbacks.reload = [this](const std::function<void(std::vector<std::string>)>& done) {
+    const auto on_done = [done](const base::Value& answer) {
+      std::vector<std::string> errors;
+      if (const base::Value* list = answer.find("errors"); list != nullptr && list->is_array()) {
+        for (const base::Value& error : list->items()) errors.push_back(error.as_string());
+      }
+      done(std::move(errors));
+    };
+    add_job({std::nullopt, "reload", true, {on_done}, {}});
+  };
+  callbacks.ask_schemas = [this](const std::vector<std::string>& question) {
+    keep_scripts(Scripts::kSchemas);
+    auto answer = catalog_.ask(current_.view, question);
+    end_scripts();
+    Clock::refresh();
+    return answer;
+  };
+  callbacks.validate_all = [this](const base::Value& body) { return validate_all(body); };
+  return callbacks;
+}
+
+Result<void> Control::open_admin() {
+  admin_.emplace(loop_, *resources_, admin_callbacks());
+  audit_.open();
+  expire_resources();
+  if (start_.control_api_fd >= 0) {
+    control_api_.emplace(loop_, *resources_, admin_callbacks(), [this] { keep_scripts(Scripts::kNone); });
+    if (auto started = control_api_->start(start_.control_api_fd, start_.control_api_address); !started)
+      return started;
+  }
+  if (start_.admin_fd < 0) return {};
+  Result<std::string> key = AdminAccess::read_or_make_key(start_.directory);
+  if (!key) return key.error();
+  admin_key_ = key.take();
+  set_admin_access();
+  admin_->start(start_.admin_fd);
+  return {};
+}
+
+/// From the settings that serve now.
+void Control::set_admin_access() {
+  const Result<config::Settings> settings =
+      config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
+  if (!settings) return;
+  if (auto set = admin_->access().set(settings->admin, start_.admin_address, admin_key_); !set)
+    MG_LOG(kError) << "moongate.admin: " << set.error().detail;
+}
+
 /// The sources may have changed while nobody watched: between the load at the start and now, or while control
 /// was dead. And only a load tells which files there are to watch. A rollback stays one until they change.
 void Control::look_at_sources() {
   const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
-  if (!is_rollback) return add_job({std::nullopt, "file change", false, {}});
-  const Loaded loaded = load_configuration({start_.config_paths, start_.lua_root, &start_.make_validator});
+  if (!is_rollback) return add_job({std::nullopt, "file change", false, {}, {}});
+  keep_scripts(Scripts::kNone);
+  const Loaded loaded = load_configuration(load_options());
   Clock::refresh();
   watch_sources(loaded);
-  if (loaded.ok()) source_hash_ = loaded.hash;
+  if (loaded.ok()) source_hash_ = loaded.file_hash;
+  end_catching_up();
 }
 
 /// The one the instance was started with; after a death, the one that was current then.
@@ -136,19 +201,25 @@ Result<void> Control::take_first_snapshot() {
   }
   if (auto set = set_current(std::move(blob)); !set) return set;
   current_.is_stored = start_.is_restart;
-  source_hash_ = current_.about.hash;
-  next_number_ = std::max(store_->last_number(), current_.about.number) + 1;
+  next_number_ = std::max({store_->last_number(), current_.about.number, resources_->last_snapshot()}) + 1;
   return {};
 }
 
 Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) {
-  if (!memfd.is_open()) {
+  // What we wrote ourselves a moment ago need not be checked again.
+  const bool is_ours = memfd.is_open();
+  if (!is_ours) {
     Result<snapshot::Descriptor> made = snapshot::write_sealed_memfd(blob);
     if (!made) return made.error();
     memfd = made.take();
   }
-  const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
+  // The view looks at the bytes where they will stay: a text this long does not move when its owner does.
+  Result<snapshot::BlobView> view =
+      is_ours ? snapshot::BlobView::begin(blob) : snapshot::BlobView::open(blob);
   if (!view) return view.error();
+  if (is_ours) {
+    if (auto read = view->read_some(snapshot::kBlobRecordsMax); !read) return read.error();
+  }
   current_.about = {view->number(), view->hash(), view->made_at_ms(), std::string(view->reason())};
   current_.quarantined.clear();
   for (const snapshot::Record& record : view->records_of(snapshot::RecordKind::kQuarantined)) {
@@ -158,6 +229,7 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
           config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}")))
     stapling_.set_snapshot(*view, settings->dns);
   current_.memfd = std::move(memfd);
+  current_.view = view.take();
   current_.blob = std::move(blob);
   current_.is_stored = false;
   return {};

@@ -5,7 +5,8 @@
 //
 //   file change ─┐                         ┌► PREPARE ... READY ──► SWITCH ... SWITCHED ─► store, answer
 //   reload       ├─► jobs, one at a time ──┤
-//   rollback    ─┘                         └► unchanged or refused ────────────────────────► answer
+//   rollback     │                         └► unchanged or refused ────────────────────────► answer
+//   Admin API   ─┘
 #pragma once
 
 #include <deque>
@@ -15,10 +16,15 @@
 #include <string>
 #include <vector>
 
+#include "control/admin_api.h"
+#include "control/audit_log.h"
 #include "control/command_server.h"
+#include "control/control_api.h"
 #include "control/file_watch.h"
+#include "control/live_configuration.h"
 #include "control/loader.h"
 #include "control/page_server.h"
+#include "control/schema_catalog.h"
 #include "control/stapling.h"
 #include "control/start.h"
 #include "control/switch_round.h"
@@ -31,10 +37,18 @@ namespace moongate::control {
 /// What is to be served.
 struct CurrentSnapshot {
   std::string blob;
+  snapshot::BlobView view;  // of it
   snapshot::Descriptor memfd;
   snapshot::StoredSnapshot about;
   bool is_stored = false;
   std::vector<std::string> quarantined;  // "routes/ID: reason"
+};
+
+/// What a round brings to the resource store when its workers are ready.
+struct PendingWrites {
+  std::unique_ptr<AdminBatch> batch;  // of writes; null for a rollback
+  std::vector<StoredChange> changes;
+  uint64_t revision = 0;
 };
 
 /// Why the last attempt to change it failed; empty when it did not.
@@ -54,10 +68,15 @@ class Control {
     std::string reason;
     bool is_forced = false;  // asked for: what is served is compared, not what was read last
     std::vector<CommandServer::Answer> answers;
+    std::vector<AdminWrite> writes;  // not empty: of the Admin API, and none of the above
+    bool is_single = false;          // takes no more writes
   };
 
   Control(net::EventLoop& loop, const ControlStart& start);
   base::Result<void> open();
+  AdminApi::Callbacks admin_callbacks();
+  base::Result<void> open_admin();
+  void set_admin_access();
   base::Result<void> take_first_snapshot();
   void keep_ticket_keys();
   /// `memfd` holds the same bytes, if it is open; else they are written to a new one.
@@ -68,16 +87,34 @@ class Control {
   void start_next_job();
   void run_reload(Job& job);
   void run_rollback(Job& job);
+  LoadOptions load_options();
   void watch_sources(const Loaded& loaded);
+  void watch_good_sources();
   void look_at_sources();
   void start_round(std::string blob);
   void on_round_progress();
   void commit_round();
+  void save_snapshot(base::Durability durability);
+  void end_catching_up();
   void finish_job(const base::Value& answer);
   void refuse_job(std::vector<std::string> errors);
   void restart_deadline();
   static void on_round_deadline(void* self);
   std::vector<std::string> warn_about_settings(const config::Settings& settings) const;
+
+  // admin_jobs.cpp: writes of the Admin API
+  void add_write(AdminWrite write);
+  void run_writes(Job& job);
+  base::Result<void> store_pending();
+  void end_writes();
+  void refuse_writes(uint16_t status, const std::string& reason);
+  enum class Scripts : uint8_t { kNone, kChanges, kSchemas };
+  void keep_scripts(Scripts kept);
+  void end_scripts();
+  void apply_file(const base::Value& request, const CommandServer::Answer& answer);
+  void expire_resources();
+  std::vector<StoredChange> changes_to(const snapshot::BlobView& past) const;
+  HttpResponse validate_all(const base::Value& body);
 
   // workers.cpp: one worker at a time
   void on_worker_message(WorkerLink& link, snapshot::Message message);
@@ -106,15 +143,19 @@ class Control {
   ControlStart start_;
   std::optional<snapshot::Store> store_;
   CurrentSnapshot current_;
-  config::Settings first_settings_;  // what cannot change before the next start
-  snapshot::Hash128 source_hash_;    // of what the sources held when they were read last
+  config::Settings first_settings_;               // what cannot change before the next start
+  std::optional<snapshot::Hash128> source_hash_;  // of what the files held when they were read last
   uint64_t next_number_ = 1;
   LastError last_error_;
   bool is_serving_ = false;    // every worker has served once
   bool is_last_good_ = false;  // the sources could not be used at the start, nor since
+  /// The process before this one died, and may have brought workers further than it has written down: they
+  /// are left there until the sources are read.
+  bool is_catching_up_ = false;
 
   WorkerLinks links_;
-  std::deque<Job> jobs_;  // the first is under way when round_ is there
+  std::deque<Job> jobs_;
+  bool is_job_begun_ = false;  // the first of them
   std::optional<SwitchRound> round_;
   std::string round_blob_;
   snapshot::Descriptor round_memfd_;
@@ -126,6 +167,16 @@ class Control {
   FileWatch files_;
   std::vector<std::string> good_files_;  // what the last load without a mistake has read
   std::vector<std::string> good_folders_;
+  std::optional<ResourceStore> resources_;
+  LiveConfiguration live_;
+  SchemaCatalog catalog_;
+  AuditLog audit_;
+  PendingWrites pending_;
+  std::optional<AdminApi> admin_;
+  std::optional<ControlApi> control_api_;
+  std::string admin_key_;
+  net::Timer expiry_;
+  net::Timer save_later_;
   CommandServer commands_;
   PageServer pages_;
   Stapling stapling_;

@@ -62,7 +62,9 @@ bool begins_with_field(std::string_view detail) { return detail.find(' ') > deta
 }  // namespace
 
 std::string Findings::place_of(const Resource& resource, const std::vector<std::string>& path) const {
-  return places_ == nullptr ? "" : places_->of(resource.body, config::pointer_text(path));
+  // What the API has made stands in no file.
+  return places_ == nullptr || resource.is_stored ? ""
+                                                  : places_->of(resource.body, config::pointer_text(path));
 }
 
 std::string Findings::line_of(const Resource& resource, const std::vector<std::string>& path,
@@ -72,8 +74,17 @@ std::string Findings::line_of(const Resource& resource, const std::vector<std::s
 }
 
 void Findings::add(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
-  errors_.push_back(line_of(resource, path, text));
+  note(resource, line_of(resource, path, text));
+}
+
+void Findings::note(const Resource& resource, std::string line) {
   concerned_.insert(&resource);
+  if (is_tolerated_ && is_tolerated_(resource)) {
+    if (quarantined_.emplace(resource.name(), line).second)
+      warnings_.push_back("quarantined, its routes answer 503: " + line);
+    return;
+  }
+  errors_.push_back(std::move(line));
 }
 
 void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,
@@ -90,9 +101,8 @@ void Findings::warn(const Resource& resource, const std::vector<std::string>& pa
 void Findings::add_detail(const Resource& resource, const std::string& detail) {
   const std::vector<std::string> path = path_of(resource.body, detail);
   const std::string place = place_of(resource, path);
-  errors_.push_back((place.empty() ? "" : place + ": ") + resource.name() +
-                    (!path.empty() || begins_with_field(detail) ? "." : ": ") + detail);
-  concerned_.insert(&resource);
+  note(resource, (place.empty() ? "" : place + ": ") + resource.name() +
+                     (!path.empty() || begins_with_field(detail) ? "." : ": ") + detail);
 }
 
 }  // namespace moongate::control

@@ -3,6 +3,8 @@
 // into one of these.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -16,6 +18,14 @@ class Findings {
  public:
   /// Without places yet (no file has been read), errors have none.
   void set_places(const config::Places& places) { places_ = &places; }
+
+  /// Resources of which `is_tolerated` is said do not refuse the whole when something is wrong with them:
+  /// they are quarantined, and their routes answer 503.
+  void set_tolerated(std::function<bool(const config::Resource&)> is_tolerated) {
+    is_tolerated_ = std::move(is_tolerated);
+  }
+  /// By name, with the first thing that is wrong.
+  const std::map<std::string, std::string>& quarantined() const { return quarantined_; }
 
   /// `path` leads from the resource's body to what is wrong.
   void add(const config::Resource& resource, const std::vector<std::string>& path, const std::string& text);
@@ -39,11 +49,14 @@ class Findings {
  private:
   std::string line_of(const config::Resource& resource, const std::vector<std::string>& path,
                       const std::string& text) const;
+  void note(const config::Resource& resource, std::string line);
 
   const config::Places* places_ = nullptr;
   std::vector<std::string> errors_;
   std::vector<std::string> warnings_;
   std::set<const config::Resource*> concerned_;
+  std::function<bool(const config::Resource&)> is_tolerated_;
+  std::map<std::string, std::string> quarantined_;
 };
 
 }  // namespace moongate::control

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/times.h"
 #include "metrics/labels.h"
 #include "metrics/registry.h"
 #include "snapshot/sealed_file.h"
@@ -20,11 +21,7 @@ namespace {
 
 constexpr int kPrepareSeconds = 10;
 constexpr size_t kJobsMax = 64;
-
-uint64_t wall_ms() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count());
-}
+constexpr auto kSaveDelay = std::chrono::milliseconds(200);
 
 void count_change(const metrics::Registry& registry, std::string_view result) {
   metrics::Labels labels;
@@ -42,8 +39,8 @@ void add_texts(Value& answer, std::string key, const std::vector<std::string>& t
 void Control::add_job(Job job) {
   // Wishes to read the sources that have not begun are one: they would read the same.
   if (!job.rollback_to) {
-    for (size_t i = round_ ? 1 : 0; i < jobs_.size(); i++) {
-      if (jobs_[i].rollback_to) continue;
+    for (size_t i = is_job_begun_ ? 1 : 0; i < jobs_.size(); i++) {
+      if (jobs_[i].rollback_to || !jobs_[i].writes.empty()) continue;
       if (job.is_forced) jobs_[i].reason = job.reason;
       jobs_[i].is_forced = jobs_[i].is_forced || job.is_forced;
       for (auto& answer : job.answers) jobs_[i].answers.push_back(std::move(answer));
@@ -56,13 +53,16 @@ void Control::add_job(Job job) {
     return;
   }
   jobs_.push_back(std::move(job));
-  if (!round_) next_job_.schedule(loop_);
+  if (!is_job_begun_) next_job_.schedule(loop_);
 }
 
 void Control::start_next_job() {
-  if (round_ || jobs_.empty()) return;
+  if (is_job_begun_ || jobs_.empty()) return;
+  is_job_begun_ = true;
   Job& job = jobs_.front();
-  if (job.rollback_to)
+  if (!job.writes.empty())
+    run_writes(job);
+  else if (job.rollback_to)
     run_rollback(job);
   else
     run_reload(job);
@@ -71,13 +71,14 @@ void Control::start_next_job() {
 void Control::run_reload(Job& job) {
   // What changed before now is in what is read now.
   files_.settle();
-  LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator, &known_};
-  Loaded loaded = load_configuration(options);
+  keep_scripts(Scripts::kNone);
+  Loaded loaded = load_configuration(load_options());
   base::Clock::refresh();
   watch_sources(loaded);
   if (!loaded.ok()) return refuse_job(std::move(loaded.errors));
-  const bool is_same = loaded.hash == (job.is_forced ? current_.about.hash : source_hash_);
-  source_hash_ = loaded.hash;
+  const bool is_same =
+      job.is_forced || !source_hash_ ? loaded.hash == current_.about.hash : loaded.file_hash == *source_hash_;
+  source_hash_ = loaded.file_hash;
   for (const std::string& warning : loaded.warnings) MG_LOG(kWarn) << warning;
   if (is_same) {
     last_error_ = {};
@@ -97,6 +98,16 @@ void Control::run_reload(Job& job) {
   start_round(blob.take());
 }
 
+LoadOptions Control::load_options() {
+  LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator, &known_};
+  options.stored = &resources_->all();
+  // A change of the files must not spoil what the API has made; what is spoilt already does not hold it up.
+  options.is_tolerated = [this](const std::string& name) {
+    return current_.view.find(snapshot::RecordKind::kQuarantined, name) != nullptr;
+  };
+  return options;
+}
+
 /// What the last good load read is watched on beside what a failed one got to see: the mistake may be mended
 /// in either.
 void Control::watch_sources(const Loaded& loaded) {
@@ -111,7 +122,16 @@ void Control::watch_sources(const Loaded& loaded) {
   files_.set(files, folders);
 }
 
+/// A plugin that came with a write of the API is watched from then on.
+void Control::watch_good_sources() {
+  const std::vector<std::string>& added = live_.added_folders();
+  if (added.empty()) return;
+  good_folders_.insert(good_folders_.end(), added.begin(), added.end());
+  files_.set(good_files_, good_folders_);
+}
+
 void Control::run_rollback(Job& job) {
+  if (save_later_.is_running()) save_snapshot(base::Durability::kBuffered);
   uint64_t wanted = *job.rollback_to;
   if (wanted == 0) {
     const snapshot::StoredSnapshot* previous = store_->find_previous();
@@ -121,6 +141,10 @@ void Control::run_rollback(Job& job) {
   }
   const Result<std::string> stored = store_->load(wanted);
   if (!stored) return refuse_job({stored.error().detail});
+  if (const Result<snapshot::BlobView> view = snapshot::BlobView::open(*stored)) {
+    pending_.changes = changes_to(*view);
+    pending_.revision = resources_->revision() + pending_.changes.size();
+  }
   Result<std::string> blob = number_blob(*stored, next_number_++, "rollback to " + std::to_string(wanted));
   if (!blob) return refuse_job({blob.error().detail});
   start_round(blob.take());
@@ -163,6 +187,10 @@ void Control::on_round_progress() {
   while (round_ && round_->state() != round_state_seen_) {
     round_state_seen_ = round_->state();
     if (round_state_seen_ == State::kSwitching) {
+      if (auto stored = store_pending(); !stored) {
+        round_->fail(stored.error().detail);
+        continue;
+      }
       restart_deadline();
       const std::set<uint32_t> members = round_->members();
       for (const uint32_t index : members) {
@@ -179,9 +207,12 @@ void Control::on_round_progress() {
         links_.send(*link, MessageType::kAbandon, round_->number());
       }
       const std::string reason = round_->reason();
+      const bool is_of_writes = !jobs_.front().writes.empty();
+      const uint16_t status = round_->is_invalid() ? 400 : 503;
       round_deadline_.stop();
       round_.reset();
-      source_hash_ = {};  // the same content may be fine at the next try
+      if (is_of_writes) return refuse_writes(status, reason);
+      source_hash_ = snapshot::Hash128{};  // the same content may be fine at the next try
       return refuse_job({reason});
     }
   }
@@ -191,10 +222,15 @@ void Control::commit_round() {
   const std::string oddity = round_->reason();
   round_deadline_.stop();
   round_.reset();
+  // Without a worker to ask nobody has been ready before.
+  if (auto stored = store_pending(); !stored) return refuse_job({stored.error().detail});
   if (auto set = set_current(std::move(round_blob_), std::move(round_memfd_)); !set)
     return refuse_job({set.error().detail});
-  if (auto saved = store_->save(current_.blob); !saved)
-    MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+  const bool is_of_writes = pending_.batch != nullptr;
+  if (!is_of_writes)
+    save_snapshot(base::Durability::kSynced);
+  else if (!save_later_.is_running())  // a stream of writes must not put it off for ever
+    save_later_.start(loop_.timers(), kSaveDelay);
   current_.is_stored = true;
   last_error_ = {};
   is_last_good_ = false;
@@ -202,6 +238,13 @@ void Control::commit_round() {
   start_.metrics->gauge(metrics::Family::kConfigReloadTime, "")
       ->set(static_cast<int64_t>(current_.about.made_at_ms));
   const snapshot::StoredSnapshot& about = current_.about;
+  if (is_of_writes) {
+    MG_LOG(kInfo) << "snapshot " << about.number << " serves (" << about.reason << ")";
+    for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
+    watch_good_sources();
+    return end_writes();
+  }
+  set_admin_access();
   MG_LOG(kNotice) << "snapshot " << about.number << " serves (" << about.reason << ", " << about.hash.text()
                   << ")";
   Value answer = Value::object();
@@ -209,11 +252,9 @@ void Control::commit_round() {
   answer.set("changed", Value::boolean(true));
   answer.set("snapshot", Value::number(static_cast<double>(about.number)));
   std::vector<std::string> warnings;
-  if (const Result<snapshot::BlobView> view = snapshot::BlobView::open(current_.blob)) {
-    if (const auto settings =
-            config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}")))
-      warnings = warn_about_settings(*settings);
-  }
+  if (const auto settings =
+          config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}")))
+    warnings = warn_about_settings(*settings);
   if (!oddity.empty()) warnings.push_back(oddity);
   for (const std::string& warning : warnings) MG_LOG(kWarn) << warning;
   add_texts(answer, "warnings", warnings);
@@ -231,6 +272,8 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.listen == first_settings_.listen, "listen");
   compare(settings.workers == first_settings_.workers, "workers");
   compare(settings.metrics.listen == first_settings_.metrics.listen, "metrics.listen");
+  compare(settings.admin.listen == first_settings_.admin.listen, "admin.listen");
+  compare(settings.control.listen == first_settings_.control.listen, "control.listen");
   compare(settings.script.watchdog_ms == first_settings_.script.watchdog_ms, "script.watchdog_ms");
   compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
           "shared_memory.limiter_mb");
@@ -239,7 +282,23 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   return warnings;
 }
 
+/// Keeps what is served for rollbacks, and for starts whose files are broken.
+void Control::save_snapshot(base::Durability durability) {
+  save_later_.stop();
+  if (auto saved = store_->save(current_.view, durability); !saved)
+    MG_LOG(kError) << "the snapshot is not kept on disk: " << saved.error().detail;
+}
+
+void Control::end_catching_up() {
+  if (!is_catching_up_) return;
+  is_catching_up_ = false;
+  for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
+}
+
 void Control::finish_job(const Value& answer) {
+  pending_ = {};
+  is_job_begun_ = false;
+  end_catching_up();
   const Job job = std::move(jobs_.front());
   jobs_.pop_front();
   for (const auto& give : job.answers) give(answer);
@@ -247,6 +306,7 @@ void Control::finish_job(const Value& answer) {
 }
 
 void Control::refuse_job(std::vector<std::string> errors) {
+  if (!jobs_.front().writes.empty()) return refuse_writes(503, errors.front());
   const std::string& reason = jobs_.front().reason;
   for (const std::string& error : errors)
     MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;

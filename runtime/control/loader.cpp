@@ -13,6 +13,7 @@
 #include "control/findings.h"
 #include "control/plugin_sources.h"
 #include "control/resource_checks.h"
+#include "control/times.h"
 #include "control/trusted_file.h"
 
 namespace moongate::control {
@@ -67,6 +68,8 @@ class Loader {
     if (!made) return made.error();
     trees->document = made.take();
     config::Document* document = &trees->document;
+    if (auto added = add_stored(*document); !added) return added;
+    if (!findings_.is_empty()) return {};
     Result<CollectedSources> collected = collect(*document);
     const auto& paths = document->settings.plugin_paths;
     out_.folders.insert(out_.folders.end(), paths.begin(), paths.end());
@@ -86,8 +89,36 @@ class Loader {
     out_.settings = document->settings;
     out_.plugin_count = collected->sources.plugins.size();
     if (auto written = write(*document, collected->sources); !written) return written;
+    const size_t quarantined = findings_.quarantined().size();
     if (auto checked = check_snapshot(out_.blob, *document, findings_); !checked) return checked;
-    if (options_.known != nullptr && findings_.is_empty()) options_.known->replace(surroundings_, keys_);
+    if (findings_.quarantined().size() != quarantined) {
+      if (auto written = write(*document, collected->sources); !written) return written;
+    }
+    remember_known();
+    return {};
+  }
+
+  /// What was made through the Admin API stands beside what the files have.
+  Result<void> add_stored(config::Document& document) {
+    if (options_.stored == nullptr || options_.stored->empty()) return {};
+    for (const Resource& resource : document.resources) {
+      const ResourceKey key{resource.kind, resource.id};
+      if (options_.stored->count(key) == 0) continue;
+      findings_.add(
+          resource, {},
+          "the id `" + resource.id +
+              "` is taken by one that was made through the Admin API; delete that one first, or give "
+              "this one another id");
+    }
+    for (const auto& [key, stored] : *options_.stored) {
+      Result<Resource> resource = make_resource(key, stored.json);
+      if (!resource) return resource.error();
+      resource->position = document.resources.size();
+      document.resources.push_back(resource.take());
+    }
+    findings_.set_tolerated([this](const Resource& resource) {
+      return resource.is_stored && options_.is_tolerated && options_.is_tolerated(resource.name());
+    });
     return {};
   }
 
@@ -208,9 +239,19 @@ class Loader {
     for (size_t i = 0; i < document.resources.size(); i++) {
       Resource& resource = document.resources[i];
       if (!KnownGood::can_know(resource.kind)) continue;
-      keys_.push_back(KnownGood::key_of(resource, bodies_[i]));
-      resource.is_known = options_.known->has(surroundings_, keys_.back());
+      keys_.push_back({&resource, KnownGood::key_of(resource, bodies_[i])});
+      resource.is_known = options_.known->has(surroundings_, keys_.back().second);
     }
+  }
+
+  void remember_known() {
+    if (options_.known == nullptr || !findings_.is_empty()) return;
+    std::vector<snapshot::Hash128> right;
+    right.reserve(keys_.size());
+    for (const auto& [resource, key] : keys_) {
+      if (!findings_.concerns(*resource)) right.push_back(key);
+    }
+    options_.known->replace(surroundings_, right);
   }
 
   Result<void> check(Validator& validator, const config::Document& document, const Sources& sources) {
@@ -246,6 +287,8 @@ class Loader {
 
   Result<void> write(const config::Document& document, const Sources& sources) {
     snapshot::BlobWriter writer;
+    snapshot::Hasher of_files;
+    out_.counts = {};
     const std::string settings = config::settings_to_json(document.settings);
     writer.add(Record{RecordKind::kSettings, 0, 0, "", "", settings, 0});
     const Value* attributes = document.root.find("plugin_attr");
@@ -255,16 +298,34 @@ class Loader {
     for (size_t i = 0; i < document.resources.size(); i++) {
       const Resource& resource = document.resources[i];
       out_.counts[static_cast<size_t>(resource.kind)]++;
-      const uint32_t order = resource.kind == Kind::kRoute ? static_cast<uint32_t>(resource.position) : 0;
-      const std::string place = findings_.place_of(resource, {});
+      const uint32_t order = resource.kind != Kind::kRoute ? 0
+                             : resource.is_stored          ? kStoredOrder
+                                                           : static_cast<uint32_t>(resource.position);
+      const std::string place =
+          resource.is_stored ? std::string(kStoredPlace) : findings_.place_of(resource, {});
+      if (!resource.is_stored) {
+        of_files.add(uint64_t{static_cast<uint8_t>(resource.kind)} << 32 | order);
+        of_files.add(resource.id);
+        of_files.add(bodies_[i]);
+      }
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
     if (const std::string& path = document.settings.upstream.tls_trusted_certificate; !path.empty())
       writer.add(Record{RecordKind::kTrusted, 0, 0, "", path, trusted_, 0});
-    for (const SourceFile& plugin : sources.plugins)
-      writer.add(Record{RecordKind::kPluginSource, 0, 0, plugin.name, plugin.path, plugin.text, 0});
-    for (const SourceFile& library : sources.libraries)
-      writer.add(Record{RecordKind::kLibrarySource, 0, 0, library.name, library.path, library.text, 0});
+    for (const auto& [files, kind] : {std::pair(&sources.plugins, RecordKind::kPluginSource),
+                                      std::pair(&sources.libraries, RecordKind::kLibrarySource)}) {
+      for (const SourceFile& file : *files) {
+        writer.add(Record{kind, 0, 0, file.name, file.path, file.text, 0});
+        of_files.add(file.name);
+        of_files.add(file.text);
+      }
+    }
+    for (const auto& [name, reason] : findings_.quarantined())
+      writer.add(Record{RecordKind::kQuarantined, 0, 0, name, "", reason, 0});
+    of_files.add(settings);
+    of_files.add(attr);
+    of_files.add(trusted_);
+    out_.file_hash = of_files.finish();
     Result<std::string> blob = writer.finish({});
     if (!blob) return blob.error();
     const Result<snapshot::BlobView> view = snapshot::BlobView::open(*blob);
@@ -284,11 +345,25 @@ class Loader {
   std::string trusted_;              // what upstream.tls_trusted_certificate holds
   std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
-  std::vector<snapshot::Hash128> keys_;
+  std::vector<std::pair<const Resource*, snapshot::Hash128>> keys_;
   Loaded out_;
 };
 
 }  // namespace
+
+Result<Resource> make_resource(const ResourceKey& key, std::string_view json) {
+  Resource resource{key.first, key.second, Value()};
+  resource.is_stored = true;
+  Result<Value> body = base::parse_json(json);
+  if (!body || !body->is_object())
+    return base::invalid(resource.name() + ": the stored resource is no JSON object");
+  for (const char* added : {"create_time", "update_time"}) body->remove(added);
+  // In the files' form the id says which plugin or consumer it is for.
+  if (key.first == Kind::kPluginMetadata || key.first == Kind::kCredential)
+    body->set("id", Value::string(key.second));
+  resource.body = body.take();
+  return resource;
+}
 
 Loaded load_configuration(const LoadOptions& options) { return Loader(options).load(); }
 
@@ -296,9 +371,7 @@ Result<std::string> number_blob(std::string_view blob, uint64_t number, const st
   const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
   if (!view) return view.error();
   base::Clock::refresh();
-  const auto now =
-      std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count();
-  return snapshot::renumber(*view, {number, static_cast<uint64_t>(now), reason});
+  return snapshot::renumber(*view, {number, wall_ms(), reason});
 }
 
 }  // namespace moongate::control

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "config/document.h"
 #include "control/known_good.h"
+#include "control/resource_store.h"
 #include "control/validator.h"
 #include "snapshot/blob.h"
 
@@ -19,8 +21,20 @@ struct LoadOptions {
   std::vector<std::string> config_paths;
   std::string lua_root;
   const ValidatorFactory* make_validator = nullptr;
-  KnownGood* known = nullptr;  // from load to load; null: everything is checked
+  KnownGood* known = nullptr;                  // from load to load; null: everything is checked
+  const ResourceStore::Map* stored = nullptr;  // made through the Admin API
+  /// Of stored resources by name: whether something wrong with them quarantines them, and does not refuse the
+  /// load.
+  std::function<bool(const std::string& name)> is_tolerated = nullptr;
 };
+
+/// Where the records of stored resources are said to be.
+inline constexpr std::string_view kStoredPlace = "Admin API";
+/// Behind every route of a file; equal ones are tried in the order of their ids, as etcd has them.
+inline constexpr uint32_t kStoredOrder = uint32_t{1} << 30;
+
+/// The configuration's form of a stored resource: what the API adds for its clients is left out.
+base::Result<config::Resource> make_resource(const ResourceKey& key, std::string_view json);
 
 /// What a load gave. Either errors, or a blob.
 struct Loaded {
@@ -28,6 +42,7 @@ struct Loaded {
   std::vector<std::string> warnings;  // the same form; nothing is refused for them
   std::string blob;                   // with number 0: see number_blob
   snapshot::Hash128 hash;
+  snapshot::Hash128 file_hash;  // of what the files hold alone
   config::Settings settings;
   std::array<size_t, config::kKindCount> counts{};
   size_t plugin_count = 0;

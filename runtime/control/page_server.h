@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small, strict HTTP server for pages about the gateway itself: metrics, health. Not a way around the
-// gateway: it knows its pages and nothing else, one request per connection.
+// Pages about the gateway itself: metrics, health. Not a way around the gateway: it knows its pages and
+// nothing else.
 #pragma once
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 
-#include "control/client_socket.h"
-#include "net/listener.h"
+#include "control/http_server.h"
 
 namespace moongate::control {
 
@@ -27,23 +25,17 @@ struct Page {
 class PageServer {
  public:
   using Maker = std::function<Page()>;
-  explicit PageServer(net::EventLoop& loop) : loop_(loop) {}
+  explicit PageServer(net::EventLoop& loop);
 
   void add(std::string path, Maker make) { pages_[std::move(path)] = std::move(make); }
   /// Takes over the listening socket.
-  void start(int fd);
+  void start(int fd) { server_.start(fd); }
 
  private:
-  static void on_accept(void* self, int fd, const net::SocketAddress& peer);
-  void on_input(ClientSocket& client);
-  Page answer(std::string_view head) const;
+  HttpResponse answer(const HttpRequest& request) const;
 
-  net::EventLoop& loop_;
   std::map<std::string, Maker, std::less<>> pages_;
-  snapshot::Descriptor socket_;
-  net::Listener listener_;
-  uint64_t next_id_ = 1;
-  std::map<uint64_t, std::unique_ptr<ClientSocket>> clients_;
+  HttpServer server_;
 };
 
 }  // namespace moongate::control

@@ -194,25 +194,32 @@ void check_resources(const config::Document& document, Findings& findings) {
   }
 }
 
+std::vector<ShownCredential> credentials_of(const Resource& resource) {
+  std::vector<ShownCredential> shown;
+  if (resource.kind != Kind::kConsumer && resource.kind != Kind::kCredential) return shown;
+  const Value* plugins = resource.body.find("plugins");
+  for (const CredentialField& field : kCredentialFields) {
+    const Value* conf = plugins == nullptr ? nullptr : plugins->find(field.plugin);
+    const Value* value = conf == nullptr ? nullptr : conf->find(field.field);
+    if (value == nullptr || !value->is_string()) continue;
+    std::string text = resolved_text(*value);
+    if (text.empty()) continue;
+    const std::string plugin(field.plugin);
+    shown.push_back({plugin, std::move(text), {"plugins", plugin, std::string(field.field)}});
+  }
+  return shown;
+}
+
 void check_credentials(const config::Document& document, Findings& findings) {
-  std::map<std::pair<std::string_view, std::string>, Owner> owners;
+  std::map<std::pair<std::string, std::string>, Owner> owners;
   for (const Resource& resource : document.resources) {
-    if (resource.kind != Kind::kConsumer && resource.kind != Kind::kCredential) continue;
-    const Value* plugins = resource.body.find("plugins");
-    for (const CredentialField& field : kCredentialFields) {
-      const Value* conf = plugins == nullptr ? nullptr : plugins->find(field.plugin);
-      const Value* value = conf == nullptr ? nullptr : conf->find(field.field);
-      if (value == nullptr || !value->is_string()) continue;
-      std::string text = resolved_text(*value);
-      if (text.empty()) continue;
-      Owner owner{&resource,
-                  {"plugins", std::string(field.plugin), std::string(field.field)},
-                  resource.id.substr(0, resource.id.find('/'))};
-      const auto [known, is_new] = owners.emplace(std::pair(field.plugin, std::move(text)), owner);
+    for (ShownCredential& shown : credentials_of(resource)) {
+      Owner owner{&resource, shown.path, resource.id.substr(0, resource.id.find('/'))};
+      const auto [known, is_new] = owners.emplace(std::pair(shown.plugin, std::move(shown.text)), owner);
       if (is_new || known->second.consumer == owner.consumer) continue;
       const std::string place = findings.place_of(*known->second.resource, known->second.path);
       findings.add(resource, owner.path,
-                   "duplicate " + std::string(field.field) + " of plugin " + std::string(field.plugin) +
+                   "duplicate " + owner.path.back() + " of plugin " + shown.plugin +
                        " found with consumer: " + owner_text(known->second) +
                        (place.empty() ? "" : " (" + place + ")") + "; give each consumer its own");
     }

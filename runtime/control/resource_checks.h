@@ -18,6 +18,14 @@ void check_references(const config::Document& document, Findings& findings);
 /// concerns already.
 void check_resources(const config::Document& document, Findings& findings);
 
+/// What a consumer or credential shows, with references resolved: plugin, text, and where it stands.
+struct ShownCredential {
+  std::string plugin;
+  std::string text;
+  std::vector<std::string> path;
+};
+std::vector<ShownCredential> credentials_of(const config::Resource& resource);
+
 /// Two consumers that show the same key, user name or token: which of them a request is from would be chance.
 void check_credentials(const config::Document& document, Findings& findings);
 

@@ -23,6 +23,8 @@ struct ControlStart {
   uint32_t worker_count = 0;
   std::vector<std::string> addresses;  // where clients connect, for `status`
   std::string metrics_address;
+  std::string admin_address;
+  std::string control_api_address;
   /// Not empty: the configuration could not be used at the start, and the last good snapshot serves. Says
   /// what is wrong with it.
   std::string start_error;
@@ -33,6 +35,8 @@ struct ControlStart {
   int first_snapshot_fd = -1;  // sealed memfd
   int command_fd = -1;         // listening, DIR/control.sock
   int metrics_fd = -1;         // listening
+  int admin_fd = -1;           // listening
+  int control_api_fd = -1;     // listening
   int supervisor_fd = -1;      // snapshot/channel.h; -1: a single process
   int worker_fd = -1;          // in a single process: the channel to its only worker
   int ready_fd = -1;           // in a single process: gets one byte when the worker serves

@@ -7,6 +7,7 @@
 
 #include "control/control.h"
 #include "control/metrics_page.h"
+#include "control/times.h"
 
 namespace moongate::control {
 
@@ -21,17 +22,6 @@ Value texts(const std::vector<std::string>& list) {
   Value value = Value::array();
   for (const std::string& text : list) value.items().push_back(Value::string(text));
   return value;
-}
-
-/// 2026-01-31T12:00:00.000Z
-std::string time_text(uint64_t ms) {
-  const auto seconds = static_cast<time_t>(ms / 1000);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32];
-  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  std::string fraction = std::to_string(1000 + ms % 1000).substr(1);
-  return std::string(text, size) + "." + fraction + "Z";
 }
 
 Value describe(const snapshot::StoredSnapshot& about) {
@@ -53,9 +43,12 @@ Value accepted() {
 
 void Control::on_command(const std::string& command, const Value& request,
                          const CommandServer::Answer& answer) {
+  // Who asks what serves may look for it on disk next.
+  if (save_later_.is_running()) save_snapshot(base::Durability::kBuffered);
   if (command == "status") return answer(status());
   if (command == "snapshots") return answer(list_snapshots());
-  if (command == "reload") return add_job({std::nullopt, "reload", true, {answer}});
+  if (command == "apply") return apply_file(request, answer);
+  if (command == "reload") return add_job({std::nullopt, "reload", true, {answer}, {}});
   if (command == "stop") {
     answer(accepted());
     return tell_supervisor(MessageType::kStop, request.get_bool("now", false) ? 1 : 0);
@@ -68,10 +61,10 @@ void Control::on_command(const std::string& command, const Value& request,
     const double wanted = request.get_number("number", 0);
     if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15)
       return answer(refusal({"`number` is not the number of a snapshot"}));
-    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}});
+    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}, {}});
   }
-  answer(refusal(
-      {"unknown command `" + command + "`; known are reload, rollback, snapshots, status, stop and reopen"}));
+  answer(refusal({"unknown command `" + command +
+                  "`; known are apply, reload, rollback, snapshots, status, stop and reopen"}));
 }
 
 Value Control::status() const {
@@ -100,6 +93,7 @@ Value Control::status() const {
   listen.set("proxy", texts(start_.addresses));
   listen.set("metrics",
              start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
+  listen.set("admin", start_.admin_address.empty() ? Value::null() : Value::string(start_.admin_address));
   value.set("quarantined", texts(current_.quarantined));
   value.set("quarantined_plugins", texts(quarantined_plugins(*start_.processes)));
   return value;

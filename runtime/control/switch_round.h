@@ -38,7 +38,7 @@ class SwitchRound {
   }
   void on_refused(uint32_t worker, const std::string& reason) {
     if (state_ != State::kPreparing || members_.count(worker) == 0) return;
-    refuse("worker " + std::to_string(worker) + ": " + reason);
+    fail_as_invalid("worker " + std::to_string(worker) + ": " + reason);
   }
   void on_switched(uint32_t worker) {
     if (state_ != State::kSwitching) return;
@@ -50,9 +50,13 @@ class SwitchRound {
     waiting_.erase(worker);
     ready_.erase(worker);
     if (state_ == State::kPreparing && members_.empty())
-      return refuse("every worker died while preparing it");
+      return fail_as_invalid("every worker died while preparing it");
     advance();
   }
+  /// All are ready, and it cannot be made to last: nobody has been told to switch yet.
+  void fail(std::string reason) { refuse(std::move(reason)); }
+  /// Whether it was refused for what it holds, and not for how things are.
+  bool is_invalid() const { return is_invalid_; }
   /// The time for this state is over.
   void on_deadline(int seconds) {
     if (waiting_.empty()) return;
@@ -67,6 +71,10 @@ class SwitchRound {
   }
 
  private:
+  void fail_as_invalid(std::string reason) {
+    is_invalid_ = true;
+    refuse(std::move(reason));
+  }
   void refuse(std::string reason) {
     reason_ = std::move(reason);
     state_ = State::kRefused;
@@ -87,6 +95,7 @@ class SwitchRound {
   std::set<uint32_t> waiting_;
   std::set<uint32_t> ready_;
   std::string reason_;
+  bool is_invalid_ = false;
 };
 
 }  // namespace moongate::control

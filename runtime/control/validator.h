@@ -46,6 +46,16 @@ class Validator {
   /// Loads the plugins and checks every resource with them. Empty: all is well.
   virtual base::Result<std::vector<Complaint>> check(const config::Document& document,
                                                      const Sources& sources) = 0;
+
+  /// Loads the plugins for the two below, in place of those before.
+  virtual base::Result<void> load(const Sources& sources, const std::string& attributes_json) = 0;
+  /// Checks single resources, in the words of the Admin API. `context` has what they refer to, and the other
+  /// global rules.
+  virtual base::Result<std::vector<Complaint>> check_changes(const config::Document& changes,
+                                                             const config::Document& context) = 0;
+  /// What there is to say about schemas: an HTTP status and a body in JSON. The question is a name and texts.
+  virtual base::Result<std::pair<int, std::string>> describe_schemas(
+      const std::vector<std::string>& question) = 0;
 };
 
 /// Makes a validator for one load, or says why it cannot.

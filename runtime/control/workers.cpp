@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/times.h"
 #include "snapshot/sealed_file.h"
 
 namespace moongate::control {
@@ -58,6 +59,7 @@ void Control::on_worker_message(WorkerLink& link, Message message) {
 
 void Control::on_hello(WorkerLink& link, const Message& message) {
   link.serving = message.number;
+  next_number_ = std::max(next_number_, message.number + 1);
   if (link.has_greeted) return;  // at its start it says so by itself and once more because we asked
   link.has_greeted = true;
   bring_staples(link);
@@ -70,6 +72,7 @@ void Control::bring_up_to_date(WorkerLink& link) {
   const uint64_t number = current_.about.number;
   if (!link.has_greeted || !link.is_open() || link.serving == number || link.preparing == number) return;
   if (round_ && round_->members().count(link.index) > 0) return;
+  if (is_catching_up_ && link.serving > number) return;
   if (links_.send(link, MessageType::kPrepare, number, current_.memfd.get())) link.preparing = number;
 }
 
@@ -108,10 +111,7 @@ void Control::fall_back(const std::string& reason) {
     if (!stored) continue;
     MG_LOG(kCrit) << "snapshot " << current_.about.number << " cannot be served, the last good one ("
                   << at->number << ") is: " << reason;
-    last_error_ = {{reason},
-                   static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                             base::Clock::wall().time_since_epoch())
-                                             .count())};
+    last_error_ = {{reason}, wall_ms()};
     if (auto set = set_current(stored.take()); !set) continue;
     is_last_good_ = true;
     for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
@@ -166,7 +166,7 @@ void Control::on_supervisor_message(Message message) {
       links_.note_end(message.worker, message.text);
       break;
     case MessageType::kReload:
-      add_job({std::nullopt, "reload", true, {}});
+      add_job({std::nullopt, "reload", true, {}, {}});
       break;
     case MessageType::kReopenLogs:
       reopen_logs();
@@ -203,6 +203,7 @@ void Control::tell_supervisor(MessageType type, uint64_t number, std::string tex
 }
 
 void Control::reopen_logs() {
+  audit_.open();
   if (auto opened = base::reopen_log(); !opened) MG_LOG(kError) << opened.error().detail;
 }
 

@@ -134,6 +134,18 @@ Value resolved_body(const Value& body) {
   return resolved;
 }
 
+/// {kind, id, json}; without json when it is known to be right.
+void push_resource(lua_State* state, const config::Resource& resource) {
+  lua_createtable(state, 0, 3);
+  push_text(state, config::kind_name(resource.kind));
+  lua_setfield(state, -2, "kind");
+  push_text(state, resource.id);
+  lua_setfield(state, -2, "id");
+  if (resource.is_known) return;
+  push_text(state, base::to_json(resolved_body(resource.body)));
+  lua_setfield(state, -2, "json");
+}
+
 /// Puts references back where a plugin's complaint quotes what they stand for.
 void hide_resolved(const Value& written, const Value& resolved, std::string* text) {
   if (written.is_string() && resolved.is_string()) {
@@ -185,7 +197,7 @@ std::vector<std::string> read_path(lua_State* state, int table) {
 
 Result<std::unique_ptr<Checker>> Checker::make(CheckerOptions options) {
   install_regex_engine();
-  std::unique_ptr<Checker> checker(new Checker());
+  std::unique_ptr<Checker> checker(new Checker(options));
   auto loop = net::EventLoop::make();
   if (!loop) return loop.error();
   checker->loop_ = loop.take();
@@ -238,21 +250,21 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
                               resource.kind != config::Kind::kConsumer &&
                               resource.kind != config::Kind::kCredential;
     if (resource.is_known && !is_referable) continue;
-    lua_createtable(state, 0, 3);
-    push_text(state, config::kind_name(resource.kind));
-    lua_setfield(state, -2, "kind");
-    push_text(state, resource.id);
-    lua_setfield(state, -2, "id");
-    if (!resource.is_known) {
-      push_text(state, base::to_json(resolved_body(resource.body)));
-      lua_setfield(state, -2, "json");
-    }
+    push_resource(state, resource);
     lua_rawseti(state, -2, ++index);
   }
   push_sources(state, plugins);
   push_sources(state, libraries);
   push_text(state, attributes && attributes->is_object() ? base::to_json(*attributes) : std::string("{}"));
   if (host_->vm().call(4, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
+  std::vector<Complaint> complaints = read_complaints();
+  hide_secrets(document, &complaints);
+  return complaints;
+}
+
+/// Takes the list of complaints from the top of the stack.
+std::vector<Complaint> Checker::read_complaints() {
+  lua_State* state = host_->vm().state();
   std::vector<Complaint> complaints;
   size_t count = lua_objlen(state, -1);
   for (size_t i = 1; i <= count; i++) {
@@ -263,8 +275,54 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
     lua_pop(state, 1);
   }
   lua_pop(state, 1);
-  hide_secrets(document, &complaints);
   return complaints;
+}
+
+Result<void> Checker::load(const std::vector<CheckedSource>& plugins,
+                           const std::vector<CheckedSource>& libraries, const std::string& attributes_json) {
+  lua_State* state = host_->vm().state();
+  host_->push_function("load_for_changes");
+  push_sources(state, plugins);
+  push_sources(state, libraries);
+  push_text(state, attributes_json);
+  if (host_->vm().call(3, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
+  const bool is_loaded = lua_isnil(state, -1);
+  const std::string reason = is_loaded ? "" : lua_tostring(state, -1);
+  lua_pop(state, 1);
+  if (!is_loaded) return base::invalid(reason);
+  return {};
+}
+
+Result<std::vector<Complaint>> Checker::check_changes(const config::Document& changes,
+                                                      const config::Document& context) {
+  lua_State* state = host_->vm().state();
+  host_->vm().set_limits(options_.change_cpu_budget_ms, options_.memory_max_bytes);
+  host_->push_function("check_changes");
+  for (const config::Document* document : {&changes, &context}) {
+    lua_createtable(state, static_cast<int>(document->resources.size()), 0);
+    int index = 0;
+    for (const config::Resource& resource : document->resources) {
+      push_resource(state, resource);
+      lua_rawseti(state, -2, ++index);
+    }
+  }
+  if (host_->vm().call(2, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
+  std::vector<Complaint> complaints = read_complaints();
+  hide_secrets(changes, &complaints);
+  return complaints;
+}
+
+Result<Checker::SchemaAnswer> Checker::describe_schemas(const std::vector<std::string>& question) {
+  lua_State* state = host_->vm().state();
+  host_->push_function("describe_schemas");
+  for (const std::string& text : question) push_text(state, text);
+  if (host_->vm().call(static_cast<int>(question.size()), 2) != 0)
+    return base::invalid("the question failed: " + host_->pop_error());
+  size_t size = 0;
+  const char* body = lua_tolstring(state, -1, &size);
+  SchemaAnswer answer{static_cast<int>(lua_tonumber(state, -2)), std::string(body ? body : "", size)};
+  lua_pop(state, 2);
+  return answer;
 }
 
 }  // namespace moongate::script

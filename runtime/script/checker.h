@@ -31,7 +31,8 @@ struct CheckedSource {
 
 struct CheckerOptions {
   std::string lua_root;
-  uint32_t cpu_budget_ms = 20000;  // for a whole check
+  uint32_t cpu_budget_ms = 20000;        // for a whole check
+  uint32_t change_cpu_budget_ms = 2000;  // for one of single resources, while clients wait
   size_t memory_max_bytes = size_t{1} << 30;
 };
 
@@ -51,8 +52,23 @@ class Checker {
                                              const std::vector<CheckedSource>& plugins,
                                              const std::vector<CheckedSource>& libraries);
 
+  /// Loads the plugins for the two below, in place of those before.
+  base::Result<void> load(const std::vector<CheckedSource>& plugins,
+                          const std::vector<CheckedSource>& libraries, const std::string& attributes_json);
+  /// Checks single resources. `context` has what they refer to, and the other global rules.
+  base::Result<std::vector<Complaint>> check_changes(const config::Document& changes,
+                                                     const config::Document& context);
+  /// An answer of lua/lib/moongate/schema/describe.lua.
+  struct SchemaAnswer {
+    int status = 200;
+    std::string body;
+  };
+  base::Result<SchemaAnswer> describe_schemas(const std::vector<std::string>& question);
+
  private:
-  Checker() = default;
+  explicit Checker(CheckerOptions options) : options_(std::move(options)) {}
+  std::vector<Complaint> read_complaints();
+  CheckerOptions options_;
   std::unique_ptr<net::EventLoop> loop_;
   exchange::ExchangePool exchanges_;
   std::unique_ptr<Host> host_;

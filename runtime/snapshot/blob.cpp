@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <tuple>
 #include <unordered_set>
+
+#include "base/little_endian.h"
 
 namespace moongate::snapshot {
 
@@ -23,16 +26,6 @@ constexpr std::array<config::Kind, config::kKindCount> kResourceKinds = {
     config::Kind::kPluginConfig, config::Kind::kGlobalRule, config::Kind::kPluginMetadata,
     config::Kind::kSsl,          config::Kind::kProto,      config::Kind::kSecret,
     config::Kind::kStreamRoute};
-
-void put(std::string& out, uint64_t number, size_t size) {
-  for (size_t i = 0; i < size; i++) out.push_back(static_cast<char>((number >> (8 * i)) & 0xff));
-}
-
-uint64_t get(std::string_view bytes, size_t at, size_t size) {
-  uint64_t number = 0;
-  for (size_t i = 0; i < size; i++) number |= uint64_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
-  return number;
-}
 
 size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
 
@@ -93,14 +86,14 @@ size_t record_size(const Record& record) {
 }
 
 void put_record(std::string& out, const Record& record) {
-  put(out, static_cast<uint16_t>(record.kind), 2);
-  put(out, record.flags, 2);
-  put(out, record.order, 4);
-  put(out, 0, 4);
-  put(out, record.id.size(), 4);
-  put(out, record.place.size(), 4);
-  put(out, record.body.size(), 4);
-  put(out, record.hash, 8);
+  base::put_number(out, static_cast<uint16_t>(record.kind), 2);
+  base::put_number(out, record.flags, 2);
+  base::put_number(out, record.order, 4);
+  base::put_number(out, 0, 4);
+  base::put_number(out, record.id.size(), 4);
+  base::put_number(out, record.place.size(), 4);
+  base::put_number(out, record.body.size(), 4);
+  base::put_number(out, record.hash, 8);
   out.append(record.id).append(record.place).append(record.body);
   out.resize(padded(out.size()), '\0');
 }
@@ -109,16 +102,41 @@ std::string put_header(const BlobWriter::About& about, const Hash128& hash, size
                        const std::string& body) {
   std::string out(kMagic);
   out.reserve(kHeaderSize + body.size());
-  put(out, about.number, 8);
-  put(out, hash.high, 8);
-  put(out, hash.low, 8);
-  put(out, about.made_at_ms, 8);
-  put(out, kHeaderSize + body.size(), 8);
-  put(out, record_count, 4);
-  put(out, 0, 4);
-  put(out, hash64(body, hash64(out)), 8);
+  base::put_number(out, about.number, 8);
+  base::put_number(out, hash.high, 8);
+  base::put_number(out, hash.low, 8);
+  base::put_number(out, about.made_at_ms, 8);
+  base::put_number(out, kHeaderSize + body.size(), 8);
+  base::put_number(out, record_count, 4);
+  base::put_number(out, 0, 4);
+  base::put_number(out, hash64(body, hash64(out)), 8);
   out += body;
   return out;
+}
+
+/// Writes records that are in their order, have their hashes and differ in kind or id. Those that are views
+/// into `source`, a blob, are copied as they stand there.
+Result<std::string> write_records(const std::vector<Record>& records, const BlobWriter::About& about,
+                                  std::string_view source) {
+  size_t size = kHeaderSize;
+  for (const Record& record : records) size += record_size(record);
+  if (size > kBlobSizeMaxBytes || records.size() > kBlobRecordsMax) {
+    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false,
+                       "a snapshot larger than 1 GB or 4,000,000 records"};
+  }
+  std::string body;
+  body.reserve(size - kHeaderSize);
+  Hasher hasher;
+  for (const Record& record : records) {
+    add_content(hasher, record);
+    const auto at = reinterpret_cast<uintptr_t>(record.id.data());
+    const auto begin = reinterpret_cast<uintptr_t>(source.data());
+    if (at >= begin && at < begin + source.size())
+      body += source.substr(at - begin - kRecordHeaderSize, record_size(record));
+    else
+      put_record(body, record);
+  }
+  return put_header(about, hasher.finish(), records.size(), body);
 }
 
 }  // namespace
@@ -147,29 +165,43 @@ Result<std::string> BlobWriter::finish(const About& about) {
   add(Record{RecordKind::kReason, 0, 0, "", "", about.reason, 0});
   std::vector<Owned> records = std::move(records_);
   records_.clear();
-  size_t size = kHeaderSize;
-  for (const Owned& record : records)
-    size += kRecordHeaderSize + padded(record.id.size() + record.place.size() + record.body.size());
-  if (size > kBlobSizeMaxBytes || records.size() > kBlobRecordsMax) {
-    return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false,
-                       "a snapshot larger than 1 GB or 4,000,000 records"};
-  }
   const auto is_before = [](const Owned& a, const Owned& b) { return sort_key(a) < sort_key(b); };
   // Mostly they come in order, and moving 10,000 of them about takes its time.
   if (!std::is_sorted(records.begin(), records.end(), is_before))
     std::sort(records.begin(), records.end(), is_before);
-  if (const Owned* twin = find_duplicate(records)) return duplicate(twin->kind, twin->id);
-
-  std::string body;
-  body.reserve(size - kHeaderSize);
-  Hasher hasher;
+  std::vector<Record> views;
+  views.reserve(records.size());
   for (const Owned& owned : records) {
-    const Record record{owned.kind,  owned.flags, owned.order,       owned.id,
-                        owned.place, owned.body,  hash64(owned.body)};
-    add_content(hasher, record);
-    put_record(body, record);
+    views.push_back(
+        {owned.kind, owned.flags, owned.order, owned.id, owned.place, owned.body, hash64(owned.body)});
   }
-  return put_header(about, hasher.finish(), records.size(), body);
+  if (const Record* twin = find_duplicate(views)) return duplicate(twin->kind, twin->id);
+  return write_records(views, about, {});
+}
+
+Result<std::string> replace_records(const BlobView& view, std::span<const RecordChange> changes,
+                                    const BlobWriter::About& about) {
+  std::map<std::pair<RecordKind, std::string_view>, const Record*> replaced;
+  for (const RecordChange& change : changes) replaced[{change.kind, change.id}] = change.record;
+  std::vector<Record> added;
+  for (const auto& [key, record] : replaced) {
+    if (record == nullptr) continue;
+    added.push_back(*record);
+    added.back().hash = hash64(record->body);
+  }
+  added.push_back({RecordKind::kReason, 0, 0, "", "", about.reason, hash64(about.reason)});
+  const auto by_key = [](const Record& a, const Record& b) { return sort_key(a) < sort_key(b); };
+  std::sort(added.begin(), added.end(), by_key);
+  std::vector<Record> kept;
+  kept.reserve(view.records().size());
+  for (const Record& record : view.records()) {
+    if (record.kind != RecordKind::kReason && replaced.count({record.kind, record.id}) == 0)
+      kept.push_back(record);
+  }
+  std::vector<Record> records;
+  records.reserve(kept.size() + added.size());
+  std::merge(kept.begin(), kept.end(), added.begin(), added.end(), std::back_inserter(records), by_key);
+  return write_records(records, about, view.bytes());
 }
 
 Result<std::string> renumber(const BlobView& view, const BlobWriter::About& about) {
@@ -197,7 +229,8 @@ Result<BlobView> BlobView::begin(std::string_view bytes) {
 Result<BlobView> BlobView::open(std::string_view bytes) {
   Result<BlobView> view = begin(bytes);
   if (!view) return view;
-  if (checksum(bytes) != get(bytes, kChecksumAt, 8)) return damaged("the hash of its bytes is wrong");
+  if (checksum(bytes) != base::get_number(bytes, kChecksumAt, 8))
+    return damaged("the hash of its bytes is wrong");
   if (auto read = view->read_some(view->record_count_); !read) return read.error();
   if (auto checked = view->check_hashes(); !checked) return checked.error();
   return view;
@@ -207,42 +240,43 @@ Result<void> BlobView::read_header() {
   if (bytes_.size() < kHeaderSize) return damaged("shorter than its header");
   if (bytes_.substr(0, kMagic.size()) != kMagic)
     return damaged("it does not begin with MGSNAP1; made by another version?");
-  number_ = get(bytes_, 8, 8);
-  hash_ = {get(bytes_, 16, 8), get(bytes_, 24, 8)};
-  made_at_ms_ = get(bytes_, 32, 8);
-  const uint64_t size = get(bytes_, 40, 8);
+  number_ = base::get_number(bytes_, 8, 8);
+  hash_ = {base::get_number(bytes_, 16, 8), base::get_number(bytes_, 24, 8)};
+  made_at_ms_ = base::get_number(bytes_, 32, 8);
+  const uint64_t size = base::get_number(bytes_, 40, 8);
   if (size > kBlobSizeMaxBytes) return damaged("it claims more than 1 GB");
   if (size != bytes_.size()) {
     return damaged(std::to_string(bytes_.size()) + " bytes in place of " + std::to_string(size));
   }
-  record_count_ = static_cast<uint32_t>(get(bytes_, 48, 4));
+  record_count_ = static_cast<uint32_t>(base::get_number(bytes_, 48, 4));
   if (record_count_ > kBlobRecordsMax || record_count_ > (size - kHeaderSize) / kRecordHeaderSize) {
     return damaged("it claims " + std::to_string(record_count_) + " records");
   }
-  if (get(bytes_, 52, 4) != 0) return damaged("its header");
+  if (base::get_number(bytes_, 52, 4) != 0) return damaged("its header");
   return {};
 }
 
 Result<Record> BlobView::read_record(size_t* at) const {
   if (bytes_.size() - *at < kRecordHeaderSize) return damaged("a record is cut short");
   const std::string_view head = bytes_.substr(*at, kRecordHeaderSize);
-  const uint64_t kind = get(head, 0, 2);
-  if (kind >= kRecordKindCount || get(head, 8, 4) != 0) return damaged("a record of an unknown kind");
-  const size_t id_size = get(head, 12, 4);
-  const size_t place_size = get(head, 16, 4);
-  const size_t body_size = get(head, 20, 4);
+  const uint64_t kind = base::get_number(head, 0, 2);
+  if (kind >= kRecordKindCount || base::get_number(head, 8, 4) != 0)
+    return damaged("a record of an unknown kind");
+  const size_t id_size = base::get_number(head, 12, 4);
+  const size_t place_size = base::get_number(head, 16, 4);
+  const size_t body_size = base::get_number(head, 20, 4);
   const size_t size =
       kRecordHeaderSize + padded(id_size + place_size + body_size);  // three 32-bit sizes cannot overflow
   if (size > bytes_.size() - *at) return damaged("a record is cut short");
   const std::string_view texts = bytes_.substr(*at + kRecordHeaderSize, id_size + place_size + body_size);
   Record record;
   record.kind = static_cast<RecordKind>(kind);
-  record.flags = static_cast<uint16_t>(get(head, 2, 2));
-  record.order = static_cast<uint32_t>(get(head, 4, 4));
+  record.flags = static_cast<uint16_t>(base::get_number(head, 2, 2));
+  record.order = static_cast<uint32_t>(base::get_number(head, 4, 4));
   record.id = texts.substr(0, id_size);
   record.place = texts.substr(id_size, place_size);
   record.body = texts.substr(id_size + place_size);
-  record.hash = get(head, 24, 8);
+  record.hash = base::get_number(head, 24, 8);
   *at += size;
   return record;
 }
@@ -283,10 +317,18 @@ std::span<const Record> BlobView::records_of(RecordKind kind) const {
 }
 
 const Record* BlobView::find(RecordKind kind, std::string_view id) const {
-  for (const Record& record : records_of(kind)) {
-    if (record.id == id) return &record;
-  }
-  return nullptr;
+  const std::span<const Record> all = records_of(kind);
+  if (all.empty()) return nullptr;
+  // Those of the last order are mostly all, and sorted by their ids.
+  const uint32_t last = all.back().order;
+  const auto group = std::lower_bound(all.begin(), all.end(), last, [](const Record& record, uint32_t order) {
+    return record.order < order;
+  });
+  const auto found = std::lower_bound(
+      group, all.end(), id, [](const Record& record, std::string_view wanted) { return record.id < wanted; });
+  if (found != all.end() && found->id == id) return &*found;
+  const auto other = std::find_if(all.begin(), group, [&](const Record& record) { return record.id == id; });
+  return other == group ? nullptr : &*other;
 }
 
 std::string_view BlobView::body_of(RecordKind kind, std::string_view fallback) const {

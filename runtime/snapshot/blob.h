@@ -141,6 +141,18 @@ class BlobView {
   std::vector<Record> records_;
 };
 
+/// A record that another takes the place of, or none.
+struct RecordChange {
+  RecordKind kind;
+  std::string id;
+  const Record* record = nullptr;  // null: it goes
+};
+
+/// The content with some records replaced, added or removed, without a copy of each in between. The last
+/// change of a record counts.
+base::Result<std::string> replace_records(const BlobView& view, std::span<const RecordChange> changes,
+                                          const BlobWriter::About& about);
+
 /// The same content under another number, time and reason.
 base::Result<std::string> renumber(const BlobView& view, const BlobWriter::About& about);
 

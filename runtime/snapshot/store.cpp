@@ -77,17 +77,22 @@ Result<void> Store::scan() {
   return {};
 }
 
-Result<void> Store::save(std::string_view blob) {
+Result<void> Store::save(std::string_view blob, base::Durability durability) {
   const Result<BlobView> view = BlobView::open(blob);
   if (!view) return view.error();
-  if (auto written = base::write_file(path_of(view->number()), blob); !written) return written;
-  std::erase_if(list_, [&](const StoredSnapshot& stored) { return stored.number == view->number(); });
-  list_.push_back(describe(*view));
+  return save(*view, durability);
+}
+
+Result<void> Store::save(const BlobView& view, base::Durability durability) {
+  if (auto written = base::write_file(path_of(view.number()), view.bytes(), durability); !written)
+    return written;
+  std::erase_if(list_, [&](const StoredSnapshot& stored) { return stored.number == view.number(); });
+  list_.push_back(describe(view));
   std::sort(list_.begin(), list_.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
-  current_ = view->number();
+  current_ = view.number();
   last_number_ = std::max(last_number_, current_);
   drop_oldest();
-  return base::write_file(folder_ + "/current", std::to_string(current_) + "\n");
+  return base::write_file(folder_ + "/current", std::to_string(current_) + "\n", durability);
 }
 
 void Store::drop_oldest() {

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "snapshot/hash.h"
 
 namespace moongate::snapshot {
+
+class BlobView;
 
 struct StoredSnapshot {
   uint64_t number = 0;
@@ -32,7 +35,9 @@ class Store {
   static base::Result<Store> open(const std::string& directory);
 
   /// Writes the blob, makes it current and drops the oldest beyond kKept.
-  base::Result<void> save(std::string_view blob);
+  base::Result<void> save(std::string_view blob, base::Durability durability = base::Durability::kSynced);
+  /// The same for one that was checked.
+  base::Result<void> save(const BlobView& view, base::Durability durability);
 
   /// By number, oldest first.
   const std::vector<StoredSnapshot>& list() const { return list_; }

@@ -17,6 +17,12 @@ constexpr std::string_view kUnixMark = "unix:";
 
 std::string command_path(const control::ControlStart& control) { return control.directory + "/control.sock"; }
 
+/// Nothing for an empty address.
+Result<snapshot::Descriptor> open_where_wanted(std::string* address) {
+  if (address->empty()) return snapshot::Descriptor();
+  return open_page_socket(address);
+}
+
 }  // namespace
 
 Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count,
@@ -31,19 +37,22 @@ Result<Instance> open_instance(const config::Settings& settings, uint32_t worker
   Result<snapshot::Descriptor> command = open_page_socket(&address);
   ::umask(former);
   if (!command) return command.error();
-  snapshot::Descriptor metrics;
   control->metrics_address = settings.metrics.listen;
-  if (!settings.metrics.listen.empty()) {
-    Result<snapshot::Descriptor> opened = open_page_socket(&control->metrics_address);
-    if (!opened) return opened.error();
-    metrics = opened.take();
-  }
+  Result<snapshot::Descriptor> metrics = open_where_wanted(&control->metrics_address);
+  if (!metrics) return metrics.error();
+  control->admin_address = settings.admin.listen;
+  Result<snapshot::Descriptor> admin = open_where_wanted(&control->admin_address);
+  if (!admin) return admin.error();
+  control->control_api_address = settings.control.listen;
+  Result<snapshot::Descriptor> control_api = open_where_wanted(&control->control_api_address);
+  if (!control_api) return control_api.error();
   Result<Listeners> listeners = Listeners::open(settings.listen, worker_count);
   if (!listeners) return listeners.error();
   control->addresses = listeners->addresses();
   control->processes = memory->processes;
   control->metrics = memory->metrics.get();
-  return Instance{listeners.take(), memory.take(), command.take(), std::move(metrics)};
+  return Instance{listeners.take(), memory.take(), command.take(),
+                  metrics.take(),   admin.take(),  control_api.take()};
 }
 
 worker::WorkerStart make_worker_start(Instance& instance, const control::ControlStart& control,
@@ -66,8 +75,10 @@ worker::WorkerStart make_worker_start(Instance& instance, const control::Control
 void remove_socket_files(const Instance& instance, const control::ControlStart& control) {
   instance.listeners.remove_files();
   ::unlink(command_path(control).c_str());
-  if (control.metrics_address.rfind(kUnixMark, 0) == 0)
-    ::unlink(control.metrics_address.c_str() + kUnixMark.size());
+  for (const std::string* address :
+       {&control.metrics_address, &control.admin_address, &control.control_api_address}) {
+    if (address->rfind(kUnixMark, 0) == 0) ::unlink(address->c_str() + kUnixMark.size());
+  }
 }
 
 }  // namespace moongate::supervisor

@@ -40,6 +40,8 @@ Result<std::unique_ptr<Single>> open_single(SingleOptions* options) {
   start.first_snapshot_fd = options->first_snapshot.release();
   start.command_fd = single->instance.command_socket.release();
   start.metrics_fd = single->instance.metrics_socket.release();
+  start.admin_fd = single->instance.admin_socket.release();
+  start.control_api_fd = single->instance.control_api_socket.release();
   start.worker_fd = pair->first.release();
   start.ready_fd = options->ready_fd;
   Result<std::shared_ptr<void>> worker =

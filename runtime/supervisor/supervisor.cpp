@@ -125,6 +125,8 @@ Result<void> Supervisor::start_control() {
     start.first_snapshot_fd = options_.first_snapshot.release();
     start.command_fd = instance_.command_socket.release();
     start.metrics_fd = instance_.metrics_socket.release();
+    start.admin_fd = instance_.admin_socket.release();
+    start.control_api_fd = instance_.control_api_socket.release();
     start.supervisor_fd = pair->second.release();
     pair->first.reset();
     close_in_child();
@@ -167,6 +169,8 @@ void Supervisor::close_in_child() {
   instance_.listeners.close();
   instance_.command_socket.reset();
   instance_.metrics_socket.reset();
+  instance_.admin_socket.reset();
+  instance_.control_api_socket.reset();
   options_.first_snapshot.reset();
   signals_.reset();
   control_.channel.reset();

@@ -42,6 +42,8 @@ struct Instance {
   SharedMemory memory;
   snapshot::Descriptor command_socket;
   snapshot::Descriptor metrics_socket;
+  snapshot::Descriptor admin_socket;
+  snapshot::Descriptor control_api_socket;
 };
 /// Opens sockets and memory; fills the addresses in `control`.
 base::Result<Instance> open_instance(const config::Settings& settings, uint32_t worker_count,

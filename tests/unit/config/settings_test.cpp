@@ -174,7 +174,7 @@ TEST_CASE("wrong types and ranges are refused with what would be right") {
                  "moongate.access_log.format: expected combined, json"));
   CHECK(contains(error_of("access_log: true"), "moongate.access_log.path: expected a path or off, got true"));
   CHECK(contains(error_of("error_log: {level: loud}"), "moongate.error_log.level: unknown word `loud`"));
-  CHECK(contains(error_of("admin: {key: ''}"), "moongate.admin.key: expected a text, got \"\""));
+  CHECK(contains(error_of("admin: {key: ''}"), "moongate.admin.key: expected a text of your own, got \"\""));
   CHECK(contains(error_of("client: {body_max_mb: 1k}"),
                  "moongate.client.body_max_mb: expected a whole number"));
 }

@@ -343,23 +343,25 @@ TEST_CASE("the pages: metrics and health, and nothing else") {
   const auto page = [&](const std::string& request) {
     return bench.read_until(bench.send("metrics.sock", request), "");
   };
-  REQUIRE(page("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 503 ", 0) == 0);
+  REQUIRE(page("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rfind("HTTP/1.1 503 ", 0) ==
+          0);
   const FakeWorker first = bench.add_worker(0);
   const FakeWorker second = bench.add_worker(1);
   bench.serve(first);
   bench.serve(second);
   bench.expect(bench.supervisor, MessageType::kServing);
-  REQUIRE(page("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 200 ", 0) == 0);
+  REQUIRE(page("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rfind("HTTP/1.1 200 ", 0) ==
+          0);
   for (const std::string path : {"/metrics", "/apisix/prometheus/metrics?x=1"}) {
-    const std::string metrics = page("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    const std::string metrics = page("GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     REQUIRE(metrics.find("moongate_worker_up{worker=\"1\"} 0\n") != std::string::npos);
     REQUIRE(metrics.find("apisix_node_info{") != std::string::npos);
   }
-  REQUIRE(page("GET /other HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 404 ", 0) == 0);
-  REQUIRE(page("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").rfind("HTTP/1.1 405 ", 0) ==
-          0);
+  REQUIRE(page("GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").rfind("HTTP/1.1 404 ", 0) == 0);
+  REQUIRE(page("POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+              .rfind("HTTP/1.1 405 ", 0) == 0);
   REQUIRE(page("GET /metrics HTTP/1.1\r\n\r\n").rfind("HTTP/1.1 400 ", 0) == 0);
   REQUIRE(page("GET /metrics HTTP/1.1\nHost: x\n\n").rfind("HTTP/1.1 400 ", 0) == 0);
-  REQUIRE(page("GET /" + std::string(5000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n").rfind("HTTP/1.1 431 ", 0) ==
-          0);
+  REQUIRE(page("GET /" + std::string(5000, 'a') + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+              .rfind("HTTP/1.1 431 ", 0) == 0);
 }

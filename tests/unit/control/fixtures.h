@@ -51,6 +51,14 @@ class RuleValidator : public Validator {
     }
     return complaints;
   }
+  base::Result<void> load(const Sources&, const std::string&) override { return {}; }
+  base::Result<std::vector<Complaint>> check_changes(const config::Document& changes,
+                                                     const config::Document&) override {
+    return check(changes, {});
+  }
+  base::Result<std::pair<int, std::string>> describe_schemas(const std::vector<std::string>&) override {
+    return base::invalid("no Lua here");
+  }
 };
 
 inline ValidatorFactory rule_factory() {

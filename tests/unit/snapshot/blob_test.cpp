@@ -189,3 +189,27 @@ TEST_CASE("hashes tell bytes, ends and seeds apart") {
   REQUIRE(one.finish() != two.finish());
   REQUIRE(one.finish().text().size() == 32);
 }
+
+TEST_CASE("records are replaced, added and removed as if the blob had been written so") {
+  BlobWriter writer;
+  for (const char* id : {"a", "b", "c"}) writer.add(Record{RecordKind::kRoute, 0, 5, id, "f:1", "{}", 0});
+  writer.add(Record{RecordKind::kUpstream, 0, 0, "u", "f:2", "{\"nodes\":{}}", 0});
+  const std::string before = writer.finish({1, 10, "start"}).take();
+  const Record changed{RecordKind::kRoute, 0, 9, "b", "api", "{\"changed\":1}", 0};
+  const Record added{RecordKind::kRoute, 0, 5, "bb", "api", "{\"added\":1}", 0};
+  const std::vector<RecordChange> changes{{RecordKind::kRoute, "b", &changed},
+                                          {RecordKind::kRoute, "bb", &added},
+                                          {RecordKind::kRoute, "c", nullptr},
+                                          {RecordKind::kRoute, "never there", nullptr}};
+  const auto made = replace_records(BlobView::open(before).take(), changes, {2, 20, "api"});
+  REQUIRE(made.ok());
+  writer.add(Record{RecordKind::kRoute, 0, 5, "a", "f:1", "{}", 0});
+  writer.add(changed);
+  writer.add(added);
+  writer.add(Record{RecordKind::kUpstream, 0, 0, "u", "f:2", "{\"nodes\":{}}", 0});
+  CHECK(*made == writer.finish({2, 20, "api"}).take());
+  const BlobView view = BlobView::open(*made).take();
+  CHECK(view.find(RecordKind::kRoute, "a")->body == "{}");
+  CHECK(view.find(RecordKind::kRoute, "b")->order == 9);
+  CHECK(view.find(RecordKind::kRoute, "c") == nullptr);
+}

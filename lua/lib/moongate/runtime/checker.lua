@@ -74,6 +74,70 @@ local function check_global_rules(list, complaints)
   end
 end
 
+local adopted
+
+--- Loads the plugins that check_changes() judges with, in place of those before.
+---@param plugins {name: string, path: string, text: string}[]
+---@param libraries {name: string, path: string, text: string}[]
+---@param attributes_json string
+---@return string? err
+function _M.load(plugins, libraries, attributes_json)
+  local library_texts = {}
+  for index, source in ipairs(libraries) do
+    library_texts[index] = source.name .. "\n" .. source.text
+  end
+  for _, source in ipairs(plugins) do
+    source.hash, source.uses_libraries = source.text, true
+  end
+  local attributes = cjson.decode(attributes_json) or {}
+  local handle, err = loader.load_set(plugins, libraries, concat(library_texts, "\n"), attributes, false)
+  if not handle then
+    return err
+  end
+  loader.adopt_set(handle, {})
+  if adopted then
+    loader.release_set(adopted)
+  end
+  adopted = handle
+end
+
+-- What resources refer to is looked up in what `by_kind` has.
+local function environment(by_kind)
+  return {
+    plugin = registry.get,
+    find = function(kind, id)
+      return by_kind[kind] and by_kind[kind][tostring(id)]
+    end,
+  }
+end
+
+--- Checks single resources in the words of APISIX's Admin API; the plugins are those of the last load.
+---@param list {kind: string, id: string, json: string}[]
+---@param context {kind: string, id: string, json: string}[]     what they refer to, and the other global rules
+---@return {kind: string, id: string, path: string[], text: string}[] complaints
+function _M.check_changes(list, context)
+  local by_kind = decode_all(context)
+  local complaints = {}
+  for _, item in ipairs(list) do
+    item.conf = cjson.decode(item.json)
+    local is_run, ok, text, path = pcall(check_one, item, environment(by_kind))
+    if not is_run then
+      ok, text, path = false, tostring(ok), {}
+    end
+    if not ok then
+      text = tostring(text)
+      if item.kind == "consumer" and path and path[1] == "plugins" then
+        text = "invalid plugins configuration: " .. text
+      end
+      complaints[#complaints + 1] = { kind = item.kind, id = item.id, path = path or {}, text = text }
+    elseif item.kind == "global_rule" then
+      context[#context + 1] = item
+    end
+  end
+  check_global_rules(context, complaints)
+  return complaints
+end
+
 --- Checks everything.
 ---@param list {kind: string, id: string, json: string?}[]    without json: known to be right
 ---@param plugins {name: string, path: string, text: string}[]
@@ -81,21 +145,12 @@ end
 ---@param attributes_json string
 ---@return {kind: string, id: string, path: string[], text: string}[] complaints    empty when all is well
 function _M.check(list, plugins, libraries, attributes_json)
-  for index, source in ipairs(plugins) do
-    source.hash = tostring(index)
-  end
-  local handle, err = loader.load_set(plugins, libraries, "", cjson.decode(attributes_json) or {}, false)
-  if not handle then
+  local err = _M.load(plugins, libraries, attributes_json)
+  if err then
     return { { kind = "plugin", id = "", path = {}, text = err } }
   end
-  loader.adopt_set(handle, {})
   local by_kind = decode_all(list)
-  local env = {
-    plugin = registry.get,
-    find = function(kind, id)
-      return by_kind[kind] and by_kind[kind][tostring(id)]
-    end,
-  }
+  local env = environment(by_kind)
   local complaints = {}
   for _, item in ipairs(list) do
     local is_run, ok, text, path = true, true, nil, nil

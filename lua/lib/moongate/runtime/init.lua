@@ -26,6 +26,15 @@ return {
   check = function(...)
     return require("moongate.runtime.checker").check(...)
   end,
+  load_for_changes = function(...)
+    return require("moongate.runtime.checker").load(...)
+  end,
+  check_changes = function(...)
+    return require("moongate.runtime.checker").check_changes(...)
+  end,
+  describe_schemas = function(...)
+    return require("moongate.schema.describe").answer(...)
+  end,
   list_hooks = function(...)
     return require("moongate.runtime.hook_list").list(...)
   end,

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// APISIX's Admin API: paths, verbs, keys, answers. Reads are answered from what is served; writes are handed
+// to control, which answers when every worker serves them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/admin_access.h"
+#include "control/admin_batch.h"
+#include "control/admin_lists.h"
+#include "control/http_server.h"
+#include "snapshot/blob.h"
+
+namespace moongate::control {
+
+inline constexpr size_t kAdminBodyMaxBytes = 1572864;
+
+/// The decoded segments of a path, empty ones left out.
+std::vector<std::string> split_path(std::string_view path);
+
+/// Serves one listening socket.
+///
+/// Shape:   bodies up to 1.5 MB, 64 connections, each request in 30 seconds besides the wait for the workers.
+/// Owner:   control, which does what it is asked for through the callbacks.
+class AdminApi {
+ public:
+  struct Callbacks {
+    std::function<const snapshot::BlobView&()> served;
+    std::function<void(AdminWrite)> write;
+    /// Reads the sources again; the answer is a list of errors.
+    std::function<void(std::function<void(std::vector<std::string>)>)> reload;
+    std::function<base::Result<std::pair<int, std::string>>(const std::vector<std::string>&)> ask_schemas;
+    /// Checks a whole configuration and changes nothing.
+    std::function<HttpResponse(const base::Value&)> validate_all;
+  };
+  AdminApi(net::EventLoop& loop, const ResourceStore& store, Callbacks callbacks);
+
+  AdminAccess& access() { return access_; }
+  /// Takes over the listening socket.
+  void start(int fd) { server_.start(fd); }
+
+ private:
+  using Answer = HttpServer::Answer;
+  struct Call {
+    const HttpRequest& request;
+    std::map<std::string, std::string> arguments;
+    std::vector<std::string> segments;  // below /apisix/admin
+    std::string caller;
+    Answer answer;
+  };
+
+  void on_request(const HttpRequest& request, const Answer& answer);
+  void dispatch(Call& call);
+  void on_resource(Call& call, AdminTarget target);
+  void on_read(const Call& call, const AdminTarget& target);
+  void on_write(Call& call, AdminTarget target);
+  void on_plugins(const Call& call);
+  void on_schema(const Call& call);
+  void on_configs(const Call& call);
+  void replace_configs(const Call& call);
+  void ask_schemas(const Call& call, const std::vector<std::string>& question);
+  AdminEntries entries() const { return {store_, callbacks_.served()}; }
+
+  const ResourceStore& store_;
+  Callbacks callbacks_;
+  AdminAccess access_;
+  HttpServer server_;
+  std::string digest_;  // of the last whole configuration that was put
+  uint64_t digest_revision_ = 0;
+};
+
+}  // namespace moongate::control

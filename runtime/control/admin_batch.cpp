@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/admin_batch.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/json.h"
+#include "config/merge.h"
+#include "control/admin_access.h"
+#include "control/references.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+using config::Kind;
+using Verb = AdminWrite::Verb;
+
+namespace {
+
+constexpr size_t kIdMax = 64;
+
+HttpResponse json_response(uint16_t status, const Value& body) {
+  return {status, "application/json", base::to_json(body) + "\n", {}};
+}
+
+std::string noun_of(const AdminWrite& write) { return std::string(write.target.resource->noun); }
+
+/// A clock of the body's own would make the object's history a lie.
+std::optional<HttpResponse> check_no_times(const Value& body) {
+  for (const char* name : {"create_time", "update_time"}) {
+    if (body.find(name) != nullptr)
+      return admin_error(400, std::string("the property is forbidden:  ") + name);
+    const Value* upstream = body.find("upstream");
+    if (upstream != nullptr && upstream->find(name) != nullptr)
+      return admin_error(400, std::string("the property is forbidden:  upstream.") + name);
+  }
+  return std::nullopt;
+}
+
+bool is_plain_id(std::string_view id) {
+  const auto is_allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  return !id.empty() && id.size() <= kIdMax && std::all_of(id.begin(), id.end(), is_allowed);
+}
+
+/// `value` becomes what `path` leads to below `object`; false when the way there does not exist.
+bool replace_below(Value* object, const std::vector<std::string>& path, Value value) {
+  for (size_t i = 0; i + 1 < path.size(); i++) {
+    Value* next = object->find(path[i]);
+    size_t index = 0;
+    if (object->is_array()) {
+      const auto [end, error] = std::from_chars(path[i].data(), path[i].data() + path[i].size(), index);
+      const bool is_index = error == std::errc() && end == path[i].data() + path[i].size();
+      next = is_index && index < object->items().size() ? &object->items()[index] : nullptr;
+    }
+    if (next == nullptr || (!next->is_object() && !next->is_array())) return false;
+    object = next;
+  }
+  if (!object->is_object()) return false;
+  if (value.is_null())
+    object->remove(path.back());
+  else
+    object->set(path.back(), std::move(value));
+  return true;
+}
+
+std::string joined(const std::vector<std::string>& path) {
+  std::string text;
+  for (const std::string& part : path) text += "/" + part;
+  return text;
+}
+
+/// "route [1]", "plugin in route [1]".
+std::string user_text(const Dependent& dependent) {
+  return std::string(dependent.is_by_plugin ? "plugin in " : "") +
+         std::string(admin_resource(dependent.key.first).noun) + " [" + std::string(own_id(dependent.key)) +
+         "]";
+}
+
+/// What APISIX calls the id of a kind.
+std::string_view describe_id(const ResourceKey& key) {
+  return key.first == Kind::kConsumer ? "username" : key.first == Kind::kCredential ? "credential id" : "id";
+}
+
+double whole_seconds(uint64_t ms) {
+  const uint64_t seconds = ms / 1000;
+  return static_cast<double>(seconds);
+}
+
+std::string padded_id(uint64_t revision) {
+  const std::string digits = std::to_string(revision);
+  return std::string(20 - digits.size(), '0') + digits;
+}
+
+HttpResponse written_response(uint16_t status, const ResourceKey& key, const Value& value,
+                              uint64_t modified_index) {
+  Value body = Value::object();
+  body.set("key", Value::string(admin_key(key)));
+  body.set("value", shown_value(key, value));
+  HttpResponse response = json_response(status, body);
+  response.fields.emplace_back("ETag", "\"" + std::to_string(modified_index) + "\"");
+  return response;
+}
+
+}  // namespace
+
+const StoredResource* AdminBatch::find(const ResourceKey& key) const {
+  if (const auto changed = changed_.find(key); changed != changed_.end())
+    return changed->second ? &*changed->second : nullptr;
+  return store_.find(key);
+}
+
+std::vector<StoredChange> AdminBatch::stored_changes() const {
+  std::vector<StoredChange> changes;
+  for (const auto& [key, value] : changed_) changes.push_back({key, value});
+  return changes;
+}
+
+std::optional<HttpResponse> AdminBatch::add(const AdminWrite& write) {
+  AdminEffect effect;
+  effect.write = &write;
+  Fault fault;
+  switch (write.verb) {
+    case Verb::kPut:
+    case Verb::kPost:
+      fault = add_put(write, &effect);
+      break;
+    case Verb::kPatch:
+      fault = add_patch(write, &effect);
+      break;
+    case Verb::kDelete:
+      fault = add_delete(write, &effect);
+      break;
+    case Verb::kReplaceAll:
+      fault = add_replace_all(write, &effect);
+      break;
+  }
+  if (!fault) effects_.push_back(std::move(effect));
+  return fault;
+}
+
+/// The id comes from the path, or from the body; where both have one they must agree.
+AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, std::string* id) const {
+  const Kind kind = write.target.resource->kind;
+  const std::string noun = noun_of(write);
+  *id = write.target.id;
+  if (kind == Kind::kConsumer) {
+    const std::string username(body->get_string("username"));
+    if (username.empty()) return admin_error(400, "invalid configuration: property \"username\" is required");
+    if (!id->empty() && *id != username) return admin_error(400, "wrong username");
+    *id = username;
+    return std::nullopt;
+  }
+  if (kind == Kind::kPluginMetadata) {
+    if (id->empty()) return admin_error(400, "missing plugin name");
+    return std::nullopt;
+  }
+  const Value* written = body->find("id");
+  const std::string of_body = written == nullptr ? "" : config::id_of(*body);
+  if (write.verb == Verb::kPost) {
+    if (!id->empty() || written != nullptr) return admin_error(400, "wrong " + noun + " id, do not need it");
+    *id = padded_id(revision_ + 1);
+  } else if (id->empty()) {
+    *id = of_body;
+  } else if (written != nullptr && of_body != *id && of_body != own_id({kind, *id})) {
+    return admin_error(400, "wrong " + noun + " id");
+  }
+  if (id->empty()) return admin_error(400, "missing " + noun + " id");
+  const std::string own(own_id({kind, *id}));
+  body->set("id", Value::string(own));
+  if (kind == Kind::kSecret) {
+    const size_t slash = id->find('/');
+    if (slash == id->npos || !is_plain_id(std::string_view(*id).substr(slash + 1)))
+      return admin_error(400, slash == id->npos ? "missing secret id" : "wrong secret id");
+  }
+  return std::nullopt;
+}
+
+AdminBatch::Fault AdminBatch::check_precondition(const AdminWrite& write,
+                                                 const StoredResource* present) const {
+  if (write.if_match.empty()) return std::nullopt;
+  const std::string tag = present == nullptr ? "" : "\"" + std::to_string(present->modified_index) + "\"";
+  const bool is_met =
+      present != nullptr && (write.if_match == "*" || write.if_match.find(tag) != std::string::npos);
+  if (is_met) return std::nullopt;
+  return admin_error(412, "value changed before overwritten");
+}
+
+AdminBatch::Fault AdminBatch::check_not_in_file(const ResourceKey& key) const {
+  const std::string place = live_.place_of(key);
+  if (place.empty() || find(key) != nullptr) return std::nullopt;
+  HttpResponse response =
+      admin_error(405, resource_name(key) + " is in " + place + "; change it there, or use another id here");
+  response.fields.emplace_back("Allow", "GET");
+  return response;
+}
+
+AdminBatch::Fault AdminBatch::add_put(const AdminWrite& write, AdminEffect* effect) {
+  const Kind kind = write.target.resource->kind;
+  if (kind == Kind::kStreamRoute)
+    return admin_error(400, "stream mode is disabled, can not add stream routes");
+  if (kind == Kind::kCredential && !live_.find_body({Kind::kConsumer, write.target.parent}))
+    return admin_error(404, "consumer not found");
+  Value value = write.body;
+  if (auto fault = check_no_times(value)) return fault;
+  std::string id;
+  if (auto fault = choose_id(write, &value, &id)) return fault;
+  const ResourceKey key{kind, id};
+  if (auto fault = check_not_in_file(key)) return fault;
+  const StoredResource* present = find(key);
+  if (auto fault = check_precondition(write, present)) return fault;
+  if (kind != Kind::kPluginMetadata) {
+    const auto now_s = whole_seconds(now_ms_);
+    double created = now_s;
+    if (present != nullptr) {
+      if (const Result<Value> before = base::parse_json(present->json))
+        created = before->get_number("create_time", now_s);
+    }
+    value.set("create_time", Value::number(created));
+    value.set("update_time", Value::number(now_s));
+  }
+  return put_value(write, key, value, effect);
+}
+
+AdminBatch::Fault AdminBatch::add_patch(const AdminWrite& write, AdminEffect* effect) {
+  const ResourceKey key{write.target.resource->kind, write.target.id};
+  if (auto fault = check_not_in_file(key)) return fault;
+  const StoredResource* present = find(key);
+  if (present == nullptr) return admin_not_found();
+  if (auto fault = check_precondition(write, present)) return fault;
+  Result<Value> value = base::parse_json(present->json);
+  if (!value) return admin_error(503, value.error().detail);
+  const double created = value->get_number("create_time", 0);
+  if (write.target.sub_path.empty()) {
+    if (!write.body.is_object())
+      return admin_error(400, "invalid configuration: wrong type: expected object");
+    config::merge_objects(*value, write.body);
+  } else if (!replace_below(&*value, write.target.sub_path, write.body)) {
+    return admin_error(400, "invalid sub-path: " + joined(write.target.sub_path));
+  }
+  if (config::id_of(*value) != own_id(key)) return admin_error(400, "wrong " + noun_of(write) + " id");
+  for (const char* time : {"create_time", "update_time"}) {
+    if (const Value* given = value->find(time); given != nullptr && !given->is_number())
+      return admin_error(400, std::string("invalid configuration: property \"") + time +
+                                  "\" validation failed: wrong type: expected integer");
+  }
+  if (value->find("create_time") == nullptr) value->set("create_time", Value::number(created));
+  if (!write.target.sub_path.empty() || write.body.find("update_time") == nullptr)
+    value->set("update_time", Value::number(whole_seconds(now_ms_)));
+  return put_value(write, key, *value, effect);
+}
+
+AdminBatch::Fault AdminBatch::put_value(const AdminWrite& write, const ResourceKey& key, const Value& value,
+                                        AdminEffect* effect) {
+  const StoredResource* present = find(key);
+  if (present == nullptr && store_.all().size() + changed_.size() >= ResourceStore::kResourcesMax) {
+    return admin_error(503, "there are " + std::to_string(ResourceStore::kResourcesMax) +
+                                " resources already; delete some, or keep them in files");
+  }
+  const std::string json = base::to_json(value);
+  std::vector<std::string> warnings;
+  if (auto put = live_.put(key, json, &warnings); !put) return admin_error(400, put.error().detail);
+  StoredResource stored;
+  stored.json = json;
+  stored.modified_index = ++revision_;
+  stored.created_index = present == nullptr ? revision_ : present->created_index;
+  if (write.ttl_s) stored.expires_at_ms = now_ms_ + static_cast<uint64_t>(*write.ttl_s * 1000);
+  effect->changes.push_back({key, present == nullptr ? "" : present->json, json});
+  effect->response = written_response(present == nullptr ? 201 : 200, key, value, stored.modified_index);
+  for (const std::string& warning : warnings)
+    effect->response.fields.emplace_back("X-Moongate-Warning", warning);
+  changed_[key] = std::move(stored);
+  return std::nullopt;
+}
+
+AdminBatch::Fault AdminBatch::add_delete(const AdminWrite& write, AdminEffect* effect) {
+  const ResourceKey key{write.target.resource->kind, write.target.id};
+  if (key.second.empty()) return admin_error(400, "missing " + noun_of(write) + " id");
+  if (key.first == Kind::kCredential && !live_.find_body({Kind::kConsumer, write.target.parent}))
+    return admin_error(404, "consumer not found");
+  if (auto fault = check_not_in_file(key)) return fault;
+  const StoredResource* present = find(key);
+  if (present == nullptr) return admin_not_found();
+  if (auto fault = check_precondition(write, present)) return fault;
+  if (auto fault = check_not_used(key, write.is_forced)) return fault;
+  if (key.first == Kind::kConsumer) {
+    for (const ResourceKey& credential : credentials_of(key.second)) {
+      if (auto fault = check_not_in_file(credential)) return fault;
+      remove_value(credential, effect);
+    }
+  }
+  remove_value(key, effect);
+  Value body = Value::object();
+  body.set("deleted", Value::string("1"));
+  body.set("key", Value::string(admin_key(key)));
+  effect->response = json_response(200, body);
+  return std::nullopt;
+}
+
+void AdminBatch::remove_value(const ResourceKey& key, AdminEffect* effect) {
+  effect->changes.push_back({key, find(key)->json, ""});
+  live_.remove(key);
+  revision_++;
+  changed_[key] = std::nullopt;
+}
+
+AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_forced) const {
+  const std::vector<Dependent> dependents = live_.find_dependents(key);
+  if (dependents.empty()) return std::nullopt;
+  const std::string noun(admin_resource(key.first).noun);
+  if (!is_forced) {
+    const bool is_direct = key.first == Kind::kService || key.first == Kind::kStreamRoute;
+    return admin_error(400, "can not delete this " + noun + (is_direct ? " directly, " : ", ") +
+                                user_text(dependents.front()) + " is still using it" +
+                                (key.first == Kind::kStreamRoute ? " as superior_id" : " now"));
+  }
+  for (const Dependent& dependent : dependents) {
+    if (dependent.is_stored) continue;
+    return admin_error(400,
+                       "can not delete this " + noun + ", " + resource_name(dependent.key) + " in " +
+                           live_.place_of(dependent.key) +
+                           " is still using it and the next start would refuse it; change it there first");
+  }
+  return std::nullopt;
+}
+
+std::vector<ResourceKey> AdminBatch::credentials_of(const std::string& consumer) const {
+  const std::string prefix = consumer + "/credentials/";
+  std::vector<ResourceKey> keys;
+  const auto take = [&](const ResourceKey& key) {
+    if (key.first == Kind::kCredential && key.second.starts_with(prefix) && find(key) != nullptr)
+      keys.push_back(key);
+  };
+  for (const auto& [key, value] : store_.all()) take(key);
+  for (const auto& [key, value] : changed_) {
+    if (store_.find(key) == nullptr) take(key);
+  }
+  return keys;
+}
+
+/// The resources that the body lists, in the form of the store.
+AdminBatch::Fault AdminBatch::read_wanted(const Value& body, std::map<ResourceKey, Value>* wanted) {
+  for (const auto& [name, list] : body.members()) {
+    const AdminResource* resource = find_admin_resource(name);
+    if (resource == nullptr || !list.is_array())
+      return admin_error(400, "unknown key `" + name + "`; give lists of resources by their plural names");
+    if (resource->kind == Kind::kStreamRoute && !list.items().empty())
+      return admin_error(400, "stream mode is disabled, can not add stream routes");
+    for (const Value& item : list.items()) {
+      const std::string id = config::id_of(item);
+      if (!item.is_object() || id.empty())
+        return admin_error(400, "missing " + std::string(resource->noun) + " id");
+      const auto key = parse_resource_name(std::string(name).append("/").append(id));
+      if (wanted->emplace(*key, value_of_file(*key, item)).second) continue;
+      std::string text = "found duplicate ";
+      text.append(describe_id(*key)).append(" ").append(id).append(" in ").append(name);
+      return admin_error(400, text);
+    }
+  }
+  return std::nullopt;
+}
+
+/// Everything that the API has made becomes what the body lists; in the order in which references hold.
+AdminBatch::Fault AdminBatch::add_replace_all(const AdminWrite& write, AdminEffect* effect) {
+  constexpr Kind kOrder[] = {Kind::kSsl,           Kind::kProto,          Kind::kSecret,
+                             Kind::kUpstream,      Kind::kPluginMetadata, Kind::kPluginConfig,
+                             Kind::kConsumerGroup, Kind::kService,        Kind::kConsumer,
+                             Kind::kCredential,    Kind::kGlobalRule,     Kind::kRoute};
+  std::map<ResourceKey, Value> wanted;
+  if (auto fault = read_wanted(write.body, &wanted)) return fault;
+  std::vector<ResourceKey> gone;
+  for (const auto& [key, stored] : store_.all()) {
+    if (!write.keeps_others && wanted.count(key) == 0) gone.push_back(key);
+  }
+  for (const Kind kind : kOrder) {
+    for (auto& [key, value] : wanted) {
+      if (key.first != kind) continue;
+      if (auto fault = replace_one(write, key, std::move(value), effect)) return fault;
+    }
+  }
+  for (auto kind = std::rbegin(kOrder); kind != std::rend(kOrder); ++kind) {
+    for (const ResourceKey& key : gone) {
+      if (key.first != *kind) continue;
+      if (auto fault = check_not_used(key, false)) return fault;
+      remove_value(key, effect);
+    }
+  }
+  effect->response = HttpResponse{202, "application/json", "", {}};
+  return std::nullopt;
+}
+
+/// One that is as it was keeps its times and its revision.
+AdminBatch::Fault AdminBatch::replace_one(const AdminWrite& write, const ResourceKey& key, Value value,
+                                          AdminEffect* effect) {
+  if (auto fault = check_not_in_file(key)) return fault;
+  const StoredResource* present = find(key);
+  const Result<Value> before = base::parse_json(present == nullptr ? "{}" : present->json);
+  for (const char* time : {"create_time", "update_time"}) {
+    const Value* had = before ? before->find(time) : nullptr;
+    if (value.find(time) == nullptr && had != nullptr) value.set(time, *had);
+  }
+  if (present != nullptr && before && *before == value) return std::nullopt;
+  if (key.first != Kind::kPluginMetadata) {
+    const Value now = Value::number(whole_seconds(now_ms_));
+    if (value.find("create_time") == nullptr) value.set("create_time", now);
+    value.set("update_time", now);
+  }
+  return put_value(write, key, value, effect);
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes of the Admin API as jobs of control: those that wait become one change of snapshots, each with its
+// own verdict.
+//
+//   write ─► batch ─► PREPARE ... READY ─► store, synced ─► SWITCH ... SWITCHED ─► answers, audit log
+//              │ wrong: answered at once            │ cannot be stored: nobody switches
+#include <algorithm>
+#include <set>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "config/merge.h"
+#include "config/source.h"
+#include "control/control.h"
+#include "control/references.h"
+#include "control/times.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+
+namespace {
+
+constexpr size_t kWritesMax = 256;  // in one change of snapshots
+constexpr size_t kWaitingMax = 1024;
+constexpr size_t kWaitingMaxBytes = size_t{32} << 20;
+constexpr auto kExpiryPeriod = std::chrono::milliseconds(500);
+
+bool is_alone(const AdminWrite& write) { return write.verb == AdminWrite::Verb::kReplaceAll; }
+
+}  // namespace
+
+void Control::add_write(AdminWrite write) {
+  size_t count = 0;
+  size_t bytes = write.size_bytes;
+  for (const Job& job : jobs_) {
+    count += job.writes.size();
+    for (const AdminWrite& waiting : job.writes) bytes += waiting.size_bytes;
+  }
+  if (count >= kWaitingMax || bytes > kWaitingMaxBytes)
+    return write.give(admin_error(503, "too many changes are waiting already; try again later"));
+  // A job that has not begun takes more; one that is under way does not.
+  if (jobs_.size() > (is_job_begun_ ? 1 : 0)) {
+    Job& last = jobs_.back();
+    const bool takes_more = !last.writes.empty() && last.writes.size() < kWritesMax && !last.is_single &&
+                            !is_alone(write) && !is_alone(last.writes.front());
+    if (takes_more) {
+      last.writes.push_back(std::move(write));
+      return;
+    }
+  }
+  Job job;
+  job.reason = "Admin API";
+  job.writes.push_back(std::move(write));
+  jobs_.push_back(std::move(job));
+  if (!is_job_begun_) next_job_.schedule(loop_);
+}
+
+/// Of all Lua states in a process one has the CPU budget, the first; and what the natives act on is the last.
+/// So there is never more than one that lives on from question to question, and none while files are read.
+void Control::keep_scripts(Scripts kept) {
+  if (kept != Scripts::kChanges) live_.forget_validator();
+  if (kept != Scripts::kSchemas) catalog_.forget();
+}
+
+/// In a single process the worker's state must be the only one when it runs.
+void Control::end_scripts() {
+  if (!supervisor_.is_open()) keep_scripts(Scripts::kNone);
+}
+
+void Control::run_writes(Job& job) {
+  keep_scripts(Scripts::kChanges);
+  if (auto begun = live_.begin(current_.view); !begun) {
+    end_scripts();
+    return refuse_writes(503, begun.error().detail);
+  }
+  base::Clock::refresh();
+  pending_.batch = std::make_unique<AdminBatch>(*resources_, live_, wall_ms());
+  for (AdminWrite& write : job.writes) {
+    auto refusal = pending_.batch->add(write);
+    if (!refusal) continue;
+    if (is_alone(write)) live_.forget();
+    write.give(std::move(*refusal));
+    write.answer = nullptr;
+  }
+  base::Clock::refresh();
+  if (pending_.batch->effects().empty()) {
+    end_scripts();
+    return end_writes();
+  }
+  pending_.changes = pending_.batch->stored_changes();
+  pending_.revision = pending_.batch->revision();
+  const AdminEffect& first = pending_.batch->effects().front();
+  const bool is_rolled_back = current_.about.reason.rfind("rollback", 0) == 0;
+  std::string reason =
+      is_rolled_back ? current_.about.reason.substr(0, current_.about.reason.find(',')) + ", " : "";
+  reason += first.write->actor;
+  if (!first.changes.empty()) reason += ": " + resource_name(first.changes.front().key);
+  if (pending_.batch->effects().size() > 1)
+    reason += " and " + std::to_string(pending_.batch->effects().size() - 1) + " more";
+  Result<std::string> blob = live_.finish({next_number_, wall_ms(), reason});
+  end_scripts();
+  if (!blob) return refuse_writes(503, blob.error().detail);
+  const Result<snapshot::BlobView> made = snapshot::BlobView::begin(*blob);
+  if (made && made->hash() == current_.about.hash) {
+    // Nothing that a worker would see has changed: only times and revisions.
+    if (auto stored = store_pending(); !stored) return refuse_writes(503, stored.error().detail);
+    return end_writes();
+  }
+  next_number_++;
+  job.reason = reason;
+  start_round(blob.take());
+}
+
+/// What all workers are ready for, and nobody serves yet, is made to last.
+Result<void> Control::store_pending() {
+  if (pending_.changes.empty()) return {};
+  auto stored = resources_->append(pending_.changes, pending_.revision,
+                                   round_ ? round_->number() : current_.about.number);
+  pending_.changes.clear();
+  if (!stored) return stored;
+  if (!pending_.batch) return stored;
+  for (const AdminEffect& effect : pending_.batch->effects()) {
+    if (!effect.write->is_waiting) effect.write->give(effect.response);
+  }
+  return stored;
+}
+
+/// All are made and served.
+void Control::end_writes() {
+  const std::unique_ptr<AdminBatch> batch = std::move(pending_.batch);
+  pending_ = {};
+  // The job goes first: an answer may bring the next write.
+  const Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  is_job_begun_ = false;
+  if (batch) {
+    for (const AdminEffect& effect : batch->effects()) {
+      audit_.write(effect, current_.about.number, wall_ms());
+      const bool is_waiting = effect.write->is_waiting || effect.changes.empty();
+      if (is_waiting) effect.write->give(effect.response);
+    }
+  }
+  if (auto compacted = resources_->compact_if_due(); !compacted)
+    MG_LOG(kError) << "the log of the resource store grows on: " << compacted.error().detail;
+  if (!jobs_.empty()) next_job_.schedule(loop_);
+}
+
+/// A worker does not take the change. Who of several is to blame is found by trying them one by one.
+void Control::refuse_writes(uint16_t status, const std::string& reason) {
+  pending_ = {};
+  live_.forget();
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  is_job_begun_ = false;
+  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.actor.empty(); });
+  if (job.writes.size() > 1 && status == 400) {
+    for (auto write = job.writes.rbegin(); write != job.writes.rend(); ++write) {
+      Job single;
+      single.reason = job.reason;
+      single.is_single = true;
+      single.writes.push_back(std::move(*write));
+      jobs_.push_front(std::move(single));
+    }
+  } else {
+    MG_LOG(kError) << "a change by the Admin API is refused, snapshot " << current_.about.number
+                   << " serves on: " << reason;
+    for (const AdminWrite& write : job.writes) write.give(admin_error(status, reason));
+  }
+  if (!jobs_.empty()) next_job_.schedule(loop_);
+}
+
+/// `moongate apply`: the lists of a file, as one write.
+void Control::apply_file(const Value& request, const CommandServer::Answer& answer) {
+  Result<config::Source> source = config::Source::load({std::string(request.get_string("path"))}, {});
+  if (!source) return answer(refusal({source.error().detail}));
+  AdminWrite write;
+  write.verb = AdminWrite::Verb::kReplaceAll;
+  write.body = source->take_root();
+  write.keeps_others = !request.get_bool("prune", false);
+  write.is_waiting = request.get_bool("wait", false);
+  write.actor = "apply";
+  write.answer = [answer](const HttpResponse& response) {
+    if (response.status < 300) {
+      Value done = Value::object();
+      done.set("ok", Value::boolean(true));
+      return answer(done);
+    }
+    const Result<Value> body = base::parse_json(response.body);
+    answer(refusal({body ? std::string(body->get_string("error_msg")) : response.body}));
+  };
+  add_write(std::move(write));
+}
+
+/// Objects made with `?ttl=` go when their time is over.
+void Control::expire_resources() {
+  const uint64_t now = wall_ms();
+  for (const auto& [key, stored] : resources_->all()) {
+    if (stored.expires_at_ms == 0 || stored.expires_at_ms > now) continue;
+    const bool is_waiting = std::any_of(jobs_.begin(), jobs_.end(), [&, &key = key](const Job& job) {
+      return std::any_of(job.writes.begin(), job.writes.end(), [&](const AdminWrite& write) {
+        return write.actor.empty() && write.target.id == key.second &&
+               write.target.resource->kind == key.first;
+      });
+    });
+    if (is_waiting) continue;
+    AdminWrite write;
+    write.verb = AdminWrite::Verb::kDelete;
+    write.target.resource = &admin_resource(key.first);
+    write.target.id = key.second;
+    if (key.first == config::Kind::kCredential)
+      write.target.parent = key.second.substr(0, key.second.find('/'));
+    write.is_forced = true;
+    add_write(std::move(write));
+  }
+  expiry_.start(loop_.timers(), kExpiryPeriod);
+}
+
+/// A snapshot of the past brings back what the API had made then.
+std::vector<StoredChange> Control::changes_to(const snapshot::BlobView& past) const {
+  std::vector<StoredChange> changes;
+  uint64_t revision = resources_->revision();
+  std::set<ResourceKey> there;
+  for (const snapshot::Record& record : past.records()) {
+    const config::Kind* kind = snapshot::resource_kind(record.kind);
+    if (kind == nullptr || record.place != kStoredPlace) continue;
+    const ResourceKey key{*kind, std::string(record.id)};
+    there.insert(key);
+    const StoredResource* present = resources_->find(key);
+    const Result<config::Resource> now = present == nullptr ? Result<config::Resource>(base::invalid("gone"))
+                                                            : make_resource(key, present->json);
+    if (now && base::to_json(now->body, true) == record.body) continue;
+    Result<Value> value = base::parse_json(record.body);
+    if (!value) continue;
+    Value stored = value_of_file(key, value.take());
+    if (key.first != config::Kind::kPluginMetadata) {
+      const uint64_t whole = wall_ms() / 1000;
+      const auto seconds = static_cast<double>(whole);
+      stored.set("create_time", Value::number(seconds));
+      stored.set("update_time", Value::number(seconds));
+    }
+    revision++;
+    const uint64_t created = present == nullptr ? revision : present->created_index;
+    changes.push_back({key, StoredResource{base::to_json(stored), created, revision, 0}});
+  }
+  for (const auto& [key, stored] : resources_->all()) {
+    if (there.count(key) == 0) changes.push_back({key, std::nullopt});
+  }
+  return changes;
+}
+
+HttpResponse Control::validate_all(const Value& body) {
+  Value errors = Value::array();
+  keep_scripts(Scripts::kChanges);
+  if (auto begun = live_.begin(current_.view); !begun) return admin_error(503, begun.error().detail);
+  for (const auto& [name, list] : body.members()) {
+    const AdminResource* resource = find_admin_resource(name);
+    if (resource == nullptr || !list.is_array()) continue;
+    for (size_t i = 0; i < list.items().size(); i++) {
+      const Value& item = list.items()[i];
+      const std::string id = config::id_of(item);
+      const auto key = parse_resource_name(std::string(name).append("/").append(id));
+      std::vector<std::string> warnings;
+      const Result<void> put = live_.put(*key, base::to_json(value_of_file(*key, item)), &warnings);
+      if (put) continue;
+      Value error = Value::object();
+      error.set("resource_type", Value::string(name));
+      error.set("resource_id", Value::string(id));
+      error.set("index", Value::number(static_cast<double>(i)));
+      error.set("error", Value::string(put.error().detail));
+      errors.items().push_back(std::move(error));
+    }
+  }
+  live_.forget();
+  end_scripts();
+  if (errors.items().empty()) return {200, "application/json", "{}\n", {}};
+  Value answer = Value::object();
+  answer.set("error_msg", Value::string("Configuration validation failed"));
+  answer.set("errors", std::move(errors));
+  return {400, "application/json", base::to_json(answer) + "\n", {}};
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/live_configuration.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+#include "base/json.h"
+#include "control/plugin_sources.h"
+#include "control/references.h"
+#include "control/resource_checks.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+using config::Kind;
+using config::Resource;
+using snapshot::Record;
+using snapshot::RecordChange;
+using snapshot::RecordKind;
+
+namespace {
+
+constexpr std::array<Kind, 8> kReferring{Kind::kRoute,        Kind::kService,   Kind::kStreamRoute,
+                                         Kind::kUpstream,     Kind::kConsumer,  Kind::kConsumerGroup,
+                                         Kind::kPluginConfig, Kind::kGlobalRule};
+
+/// A number that changes with what the sources hold, whatever their order.
+uint64_t add_source(uint64_t key, std::string_view name, uint64_t hash) {
+  return key + snapshot::hash64(name, hash);
+}
+
+Resource make_known(const ResourceKey& key, std::string_view body) {
+  Resource resource{key.first, key.second, Value::object()};
+  if (Result<Value> parsed = base::parse_json(body); parsed && parsed->is_object())
+    resource.body = parsed.take();
+  resource.is_stored = true;
+  return resource;
+}
+
+}  // namespace
+
+Result<void> LiveConfiguration::begin(const snapshot::BlobView& served) {
+  changes_.clear();
+  newly_quarantined_.clear();
+  added_ = {};
+  added_folders_.clear();
+  view_ = served;
+  Result<config::Settings> settings = config::settings_from_json(view_.body_of(RecordKind::kSettings, "{}"));
+  if (!settings) return settings.error();
+  settings_ = settings.take();
+  return load_validator();
+}
+
+/// The validator is made anew when it does not have exactly the code of the snapshot and of what is added.
+Result<void> LiveConfiguration::load_validator() {
+  Sources sources;
+  const std::string_view attributes = view_.body_of(RecordKind::kPluginAttr, "{}");
+  uint64_t key = snapshot::hash64(attributes, 1);
+  for (const auto& [kind, files] : {std::pair(RecordKind::kPluginSource, &added_.plugins),
+                                    std::pair(RecordKind::kLibrarySource, &added_.libraries)}) {
+    for (const Record& record : view_.records_of(kind)) key = add_source(key, record.id, record.hash);
+    for (const SourceFile& file : *files) key = add_source(key, file.name, snapshot::hash64(file.text));
+  }
+  if (validator_ && key == code_key_) return {};
+  for (const auto& [kind, files, added] :
+       {std::tuple(RecordKind::kPluginSource, &sources.plugins, &added_.plugins),
+        std::tuple(RecordKind::kLibrarySource, &sources.libraries, &added_.libraries)}) {
+    for (const Record& record : view_.records_of(kind))
+      files->push_back({std::string(record.id), std::string(record.place), std::string(record.body)});
+    files->insert(files->end(), added->begin(), added->end());
+  }
+  validator_.reset();
+  Result<std::unique_ptr<Validator>> made = make_validator_();
+  if (!made) return made.error();
+  if (auto loaded = (*made)->load(sources, std::string(attributes)); !loaded) return loaded;
+  validator_ = made.take();
+  code_key_ = key;
+  return {};
+}
+
+/// A plugin that the snapshot does not carry yet is taken from where a load would find it. One that is
+/// nowhere is the validator's to refuse.
+Result<void> LiveConfiguration::add_missing_plugins(const Resource& resource) {
+  std::set<std::string> names;
+  const auto is_there = [&](RecordKind kind, const std::vector<SourceFile>& files, const std::string& name) {
+    return view_.find(kind, name) != nullptr ||
+           std::any_of(files.begin(), files.end(), [&](const SourceFile& file) { return file.name == name; });
+  };
+  const auto note = [&](const std::string& name) {
+    if (!is_there(RecordKind::kPluginSource, added_.plugins, name)) names.insert(name);
+  };
+  if (resource.kind == Kind::kPluginMetadata) note(resource.id);
+  if (const Value* plugins = resource.body.find("plugins"); plugins != nullptr && plugins->is_object()) {
+    for (const auto& [name, conf] : plugins->members()) note(name);
+  }
+  if (names.empty()) return {};
+  Result<CollectedSources> found = collect_sources(names, {settings_.plugin_paths, lua_root_});
+  if (!found) return found.error();
+  if (found->sources.plugins.empty()) return {};
+  for (SourceFile& file : found->sources.plugins) added_.plugins.push_back(std::move(file));
+  for (SourceFile& file : found->sources.libraries) {
+    if (!is_there(RecordKind::kLibrarySource, added_.libraries, file.name))
+      added_.libraries.push_back(std::move(file));
+  }
+  added_folders_.insert(added_folders_.end(), found->folders.begin(), found->folders.end());
+  auto loaded = load_validator();
+  if (!loaded) {
+    added_ = {};
+    (void)load_validator();
+  }
+  return loaded;
+}
+
+Result<void> LiveConfiguration::put(const ResourceKey& key, std::string_view json,
+                                    std::vector<std::string>* warnings) {
+  Result<Resource> resource = make_resource(key, json);
+  if (!resource) return resource.error();
+  if (auto added = add_missing_plugins(*resource); !added) return added;
+  const auto before =
+      changes_.find(key) == changes_.end() ? std::optional<std::optional<std::string>>() : changes_.at(key);
+  changes_[key] = base::to_json(resource->body, true);
+  if (auto checked = check(*resource, warnings); !checked) {
+    if (before)
+      changes_[key] = *before;
+    else
+      changes_.erase(key);
+    return checked;
+  }
+  note_credentials(*resource);
+  return {};
+}
+
+Result<void> LiveConfiguration::check(const Resource& resource, std::vector<std::string>* warnings) {
+  config::Document document;
+  document.settings = settings_;
+  document.resources.push_back(resource);
+  Findings findings;
+  check_references(document, findings);
+  if (!findings.is_empty()) return base::invalid(findings.errors().front());
+  if (auto checked = check_words(resource); !checked) return checked;
+  check_resources(document, findings);
+  if (!findings.is_empty()) return base::invalid("invalid configuration: " + findings.errors().front());
+  warnings->insert(warnings->end(), findings.warnings().begin(), findings.warnings().end());
+  if (auto checked = check_credential_owner(resource); !checked) return checked;
+  return try_compile(resource, &document);
+}
+
+/// What the schemas and the plugins say.
+Result<void> LiveConfiguration::check_words(const Resource& resource) {
+  config::Document changed;
+  changed.resources.push_back(resource);
+  Result<std::vector<Complaint>> complaints = validator_->check_changes(changed, context_of(resource));
+  if (!complaints) return complaints.error();
+  if (complaints->empty()) return {};
+  return base::invalid(complaints->front().text);
+}
+
+config::Document LiveConfiguration::context_of(const Resource& resource) const {
+  config::Document context;
+  for (const ResourceKey& key : references_of({resource.kind, resource.id}, resource.body)) {
+    if (const auto body = find_body(key)) context.resources.push_back(make_known(key, *body));
+  }
+  if (resource.kind == Kind::kGlobalRule) {
+    each_body(Kind::kGlobalRule, [&](const std::string& id, std::string_view body) {
+      if (id != resource.id) context.resources.push_back(make_known({Kind::kGlobalRule, id}, body));
+    });
+  }
+  return context;
+}
+
+/// Compiles the resource with what it refers to; and a service with its routes, which may live on its
+/// upstream.
+Result<void> LiveConfiguration::try_compile(const Resource& resource, config::Document* document) {
+  const ResourceKey key{resource.kind, resource.id};
+  std::map<ResourceKey, std::string> bodies;
+  add_with_referred(key, &bodies);
+  if (resource.kind == Kind::kService) {
+    for (const Dependent& dependent : find_dependents(key)) {
+      add_with_referred(dependent.key, &bodies);
+      document->resources.push_back(make_known(dependent.key, bodies[dependent.key]));
+    }
+  }
+  snapshot::BlobWriter writer;
+  writer.add(Record{RecordKind::kSettings, 0, 0, "", "", view_.body_of(RecordKind::kSettings, "{}"), 0});
+  for (const auto& [one, body] : bodies)
+    writer.add(Record{snapshot::record_kind(one.first), 0, 0, one.second, kStoredPlace, body, 0});
+  for (const Record& record : view_.records_of(RecordKind::kPluginSource)) writer.add(record);
+  for (const SourceFile& file : added_.plugins)
+    writer.add(Record{RecordKind::kPluginSource, 0, 0, file.name, file.path, file.text, 0});
+  Result<std::string> blob = writer.finish({});
+  if (!blob) return blob.error();
+  Findings findings;
+  if (auto checked = check_snapshot(*blob, *document, findings); !checked) return checked;
+  if (!findings.is_empty()) return base::invalid("invalid configuration: " + findings.errors().front());
+  return {};
+}
+
+void LiveConfiguration::add_with_referred(const ResourceKey& key,
+                                          std::map<ResourceKey, std::string>* bodies) const {
+  const auto body = find_body(key);
+  if (!body || !bodies->emplace(key, *body).second) return;
+  const Result<Value> parsed = base::parse_json(*body);
+  if (!parsed) return;
+  for (const ResourceKey& referred : references_of(key, *parsed)) add_with_referred(referred, bodies);
+}
+
+Result<void> LiveConfiguration::check_credential_owner(const Resource& resource) {
+  if (resource.kind != Kind::kConsumer && resource.kind != Kind::kCredential) return {};
+  index_credentials();
+  const auto consumer_of = [](const std::string& id) { return id.substr(0, id.find('/')); };
+  for (const ShownCredential& shown : credentials_of(resource)) {
+    const auto found = owners_.find({shown.plugin, shown.text});
+    if (found == owners_.end() || consumer_of(found->second.second) == consumer_of(resource.id)) continue;
+    const std::string& id = found->second.second;
+    const std::string owner =
+        found->second.first == Kind::kConsumer
+            ? "consumer: " + id
+            : "credential: " + id.substr(id.rfind('/') + 1) + " of consumer: " + consumer_of(id);
+    return base::invalid("duplicate " + shown.path.back() + " of plugin " + shown.plugin + " found with " +
+                         owner);
+  }
+  return {};
+}
+
+void LiveConfiguration::index_credentials() {
+  if (is_credentials_known_ && credentials_of_ == view_.hash()) return;
+  owners_.clear();
+  shown_.clear();
+  is_credentials_known_ = true;
+  credentials_of_ = view_.hash();
+  for (const Kind kind : {Kind::kConsumer, Kind::kCredential}) {
+    for (const Record& record : view_.records_of(snapshot::record_kind(kind)))
+      note_credentials(make_known({kind, std::string(record.id)}, record.body));
+  }
+}
+
+void LiveConfiguration::note_credentials(const Resource& resource) {
+  if (!is_credentials_known_) return;
+  drop_credentials({resource.kind, resource.id});
+  for (const ShownCredential& shown : credentials_of(resource)) {
+    const Identity identity{shown.plugin, shown.text};
+    owners_.emplace(identity, ResourceKey{resource.kind, resource.id});
+    shown_[{resource.kind, resource.id}].push_back(identity);
+  }
+}
+
+void LiveConfiguration::drop_credentials(const ResourceKey& key) {
+  const auto found = shown_.find(key);
+  if (found == shown_.end()) return;
+  for (const Identity& identity : found->second) {
+    const auto owner = owners_.find(identity);
+    if (owner != owners_.end() && owner->second == key) owners_.erase(owner);
+  }
+  shown_.erase(found);
+}
+
+void LiveConfiguration::remove(const ResourceKey& key) {
+  for (const Dependent& dependent : find_dependents(key)) {
+    newly_quarantined_[resource_name(dependent.key)] =
+        std::string(reference_field(key.first)) + ": " + resource_name(key) + " was deleted by force";
+  }
+  changes_[key] = std::nullopt;
+  drop_credentials(key);
+}
+
+Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About& about) {
+  std::vector<Record> records;
+  std::vector<RecordChange> changes;
+  std::map<std::string, std::string> quarantined;
+  review_quarantine(&quarantined);
+  // The changes point into it, so it must not move.
+  records.reserve(changes_.size() + added_.plugins.size() + added_.libraries.size() + quarantined.size());
+  for (const auto& [key, body] : changes_) {
+    const RecordKind kind = snapshot::record_kind(key.first);
+    const uint32_t order = key.first == Kind::kRoute ? kStoredOrder : 0;
+    if (body) records.push_back({kind, 0, order, key.second, kStoredPlace, *body, 0});
+    changes.push_back({kind, key.second, body ? &records.back() : nullptr});
+  }
+  for (const auto& [kind, files] : {std::pair(RecordKind::kPluginSource, &added_.plugins),
+                                    std::pair(RecordKind::kLibrarySource, &added_.libraries)}) {
+    for (const SourceFile& file : *files) {
+      records.push_back({kind, 0, 0, file.name, file.path, file.text, 0});
+      changes.push_back({kind, file.name, &records.back()});
+    }
+  }
+  for (const Record& record : view_.records_of(RecordKind::kQuarantined))
+    changes.push_back({RecordKind::kQuarantined, std::string(record.id), nullptr});
+  for (const auto& [name, reason] : quarantined) {
+    records.push_back({RecordKind::kQuarantined, 0, 0, name, "", reason, 0});
+    changes.push_back({RecordKind::kQuarantined, name, &records.back()});
+  }
+  Result<std::string> blob = snapshot::replace_records(view_, changes, about);
+  if (blob && is_credentials_known_) {
+    if (const auto next = snapshot::BlobView::begin(*blob)) credentials_of_ = next->hash();
+  }
+  return blob;
+}
+
+/// Who stays in quarantine, and who is right again now that something else has changed.
+void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* quarantined) {
+  for (const Record& record : view_.records_of(RecordKind::kQuarantined)) {
+    const auto key = parse_resource_name(record.id);
+    if (!key || changes_.count(*key) > 0) continue;
+    const auto body = find_body(*key);
+    if (!body) continue;
+    std::vector<std::string> warnings;
+    if (!check(make_known(*key, *body), &warnings))
+      (*quarantined)[std::string(record.id)] = std::string(record.body);
+  }
+  for (const auto& [name, reason] : newly_quarantined_) {
+    const auto key = parse_resource_name(name);
+    const bool is_changed = key && changes_.count(*key) > 0;
+    if (!is_changed) (*quarantined)[name] = reason;
+  }
+}
+
+std::optional<std::string> LiveConfiguration::find_body(const ResourceKey& key) const {
+  if (const auto changed = changes_.find(key); changed != changes_.end()) return changed->second;
+  const Record* record = view_.find(snapshot::record_kind(key.first), key.second);
+  if (record == nullptr) return std::nullopt;
+  return std::string(record->body);
+}
+
+std::string LiveConfiguration::place_of(const ResourceKey& key) const {
+  const Record* record = view_.find(snapshot::record_kind(key.first), key.second);
+  return record == nullptr || record->place == kStoredPlace ? "" : std::string(record->place);
+}
+
+template <class Look>
+void LiveConfiguration::each_body(Kind kind, Look look) const {
+  for (const Record& record : view_.records_of(snapshot::record_kind(kind))) {
+    const std::string id(record.id);
+    if (changes_.empty() || changes_.count({kind, id}) == 0) look(id, record.body);
+  }
+  for (const auto& [key, body] : changes_) {
+    if (key.first == kind && body) look(key.second, *body);
+  }
+}
+
+std::vector<Dependent> LiveConfiguration::find_dependents(const ResourceKey& key) const {
+  std::vector<Dependent> found;
+  const std::string_view field = reference_field(key.first);
+  if (field.empty()) return found;
+  for (const Kind kind : kReferring) {
+    each_body(kind, [&](const std::string& id, std::string_view body) {
+      if (!may_refer(body, field, key.second)) return;
+      const Result<Value> parsed = base::parse_json(body);
+      if (!parsed) return;
+      const std::vector<ResourceKey> direct = references_of({kind, id}, *parsed);
+      const bool is_direct = std::find(direct.begin(), direct.end(), key) != direct.end();
+      if (!is_direct && !refers_by_plugin(*parsed, field, key.second)) return;
+      const ResourceKey own{kind, id};
+      found.push_back({own, !is_direct, place_of(own).empty()});
+    });
+  }
+  return found;
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Single changes of what is served: judges each as a load of everything would, and makes the next snapshot
+// from the present one, so that one route among 10,000 costs little more than itself. Apart from loader.h,
+// which begins with files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/loader.h"
+#include "control/resource_store.h"
+#include "control/validator.h"
+#include "net/event_loop.h"
+#include "snapshot/blob.h"
+
+namespace moongate::control {
+
+/// Somebody who refers to a resource.
+struct Dependent {
+  ResourceKey key;
+  bool is_by_plugin = false;  // from within a plugin's conf
+  bool is_stored = false;     // made through the Admin API itself
+};
+
+/// A batch of changes on top of a snapshot.
+///
+/// Owner:   control; lives as long as it and keeps a validator warm between batches.
+/// Fails:   add() with what is wrong with that change, which is left out then; begin() and finish() with why
+/// there is no batch.
+class LiveConfiguration {
+ public:
+  LiveConfiguration(std::string lua_root, const ValidatorFactory& make_validator)
+      : lua_root_(std::move(lua_root)), make_validator_(make_validator) {}
+
+  /// Forgets the changes of the batch before; the bytes of `served` must outlive this batch.
+  base::Result<void> begin(const snapshot::BlobView& served);
+  /// One resource becomes what `json` says. What is odd about it goes to `warnings`.
+  base::Result<void> put(const ResourceKey& key, std::string_view json, std::vector<std::string>* warnings);
+  /// One resource goes. Who refers to it is quarantined.
+  void remove(const ResourceKey& key);
+  /// The next snapshot.
+  base::Result<std::string> finish(const snapshot::BlobWriter::About& about);
+  /// The changes were not made, whatever was found about credentials on the way.
+  void forget() { is_credentials_known_ = false; }
+  /// Gives back its memory; the next batch loads all again.
+  void forget_validator() { validator_.reset(); }
+
+  /// Canonical JSON of a resource as it is with the changes so far.
+  std::optional<std::string> find_body(const ResourceKey& key) const;
+  /// "file:line" when a file has it, else empty.
+  std::string place_of(const ResourceKey& key) const;
+  std::vector<Dependent> find_dependents(const ResourceKey& key) const;
+  /// Folders of plugins that came with this batch.
+  const std::vector<std::string>& added_folders() const { return added_folders_; }
+
+ private:
+  using Identity = std::pair<std::string, std::string>;  // plugin and credential
+
+  base::Result<void> load_validator();
+  base::Result<void> add_missing_plugins(const config::Resource& resource);
+  base::Result<void> check(const config::Resource& resource, std::vector<std::string>* warnings);
+  base::Result<void> check_words(const config::Resource& resource);
+  base::Result<void> check_credential_owner(const config::Resource& resource);
+  base::Result<void> try_compile(const config::Resource& resource, config::Document* document);
+  void index_credentials();
+  void note_credentials(const config::Resource& resource);
+  void drop_credentials(const ResourceKey& key);
+  void add_with_referred(const ResourceKey& key, std::map<ResourceKey, std::string>* bodies) const;
+  config::Document context_of(const config::Resource& resource) const;
+  void review_quarantine(std::map<std::string, std::string>* quarantined);
+  template <class Look>
+  void each_body(config::Kind kind, Look look) const;
+
+  std::string lua_root_;
+  const ValidatorFactory& make_validator_;
+  std::unique_ptr<Validator> validator_;
+  uint64_t code_key_ = 0;  // of what the validator has loaded
+  config::Settings settings_;
+  snapshot::BlobView view_;
+  Sources added_;  // plugins that the snapshot does not have yet
+  std::vector<std::string> added_folders_;
+  std::map<ResourceKey, std::optional<std::string>> changes_;  // canonical bodies
+  std::map<std::string, std::string> newly_quarantined_;
+  bool is_credentials_known_ = false;
+  snapshot::Hash128 credentials_of_;  // the snapshot that the two below are about
+  std::map<Identity, ResourceKey> owners_;
+  std::map<ResourceKey, std::vector<Identity>> shown_;
+};
+
+}  // namespace moongate::control

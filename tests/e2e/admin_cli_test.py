@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""moongate diff, apply and history."""
+
+import json
+import unittest
+
+from admin import AdminCase, mocking, nodes
+
+
+class Commands(AdminCase):
+    config = {"routes": [{"id": "mine", **mocking("/mine", "file")}], "upstreams": [{"id": "u", **nodes()}]}
+
+    def write(self, name, config):
+        path = self.gw.path(name)
+        with open(path, "w") as f:
+            json.dump(config, f)
+        return path
+
+    def diff(self, config):
+        path = self.write("proposed.yaml", config)
+        done = self.gw.run("diff", "-c", path, "-c", self.gw.path("harness.yaml"))
+        self.assertEqual(done.returncode, 0, done)
+        return done.stdout
+
+    def test_diff_names_what_a_file_would_change_by_resource_and_field(self):
+        self.put("/routes/api", {"uri": "/api", "upstream_id": "u"})
+        self.assertEqual(self.diff(self.config), "no difference\n")
+        changed = {"routes": [{**self.config["routes"][0], "uri": "/other"}, {"id": "new", **mocking("/n", "n")}],
+                   "upstreams": [{"id": "u", **nodes("127.0.0.1:2")}]}
+        lines = self.diff(changed).splitlines()
+        self.assertIn("~ routes/mine", lines)
+        self.assertIn('    uri: "/mine" -> "/other"', lines)
+        self.assertIn("+ routes/new", lines)
+        self.assertIn("~ upstreams/u", lines)
+        self.assertFalse([line for line in lines if "routes/api" in line], "what the API made is not the file's to change")
+        self.assertEqual(self.gw.get("/mine").body, b"file", "nothing has changed")
+
+    def test_diff_refuses_what_a_load_would_refuse(self):
+        done = self.gw.run("diff", "-c", self.write("bad.yaml", {"routes": [{"id": "1", "uri": "/", "upstream_id": "none"}]}))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("bad.yaml:1: routes[0].upstream_id", done.stderr)
+
+    def test_apply_puts_all_or_nothing(self):
+        good = {"upstreams": [{"id": "au", **nodes()}], "routes": [{"id": "a", "uri": "/u", "upstream_id": "au"}, {"id": "b", **mocking("/b", "b")}]}
+        done = self.gw.run("apply", self.write("good.yaml", good), "--wait")
+        self.assertEqual((done.returncode, done.stdout), (0, "applied; every worker serves it\n"), done.stderr)
+        self.assertEqual(self.gw.get("/b").body, b"b")
+        again = self.gw.run("apply", self.write("good.yaml", good))
+        self.assertEqual(again.returncode, 0, again.stderr)
+        bad = {"routes": [{"id": "b", **mocking("/b", "changed")}, {"id": "c", "uri": 1, "plugins": {}}]}
+        done = self.gw.run("apply", self.write("bad.yaml", bad), "--wait")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('property "uri" validation failed', done.stderr)
+        self.assertEqual(self.gw.get("/b").body, b"b")
+        done = self.gw.run("apply", self.write("less.yaml", {"routes": [{"id": "b", **mocking("/b", "b2")}]}), "--wait", "--prune")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.gw.get("/b").body, b"b2")
+        self.assertEqual(self.admin("GET", "/upstreams/au").status, 404)
+        self.assertEqual(self.gw.get("/mine").body, b"file")
+        done = self.gw.run("apply", self.gw.path("nothing.yaml"))
+        self.assertEqual(done.returncode, 1)
+
+    def test_history_tells_who_changed_what(self):
+        self.put("/routes/api", mocking("/api", "x"))
+        listed = json.loads(self.gw.run("history", "--json").stdout)
+        self.assertEqual(listed["snapshots"][-1]["reason"], "admin: routes/api")
+        self.assertIn("admin: routes/api", self.gw.run("history").stdout)
+
+    def test_routes_and_explain_see_what_was_just_put(self):
+        self.put("/routes/api", mocking("/api", "x"))
+        self.assertIn("/api", self.gw.run("routes").stdout)
+        self.assertIn("api", self.gw.run("explain", "GET", "/api").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
