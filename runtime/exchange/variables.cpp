@@ -27,8 +27,12 @@ const tls::Session* session_of(const Exchange& exchange) {
   return exchange.client ? exchange.client->tls_session() : nullptr;
 }
 
-bool has_certificate(const Exchange& exchange) {
-  return session_of(exchange) && session_of(exchange)->peer().is_present;
+// What the client's certificate says; false without one.
+bool find_in_certificate(Exchange& exchange, std::string tls::PeerCertificate::*text, string_view* out) {
+  if (!session_of(exchange)) return false;
+  const tls::PeerCertificate peer = session_of(exchange)->peer();
+  *out = exchange.arena.copy(peer.*text);
+  return peer.is_present;
 }
 
 string_view verify_text(const Exchange& exchange) {
@@ -172,6 +176,13 @@ struct Named {
     }                                                  \
   }
 
+#define MG_CERTIFICATE(name, text)                                      \
+  Named {                                                               \
+    name, [](Exchange& ex, string_view* out) -> bool {                  \
+      return find_in_certificate(ex, &tls::PeerCertificate::text, out); \
+    }                                                                   \
+  }
+
 string_view present_field(Exchange& ex, http::FieldId id) {
   const http::Field* field = ex.request.fields.find(id);
   return field ? field->value : string_view();
@@ -266,11 +277,11 @@ protocol_of(ex)),
     MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
     MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
     MG_VARIABLE_IF("ssl_cipher", session_of(ex), ex.arena.copy(session_of(ex)->cipher())),
-    MG_VARIABLE_IF("ssl_client_fingerprint", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().fingerprint)),
-    MG_VARIABLE_IF("ssl_client_i_dn", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().issuer)),
-    MG_VARIABLE_IF("ssl_client_raw_cert", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().pem)),
-    MG_VARIABLE_IF("ssl_client_s_dn", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().subject)),
-    MG_VARIABLE_IF("ssl_client_serial", has_certificate(ex), ex.arena.copy(session_of(ex)->peer().serial)),
+    MG_CERTIFICATE("ssl_client_fingerprint", fingerprint),
+    MG_CERTIFICATE("ssl_client_i_dn", issuer),
+    MG_CERTIFICATE("ssl_client_raw_cert", pem),
+    MG_CERTIFICATE("ssl_client_s_dn", subject),
+    MG_CERTIFICATE("ssl_client_serial", serial),
     MG_VARIABLE_IF("ssl_client_verify", session_of(ex), verify_text(ex)),
     MG_VARIABLE_IF("ssl_protocol", session_of(ex), ex.arena.copy(session_of(ex)->version())),
     MG_VARIABLE_IF("ssl_server_name", session_of(ex) && !session_of(ex)->server_name().empty(),

@@ -63,11 +63,18 @@ int abandon(lua_State*) {
 // --- the request's body
 // ----------------------------------------------------------------------------------------
 
+using exchange::BodyState;
+
+int push_size_error(lua_State* state, uint64_t size, uint64_t size_max) {
+  lua_pushnil(state);
+  lua_pushfstring(state, "request size %f is greater than the maximum size %f allowed",
+                  static_cast<double>(size), static_cast<double>(size_max));
+  return 2;
+}
+
 // Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange
 // ends. One that grows over the limit is no fault of the request: what came is kept, and goes upstream before
 // the rest.
-using exchange::BodyState;
-
 class BodyCollector final : public exchange::BodySink {
  public:
   BodyCollector(Task& task, uint64_t size_max)
@@ -107,13 +114,9 @@ class BodyCollector final : public exchange::BodySink {
       lua_pushlstring(thread, body.data(), body.size());
       return 1;
     }
+    if (reason_.empty()) return push_size_error(thread, exchange_.body.size(), size_max_);
     lua_pushnil(thread);
-    if (reason_.empty()) {
-      lua_pushfstring(thread, "request size %f is greater than the maximum size %f allowed",
-                      static_cast<double>(exchange_.body.size()), static_cast<double>(size_max_));
-    } else {
-      lua_pushlstring(thread, reason_.data(), reason_.size());
-    }
+    lua_pushlstring(thread, reason_.data(), reason_.size());
     return 2;
   }
   bool is_over() const { return is_over_; }
@@ -135,12 +138,6 @@ class BodyCollector final : public exchange::BodySink {
   std::string reason_;
 };
 
-int push_size_error(lua_State* state, double size, double size_max) {
-  lua_pushnil(state);
-  lua_pushfstring(state, "request size %f is greater than the maximum size %f allowed", size, size_max);
-  return 2;
-}
-
 int read_body(lua_State* state) {
   constexpr uint64_t kBodyMaxBytes = 64u << 20;  // when the plugin names no limit
   double wanted_max = luaL_optnumber(state, 1, 0);
@@ -150,9 +147,7 @@ int read_body(lua_State* state) {
   exchange::Exchange* exchange = task.exchange;
   if (!exchange || !exchange->client) return luaL_error(state, "there is no request to read a body from");
   if (exchange->body_state == BodyState::kCollected || exchange->body_state == BodyState::kReplaced) {
-    if (exchange->body.size() > size_max)
-      return push_size_error(state, static_cast<double>(exchange->body.size()),
-                             static_cast<double>(size_max));
+    if (exchange->body.size() > size_max) return push_size_error(state, exchange->body.size(), size_max);
     if (exchange->body.is_in_file()) return 0;
     std::string_view body = exchange->body.view();
     lua_pushlstring(state, body.data(), body.size());
@@ -163,10 +158,9 @@ int read_body(lua_State* state) {
     return 1;
   }
   if (exchange->body.size() > size_max)  // another asked before, with a limit that did not do either
-    return push_size_error(state, static_cast<double>(exchange->body.size()), static_cast<double>(size_max));
+    return push_size_error(state, exchange->body.size(), size_max);
   if (exchange->request.body == http::BodyKind::kLength && exchange->request.content_length > size_max) {
-    return push_size_error(state, static_cast<double>(exchange->request.content_length),
-                           static_cast<double>(size_max));
+    return push_size_error(state, exchange->request.content_length, size_max);
   }
   exchange->body_state = BodyState::kReading;
   auto collector = std::make_shared<BodyCollector>(task, size_max);

@@ -49,13 +49,6 @@ local function name_of(name)
 end
 _M.name_of = name_of
 
---- Returns the lower-case form of a header's name.
----@param name string
----@return string
-function _M.lower(name)
-  return name_of(name).lower
-end
-
 local dashed_names = bounded_map.new(1024)
 
 --- Returns the name with `_` replaced by `-`, as `ngx.header.content_type` is written.
@@ -105,6 +98,7 @@ local function text_of(value)
 end
 
 local changed, too_late = 1, 2
+_M.changed = changed -- what the C functions that change a field answer
 
 local function verdict(result, name)
   if result == changed then
@@ -205,7 +199,7 @@ local any_case = {
     if type(key) ~= "string" then
       return nil
     end
-    return rawget(headers, (gsub(_M.lower(key), "_", "-")))
+    return rawget(headers, (gsub(name_of(key).lower, "_", "-")))
   end,
 }
 
@@ -221,7 +215,7 @@ local function collect(ex, count_of, at, is_raw, max)
     local name = ffi_string(name_out[0].data, name_out[0].size)
     local value = ffi_string(value_out[0].data, value_out[0].size)
     if not is_raw then
-      name = _M.lower(name)
+      name = name_of(name).lower
     end
     local before = rawget(headers, name)
     if before == nil then

@@ -92,7 +92,7 @@ local function find_framing(method, status, fields)
   end
   local coding = fields["Transfer-Encoding"]
   if coding then
-    return coding ~= nil and lower(type(coding) == "table" and concat(coding, ",") or coding) == "chunked" and "chunked" or "end"
+    return lower(type(coding) == "table" and concat(coding, ",") or coding) == "chunked" and "chunked" or "end"
   end
   local length = fields["Content-Length"]
   if not length then

@@ -23,7 +23,7 @@ local tostring = tostring
 local type = type
 
 local out = ffi.new("mg_text[1]")
-local changed = 1
+local changed = fields.changed
 local forget_header = var.forget_header
 local writing = phase.set({ "rewrite", "access", "before_proxy", "balancer", "content" })
 

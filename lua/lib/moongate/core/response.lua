@@ -23,7 +23,7 @@ local type = type
 
 local heading = phase.set({ "rewrite", "access", "before_proxy", "balancer", "content", "header_filter" })
 
-local changed = 1
+local changed = fields.changed
 
 local _M = { hold_body_chunk = body_hold.hold_body_chunk }
 
