@@ -47,6 +47,7 @@ extern const Command kHistoryCommand;
 extern const Command kRoutesCommand;
 extern const Command kExplainCommand;
 extern const Command kPluginCommand;
+extern const Command kConvertCommand;
 extern const Command kEchoCommand;
 extern const Command kVersionCommand;
 

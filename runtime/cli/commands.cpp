@@ -10,10 +10,10 @@
 namespace moongate::cli {
 namespace {
 
-constexpr const Command* kCommands[] = {&kStartCommand,  &kCheckCommand,    &kReloadCommand,  &kStopCommand,
-                                        &kStatusCommand, &kRollbackCommand, &kHistoryCommand, &kDiffCommand,
-                                        &kApplyCommand,  &kRoutesCommand,   &kExplainCommand, &kPluginCommand,
-                                        &kEchoCommand,   &kVersionCommand};
+constexpr const Command* kCommands[] = {
+    &kStartCommand,    &kCheckCommand,   &kReloadCommand,  &kStopCommand,  &kStatusCommand,
+    &kRollbackCommand, &kHistoryCommand, &kDiffCommand,    &kApplyCommand, &kRoutesCommand,
+    &kExplainCommand,  &kPluginCommand,  &kConvertCommand, &kEchoCommand,  &kVersionCommand};
 
 int print_version(const Invocation& invocation) {
   std::printf("moongate %s\n", invocation.version.c_str());

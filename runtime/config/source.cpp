@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "config/kong.h"
 #include "config/merge.h"
 #include "config/yaml_reader.h"
 
@@ -105,6 +106,9 @@ class SourceLoader {
     Result<Value> parsed = parse(path, *text, *index);
     if (!parsed) return parsed.error();
     Value root = parsed->is_null() ? Value::object() : parsed.take();
+    if (is_kong_file(root)) {
+      if (auto translated = translate(&root); !translated) return translated;
+    }
     if (auto checked = check_top(path, root); !checked) return checked;
     if (auto included = load_includes(path, root); !included) return included;
     if (auto assigned = assign_ids(root, id_prefix(path, *index), source_.places_); !assigned)
@@ -153,10 +157,25 @@ class SourceLoader {
     }
     if (root.members().size() > kTopKeysMax)
       return base::invalid(path + ":1: more than 1000 keys at the top level");
-    if (const Value* version = root.find("_format_version")) {
-      return source_.places_.error(*version, "_format_version",
-                                   "Kong declarative files are not supported yet");
+    return {};
+  }
+
+  /// Replaces a tree in Kong's format by one in ours. All that stands in the way is named at once.
+  Result<void> translate(Value* root) {
+    KongTranslation translation = translate_kong(*root, source_.places_);
+    *root = std::move(translation.root);
+    if (options_.on_kong_findings) {
+      options_.on_kong_findings(std::move(translation.findings));
+      return {};
     }
+    std::string refused;
+    for (KongFinding& finding : translation.findings) {
+      if (finding.loss == KongLoss::kRefused)
+        refused += (refused.empty() ? "" : "\n") + finding.text;
+      else
+        source_.warnings_.push_back(std::move(finding.text));
+    }
+    if (!refused.empty()) return base::invalid(std::move(refused));
     return {};
   }
 

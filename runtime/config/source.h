@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "config/kong.h"
 #include "config/places.h"
 #include "config/substitute.h"
 
@@ -22,6 +23,9 @@ using LuaEvaluator = std::function<base::Result<base::Value>(const std::string& 
 struct SourceOptions {
   LuaEvaluator evaluate_lua;  // empty: .lua files are refused
   Environment environment = process_environment();
+  /// Given: what of a file in Kong's format cannot be translated goes here and is left out; else it refuses
+  /// the file.
+  std::function<void(std::vector<KongFinding>)> on_kong_findings;
 };
 
 /// What a load looked at: the files, whether they were there or not, and the folders in which a new file
@@ -46,6 +50,8 @@ class Source {
   const Places& places() const { return places_; }
   /// Every file that was read, in the order of their indices.
   const std::vector<std::string>& files() const { return places_.files(); }
+  /// What works otherwise than its file says: "path:line: field: what".
+  const std::vector<std::string>& warnings() const { return warnings_; }
   /// Folders in which a new file could match an `include` pattern.
   const std::vector<std::string>& folders() const { return folders_; }
   std::string place(const base::Value& value) const { return places_.of(value); }
@@ -58,6 +64,7 @@ class Source {
   base::Value root_ = base::Value::object();
   Places places_;
   std::vector<std::string> folders_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace moongate::config

@@ -63,6 +63,7 @@ class Loader {
     auto trees = std::make_shared<Trees>();
     out_.trees = trees;
     trees->source = source.take();
+    out_.warnings = trees->source.warnings();
     findings_.set_places(trees->source.places());
     Result<config::Document> made = config::make_document(trees->source.take_root(), trees->source.places());
     if (!made) return made.error();

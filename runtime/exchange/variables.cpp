@@ -227,6 +227,12 @@ string_view upstream_host(Exchange& ex) {
   return ex.request.host;
 }
 
+/// How the client speaks, as far as we or a trusted forwarder know.
+string_view client_scheme(Exchange& ex) {
+  if (!ex.forwarded.proto.empty()) return ex.forwarded.proto;
+  return ex.is_tls ? string_view("https") : string_view("http");
+}
+
 base::Duration elapsed(Exchange& ex) { return base::Clock::steady_now() - ex.started; }
 
 const std::array kNamed = std::to_array<Named>({
@@ -236,6 +242,7 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE_IF("balancer_port", ex.node, number(ex, ex.node->port)),
     MG_VARIABLE("body_bytes_sent", number(ex, ex.body_bytes_sent)),
     MG_VARIABLE("bytes_sent", number(ex, ex.bytes_sent)),
+    MG_VARIABLE("client_scheme", client_scheme(ex)),
     MG_VARIABLE("connection", number(ex, ex.connection_number)),
     MG_VARIABLE_IF("consumer_name", !ex.consumer_name.empty(), ex.consumer_name),
     MG_VARIABLE_IF("content_length", ex.request.fields.find(http::FieldId::kContentLength),

@@ -20,6 +20,7 @@ const std::map<std::string, uint64_t>& usual_dicts() {
       {"plugin-limit-conn", kMegabyte},
       {"plugin-sliding-window", 10 * kMegabyte},
       {"plugin-api-breaker", 10 * kMegabyte},
+      {"plugin-kong-rate-limiting", 10 * kMegabyte},
       {"plugin-limit-count-lock", kMegabyte},
       {"lrucache-lock", kMegabyte},
       {"internal-status", kMegabyte},

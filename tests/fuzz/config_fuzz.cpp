@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // folder: config
-// Any bytes, as a configuration file: read, given ids, sorted into a document, made into resources. Whatever
-// is refused is refused with a sentence; settings that are accepted survive their way through a snapshot.
+// Any bytes, as a configuration file: read, translated when it is Kong's, given ids, sorted into a document,
+// made into resources. Whatever is refused is refused with a sentence; settings that are accepted survive
+// their way through a snapshot.
 #include <cstdint>
 #include <cstdlib>
 
 #include "config/document.h"
+#include "config/kong.h"
 #include "config/merge.h"
 #include "config/resources.h"
 #include "config/yaml_reader.h"
+#include "config/yaml_writer.h"
 
 using namespace moongate;
 
@@ -31,6 +34,19 @@ void parse(const config::Resource& resource) {
   check(config::parse_ssl(resource.body));
 }
 
+/// Kong's format becomes ours. Whatever is found is said in a sentence, and the result survives being
+/// written.
+void translate(base::Value* root, const config::Places& places) {
+  config::KongTranslation translation = config::translate_kong(*root, places);
+  for (const config::KongFinding& finding : translation.findings) {
+    if (finding.text.empty()) std::abort();
+  }
+  const auto keep = [](const std::string&) { return std::optional<std::string>(); };
+  const auto again = config::read_yaml(config::write_yaml(translation.root), 0, keep);
+  if (!again || !(*again == translation.root)) std::abort();
+  *root = std::move(translation.root);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -39,6 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!root) return 0;
   config::Places places;
   if (!places.add("fuzz.yaml")) std::abort();
+  if (config::is_kong_file(*root)) translate(&*root, places);
   if (root->is_object()) {
     base::Value both = *root;
     check(config::assign_ids(both, "x.", places));

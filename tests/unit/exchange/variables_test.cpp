@@ -43,6 +43,7 @@ TEST_CASE("every name that is documented is found") {
                            "args",
                            "body_bytes_sent",
                            "bytes_sent",
+                           "client_scheme",
                            "connection",
                            "host",
                            "hostname",
@@ -79,6 +80,19 @@ TEST_CASE("every name that is documented is found") {
                            "uri"}) {
     INFO(name);
     CHECK(f.get(name) != "unset");
+  }
+}
+
+TEST_CASE("the client's scheme is the connection's, or what a trusted forwarder says") {
+  for (const auto& [is_tls, is_trusted, claim, expected] :
+       {std::tuple(false, false, "", "http"), std::tuple(true, false, "", "https"),
+        std::tuple(false, false, "https", "http"), std::tuple(false, true, "https", "https"),
+        std::tuple(true, true, "http", "http"), std::tuple(true, true, "", "https")}) {
+    Fixture f;
+    f.exchange.is_tls = is_tls;
+    f.exchange.is_peer_trusted = is_trusted;
+    f.exchange.forwarded.proto = claim;
+    CHECK(f.get("client_scheme") == expected);
   }
 }
 

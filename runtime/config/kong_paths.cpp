@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/kong_paths.h"
+
+#include <algorithm>
+
+namespace moongate::config {
+
+namespace {
+
+constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
+
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/// What every text begins with that the expression matches at its start.
+std::string literal_of(std::string_view regex) {
+  if (regex.find('|') != regex.npos) return "";  // the other branch may begin otherwise
+  if (regex.starts_with('^')) regex.remove_prefix(1);
+  std::string literal;
+  for (size_t i = 0; i < regex.size(); ++i) {
+    char c = regex[i];
+    if (c == '\\') {
+      if (i + 1 == regex.size() || is_letter_or_digit(regex[i + 1])) break;  // \d and the like
+      c = regex[++i];
+    } else if (c == '?' || c == '*' || c == '{') {
+      if (!literal.empty()) literal.pop_back();  // what stands before it may be missing
+      break;
+    } else if (kSpecial.find(c) != kSpecial.npos) {
+      break;
+    }
+    literal.push_back(c);
+  }
+  return literal;
+}
+
+/// How many groups of an expression are numbered.
+size_t count_groups(std::string_view regex) {
+  size_t count = 0;
+  bool is_in_class = false;
+  for (size_t i = 0; i < regex.size(); ++i) {
+    const char c = regex[i];
+    if (c == '\\') {
+      ++i;
+    } else if (is_in_class) {
+      is_in_class = c != ']';
+    } else if (c == '[') {
+      is_in_class = true;
+    } else if (c == '(') {
+      const std::string_view rest = regex.substr(i + 1);
+      const bool is_named =
+          (rest.starts_with("?<") && !rest.starts_with("?<=") && !rest.starts_with("?<!")) ||
+          rest.starts_with("?P<");
+      if (!rest.starts_with('?') || is_named) ++count;
+    }
+  }
+  return count;
+}
+
+std::string escape_dollars(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) escaped += c == '$' ? "$$" : std::string(1, c);
+  return escaped;
+}
+
+}  // namespace
+
+std::string escape_regex(std::string_view text) {
+  std::string regex;
+  for (const char c : text) {
+    if (kSpecial.find(c) != kSpecial.npos) regex.push_back('\\');
+    regex.push_back(c);
+  }
+  return regex;
+}
+
+KongPath read_kong_path(std::string_view written) {
+  KongPath path;
+  path.is_regex = written.starts_with('~');
+  path.text = written.substr(path.is_regex ? 1 : 0);
+  if (path.is_regex) {
+    const bool is_anchored = path.text.starts_with('^');
+    path.pattern = "^(?:" + path.text.substr(is_anchored ? 1 : 0) + ")";
+    path.literal = literal_of(path.text);
+    if (!path.literal.starts_with('/')) path.literal = "/";
+    // A `*` means something in a pattern of ours, also one that was escaped.
+    path.literal = path.literal.substr(0, path.literal.find('*'));
+    return path;
+  }
+  path.literal = path.text.substr(0, path.text.find('*'));
+  if (path.literal.size() != path.text.size()) path.pattern = "^" + escape_regex(path.text);
+  return path;
+}
+
+std::vector<std::string> make_kong_rewrites(const std::vector<KongPath>& paths, std::string_view service_path,
+                                            bool is_stripped) {
+  std::string_view bare = service_path;  // without the slash that joins
+  if (bare.ends_with('/')) bare.remove_suffix(1);
+  const std::string base = escape_dollars(service_path);
+  const std::string joined = escape_dollars(bare);
+  std::vector<std::string> rewrites;
+  const auto add = [&](std::string pattern, std::string replacement) {
+    rewrites.push_back(std::move(pattern));
+    rewrites.push_back(std::move(replacement));
+  };
+  if (!is_stripped || paths.empty()) {
+    if (bare.empty()) return rewrites;
+    add("^/$", base);
+    add("^(/.*)$", joined + "$1");
+    return rewrites;
+  }
+  for (const KongPath& path : paths) {
+    const std::string matched = path.is_regex
+                                    ? "(?:" + path.text.substr(path.text.starts_with('^') ? 1 : 0) + ")"
+                                    : escape_regex(path.text);
+    if (path.text == "/" && !path.is_regex) {
+      if (bare.empty()) continue;
+      add("^/$", base);
+      add("^/(.*)$", joined + "/$1");
+      continue;
+    }
+    // Nothing left behind the match: the service's path alone, and its slash only if the request had one.
+    if (!bare.empty()) {
+      const bool has_slash = !path.is_regex && path.text.ends_with('/');
+      add("^" + matched + "$", joined + (has_slash ? "/" : ""));
+    }
+    add("^" + matched + "/?(.*)$",
+        joined + "/$" + std::to_string(path.is_regex ? count_groups(path.text) + 1 : 1));
+  }
+  return rewrites;
+}
+
+}  // namespace moongate::config
