@@ -119,7 +119,7 @@ class Exchange {
   uint64_t connection_number = 0;
   uint64_t bytes_received = 0;
   bool is_peer_trusted = false;
-  struct Forwarded {  // what the client sent, before it was replaced
+  struct Forwarded {  // what a trusted peer said; what others say is dropped
     std::string_view forwarded_for, proto, host, port;
   } forwarded;
 

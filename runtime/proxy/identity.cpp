@@ -86,6 +86,10 @@ bool is_other_forwarded_field(std::string_view name, bool is_peer_trusted) {
   return is_forwarded && (!is_peer_trusted || name.find('_') != std::string_view::npos);
 }
 
+bool is_forwarded_field(FieldId id) {
+  return (id >= FieldId::kXForwardedFor && id <= FieldId::kXRealIp) || id == FieldId::kForwarded;
+}
+
 bool is_trusted_peer(const Context& context, const Exchange& exchange) {
   if (exchange.peer_address == "unix:") return context.client.is_unix_trusted;
   return !context.client.trusted.is_empty() && context.client.trusted.contains(exchange.remote);
@@ -95,7 +99,7 @@ bool is_trusted_peer(const Context& context, const Exchange& exchange) {
 
 void settle_identity(const Context& context, Exchange& exchange) {
   http::FieldList& fields = exchange.request.fields;
-  bool has_forwarded = false;
+  bool has_forwarded = false;  // by somebody who is believed
   exchange.remote_address = exchange.peer_address;
   exchange.is_peer_trusted = is_trusted_peer(context, exchange);
   remove_listed(fields);
@@ -107,14 +111,19 @@ void settle_identity(const Context& context, Exchange& exchange) {
       fields.remove_at(i);
       continue;
     }
-    has_forwarded |= field.id >= FieldId::kXForwardedFor && field.id <= FieldId::kXRealIp;
+    const bool is_forwarded = is_forwarded_field(field.id);
+    if (is_forwarded && !exchange.is_peer_trusted) {
+      fields.remove_at(i);
+      continue;
+    }
+    has_forwarded |= is_forwarded;
     i++;
   }
   if (!has_forwarded) return;
   exchange.forwarded = {
       value_of(fields, FieldId::kXForwardedFor), value_of(fields, FieldId::kXForwardedProto),
       value_of(fields, FieldId::kXForwardedHost), value_of(fields, FieldId::kXForwardedPort)};
-  if (exchange.is_peer_trusted) read_forwarded_for(context, exchange);
+  read_forwarded_for(context, exchange);
 }
 
 }  // namespace moongate::proxy

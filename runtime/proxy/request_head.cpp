@@ -40,7 +40,7 @@ char* write_port(char* at, std::string_view name, uint16_t port) {
 // Only a trusted peer is believed about those before it; an upstream may take the first address of the list
 // for the client.
 char* write_forwarded_for(char* at, const Exchange& exchange) {
-  std::string_view claim = exchange.is_peer_trusted ? exchange.forwarded.forwarded_for : std::string_view();
+  const std::string_view claim = exchange.forwarded.forwarded_for;
   std::memcpy(at, "X-Forwarded-For: ", 17);
   at += 17;
   if (!claim.empty()) {
@@ -60,14 +60,13 @@ char* write_forwarded(char* at, Exchange& exchange) {
   at = http::write_field(at, "X-Real-IP", exchange.remote_address);
   at = write_forwarded_for(at, exchange);
   const auto& claimed = exchange.forwarded;
-  bool is_trusted = exchange.is_peer_trusted;
   at = http::write_field(at, "X-Forwarded-Proto",
-                         is_trusted && !claimed.proto.empty() ? claimed.proto
-                         : exchange.is_tls                    ? std::string_view("https")
-                                                              : std::string_view("http"));
-  at = http::write_field(at, "X-Forwarded-Host",
-                         is_trusted && !claimed.host.empty() ? claimed.host : exchange.request.host);
-  if (is_trusted && !claimed.port.empty()) return http::write_field(at, "X-Forwarded-Port", claimed.port);
+                         !claimed.proto.empty() ? claimed.proto
+                         : exchange.is_tls      ? std::string_view("https")
+                                                : std::string_view("http"));
+  at =
+      http::write_field(at, "X-Forwarded-Host", !claimed.host.empty() ? claimed.host : exchange.request.host);
+  if (!claimed.port.empty()) return http::write_field(at, "X-Forwarded-Port", claimed.port);
   return write_port(at, "X-Forwarded-Port", exchange.client ? exchange.client->server_port() : uint16_t{0});
 }
 

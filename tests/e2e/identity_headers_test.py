@@ -110,6 +110,15 @@ class Forwarded(TestCase):
                     gw.get("/", [(spelling, "forged.example")])
                     self.assertNotIn("forged.example", str(up.take()[-1].fields))
 
+    def test_plugins_see_none_of_what_an_untrusted_peer_forwards(self):
+        look = ("return function(conf, ctx) local h = require('apisix.core').request.headers(ctx) local seen = {} "
+                "for name in pairs(h) do if name:find('forwarded') or name:find('real') then seen[#seen + 1] = name end end "
+                "return 200, #seen .. ' ' .. tostring(ctx.var.http_x_forwarded_proto) end")
+        for trusted, seen in (([], b"0 nil"), ([HOST], b"6 https")):
+            gw, _ = self.proxy(route_more={"plugins": {"serverless-pre-function": {"phase": "access", "functions": [look]}}},
+                               moongate={"trusted_addresses": trusted})
+            self.assertEqual(gw.get("/", self.FORGED).body, seen)
+
     def test_a_trusted_peer_is_believed(self):
         gw, up = self.proxy(moongate={"trusted_addresses": [HOST]})
         gw.get("/", self.FORGED)

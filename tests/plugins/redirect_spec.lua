@@ -32,6 +32,12 @@ t.describe("redirect", function()
     t.equal(res.headers["Location"], "/a/7b/$uri/c")
   end)
 
+  t.it("sends to https whoever only says to have come by it", function()
+    local res = gateway:request({ path = "/tls/a", headers = { ["X-Forwarded-Proto"] = "https", Host = "a.example" } })
+    t.equal(res.status, 301)
+    t.equal(res.headers["Location"], "https://a.example:8443/tls/a")
+  end)
+
   t.it("appends the query", function()
     t.equal(gateway:request({ path = "/query?a=1" }).headers["Location"], "/new?x=1&a=1")
     t.equal(gateway:request({ path = "/query" }).headers["Location"], "/new?x=1")
