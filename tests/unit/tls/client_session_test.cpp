@@ -73,7 +73,7 @@ struct Pair {
     server->adopt(
         *loop, fds[1], [](void*) {}, nullptr);
     client->start_tls(Session::connect(client->socket(), context, std::move(peer)));
-    server->start_tls(Session::accept(server->socket(), names, {}));
+    server->start_tls(Session::accept(server->socket(), names, {}, false));
     IoStatus outcome = IoStatus::kBlocked;
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (client->is_handshaking() || server->is_handshaking()) {
