@@ -52,7 +52,7 @@ void Exchange::end() {
   match.capture_count = 0;
   upstream.reset();
   node = nullptr;
-  upstream_host = upstream_scheme = {};
+  upstream_host = upstream_scheme = upstream_trailers = {};
   tried.nodes.clear();
   tries = 0;
   upstream_started = {};

@@ -160,6 +160,7 @@ class Exchange {
   uint64_t bytes_sent = 0;
   uint64_t body_bytes_sent = 0;
   uint16_t upstream_status = 0;
+  std::string_view upstream_trailers;  // lines `name: value` CR LF, once the upstream's answer is whole
   Ending ending = Ending::kOpen;
 
   // Where it stands.

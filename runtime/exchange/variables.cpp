@@ -10,6 +10,7 @@
 #include <ctime>
 #include <unordered_map>
 
+#include "http/chars.h"
 #include "http/writer.h"
 
 namespace moongate::exchange {
@@ -141,6 +142,27 @@ bool find_cookie(Exchange& exchange, string_view wanted, string_view* value) {
   return false;
 }
 
+bool find_trailer(Exchange& exchange, string_view name, string_view* value) {
+  http::FieldList trailers(&exchange.arena);
+  string_view rest = exchange.upstream_trailers;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find("\r\n"), rest.size());
+    const string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 2, rest.size()));
+    const size_t colon = line.find(':');
+    if (colon != 0 && colon != string_view::npos)
+      trailers.add(line.substr(0, colon), http::trim_blanks(line.substr(colon + 1)));
+  }
+  return find_field(trailers, name, value);
+}
+
+// An answer without a body has it in its head.
+bool find_grpc_status(Exchange& exchange, string_view* value) {
+  if (find_trailer(exchange, "grpc_status", value)) return true;
+  return exchange.source == AnswerSource::kUpstream &&
+         find_field(exchange.response.fields, "grpc_status", value);
+}
+
 bool find_prefixed(Exchange& exchange, string_view name, string_view* value) {
   if (name.starts_with("http_")) return find_field(exchange.request.fields, name.substr(5), value);
   if (name.starts_with("arg_")) return find_argument(exchange, name.substr(4), value);
@@ -150,6 +172,7 @@ bool find_prefixed(Exchange& exchange, string_view name, string_view* value) {
     return exchange.source == AnswerSource::kUpstream &&
            find_field(exchange.response.fields, name.substr(14), value);
   }
+  if (name.starts_with("upstream_trailer_")) return find_trailer(exchange, name.substr(17), value);
   if (name.starts_with("uri_param_")) return exchange.match.find_capture(name.substr(10), value);
   return false;
 }
@@ -249,6 +272,7 @@ const std::array kNamed = std::to_array<Named>({
                    present_field(ex, http::FieldId::kContentLength)),
     MG_VARIABLE_IF("content_type", ex.request.fields.find(http::FieldId::kContentType),
                    present_field(ex, http::FieldId::kContentType)),
+    Named{"grpc_status", find_grpc_status},
     MG_VARIABLE("host", ex.host),
     MG_VARIABLE("hostname", host_name(ex)),
     MG_VARIABLE("http2", ex.request.version_major != 2 ? string_view() : ex.is_tls ? "h2" : "h2c"),

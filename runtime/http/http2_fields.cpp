@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of RFC 9113 8 for requests. Whatever HTTP/1 would carry differently is refused here, because the
-// request goes on as HTTP/1: no byte of a block may become a line, a request or a framing of its own.
+// The rules of RFC 9113 8. Whatever HTTP/1 would carry differently is refused here, because the message may
+// go on as HTTP/1: no byte of a block may become a line, a request or a framing of its own.
 #include "http/http2_fields.h"
 
 #include <algorithm>
@@ -207,6 +207,73 @@ bool parse_http2_request(const Http2FieldBlock& block, bool is_last, const HeadL
   reader.join_cookies(arena);
   out->has_te_trailers = reader.facts.has_te_trailers;
   return true;
+}
+
+namespace {
+
+bool take_status(std::string_view value, ResponseHead* out, HeadFault* fault) {
+  const bool is_number = value.size() == 3 &&
+                         std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!is_number || value[0] == '0') return refuse(fault, 502, "a malformed :status");
+  if (out->status != 0) return refuse(fault, 502, "a second :status");
+  out->status = static_cast<uint16_t>((value[0] - '0') * 100 + (value[1] - '0') * 10 + (value[2] - '0'));
+  if (out->status == 101) return refuse(fault, 502, "a 101, which HTTP/2 does not have");
+  out->reason = status_reason(out->status);
+  return true;
+}
+
+bool take_response_field(std::string_view name, std::string_view value, const HeadLimits& limits,
+                         ResponseHead* out, FieldFacts* facts, HeadFault* fault) {
+  if (!is_trimmed_value(value)) return refuse(fault, 502, "a header value with a byte that may not be there");
+  if (name == ":status") {
+    return out->fields.count() == 0 ? take_status(value, out, fault)
+                                    : refuse(fault, 502, "a pseudo-header behind headers");
+  }
+  if (!is_lower_case_name(name))
+    return refuse(fault, 502, "a header name with a character that may not be there");
+  Field field(name, value);
+  field.is_whole_line = true;
+  if (belongs_to_http1(field.id)) return refuse(fault, 502, "a header that only HTTP/1 connections have");
+  if (out->fields.count() >= limits.fields_max) return refuse(fault, 502, "too many headers");
+  out->fields.add(field);
+  if (field.id != FieldId::kOther) note_field(field, facts);
+  return true;
+}
+
+bool settle_response_body(const FieldFacts& facts, bool is_last, Method request_method, ResponseHead* out,
+                          HeadFault* fault) {
+  Framing framing;
+  if (!read_framing(facts, out->version_minor, &framing, fault)) return false;
+  out->content_length = framing.length;
+  if (out->status < 200) return !is_last || refuse(fault, 502, "an interim response that ends the stream");
+  if (out->status == 204 || out->status == 304 || request_method == Method::kHead) {
+    out->body = BodyKind::kNone;
+    return true;
+  }
+  if (is_last && framing.length > 0) return refuse(fault, 502, "a Content-Length, and no body");
+  out->body = is_last || framing.has_length ? BodyKind::kLength : BodyKind::kChunked;
+  return true;
+}
+
+}  // namespace
+
+bool parse_http2_response(const Http2FieldBlock& block, bool is_last, const HeadLimits& limits,
+                          Method request_method, ResponseHead* out, base::Arena* arena,
+                          std::string_view* reason) {
+  HeadFault fault;
+  FieldFacts facts;
+  const char* at = arena->copy(block.text()).data();
+  bool is_fine = !block.is_too_large() || refuse(&fault, 502, "a header section that is too large");
+  for (size_t i = 0; i < block.count() && is_fine; ++i) {
+    const Http2FieldBlock::Sizes sizes = block.sizes(i);
+    const std::string_view value(at + sizes.name + 2, sizes.value);
+    is_fine = take_response_field({at, sizes.name}, value, limits, out, &facts, &fault);
+    at = value.data() + value.size() + 2;
+  }
+  if (is_fine && out->status == 0) is_fine = refuse(&fault, 502, "no :status");
+  if (is_fine && settle_response_body(facts, is_last, request_method, out, &fault)) return true;
+  *reason = fault.reason;
+  return false;
 }
 
 bool parse_http2_trailers(const Http2FieldBlock& block, std::string* lines) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of fields as HTTP/2 carries it, and what a server makes of it: a request's head like the one HTTP/1
-// has, checked as strictly, or trailers. HPACK is http2_session.h's.
+// A block of fields as HTTP/2 carries it, and what is made of it: a head like the one HTTP/1 has,
+// checked as strictly, or trailers. HPACK is http2_session.h's.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,13 @@ class Http2FieldBlock {
 /// the GET that HTTP/1 would have sent, with is_extended_connect.
 bool parse_http2_request(const Http2FieldBlock& block, bool is_last, const HeadLimits& limits,
                          base::Arena* arena, RequestHead* out, HeadFault* fault);
+
+/// Makes a response of a block, interim ones too. False when it is malformed; `reason` gets static text. The
+/// body is kNone where there can be none, kLength where the size is known, else kChunked: what follows may
+/// have trailers.
+bool parse_http2_response(const Http2FieldBlock& block, bool is_last, const HeadLimits& limits,
+                          Method request_method, ResponseHead* out, base::Arena* arena,
+                          std::string_view* reason);
 
 /// Makes lines `name: value` CR LF of a block of trailers; what must not be a trailer is left out. False when
 /// the block is malformed.

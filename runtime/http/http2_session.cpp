@@ -48,6 +48,32 @@ class FieldArray {
   std::vector<nghttp2_nv>& fields_;
 };
 
+/// A request's head of HTTP/1 in the library's form; the views live as long as `head`.
+std::vector<nghttp2_nv> make_request_fields(std::string_view head, std::string_view scheme) {
+  const auto take_line = [&head] {
+    const size_t end = std::min(head.find("\r\n"), head.size());
+    const std::string_view line = head.substr(0, end);
+    head.remove_prefix(std::min(end + 2, head.size()));
+    return line;
+  };
+  const std::string_view start = take_line();
+  const size_t method_size = std::min(start.find(' '), start.size());
+  const std::string_view target =
+      start.substr(std::min(method_size + 1, start.size()), start.rfind(' ') - method_size - 1);
+  std::vector<nghttp2_nv> fields{to_nv(":method", start.substr(0, method_size)), to_nv(":scheme", scheme),
+                                 to_nv(":path", target)};
+  for (std::string_view line = take_line(); !line.empty(); line = take_line()) {
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) continue;
+    const Field field(line.substr(0, colon), trim_blanks(line.substr(colon + 1)));
+    if (field.id == FieldId::kHost)
+      fields.insert(fields.begin() + 3, to_nv(":authority", field.value));
+    else if (field.id == FieldId::kTe || !is_hop_by_hop(field, {}))
+      fields.push_back(to_nv(field.name, field.value));
+  }
+  return fields;
+}
+
 /// Streams that the library itself resets broke a rule; the codes of our own resets are others.
 bool blames_peer(uint32_t code) {
   return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR ||
@@ -61,6 +87,28 @@ struct OptionFree {
   void operator()(nghttp2_option* option) const { nghttp2_option_del(option); }
 };
 
+/// What both sides ask of the library.
+const nghttp2_option* shared_option() {
+  static nghttp2_option* const option = [] {
+    nghttp2_option* made = nullptr;
+    MG_ASSERT(nghttp2_option_new(&made) == 0);
+    nghttp2_option_set_no_auto_window_update(made, 1);
+    nghttp2_option_set_no_http_messaging(made, 1);
+    for (int type = NGHTTP2_ALTSVC; type <= UINT8_MAX; type++) {
+      if (type != NGHTTP2_PRIORITY_UPDATE)
+        nghttp2_option_set_user_recv_extension_type(made, static_cast<uint8_t>(type));
+    }
+    nghttp2_option_set_builtin_recv_extension_type(made, NGHTTP2_PRIORITY_UPDATE);
+    constexpr size_t kContinuationsMax =
+        80;  // the largest head there may be, 1 MB; on_field() has the real limit
+    nghttp2_option_set_max_continuations(made, kContinuationsMax);
+    constexpr uint64_t kNoLimit = uint64_t{1} << 32;  // the guard's is narrower, and says why
+    nghttp2_option_set_stream_reset_rate_limit(made, kNoLimit, kNoLimit);
+    return made;
+  }();
+  return option;
+}
+
 }  // namespace
 
 /// What the library calls; `self` is the session.
@@ -73,7 +121,7 @@ struct Http2Session::Callbacks {
     bool is_allowed = true;
     switch (head->type) {
       case NGHTTP2_RST_STREAM:
-        is_allowed = session.guard_.take_reset();
+        is_allowed = session.is_client_ || session.guard_.take_reset();  // a client's own streams are few
         break;
       case NGHTTP2_WINDOW_UPDATE:
         is_allowed = session.guard_.take_window_update();
@@ -118,12 +166,15 @@ struct Http2Session::Callbacks {
     const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
       session.handler_.on_shutdown_heard();
+    if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+      session.handler_.on_settings();
+    if (frame->hd.type == NGHTTP2_GOAWAY) session.handler_.on_peer_leaving();
     if (frame->hd.type == NGHTTP2_HEADERS) {
       session.is_within_block_ = false;
       if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         session.handler_.on_stream(stream, session.block_, is_last);
       } else if (Http2StreamHandler* handler = handler_of(library, stream)) {
-        handler->on_trailers(session.block_, is_last);
+        handler->on_fields(session.block_, is_last);
       }
     }
     if (is_last && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
@@ -134,6 +185,7 @@ struct Http2Session::Callbacks {
 
   static int on_data(nghttp2_session* library, uint8_t, int32_t stream, const uint8_t* data, size_t size,
                      void* self) {
+    if (of(self).is_client_) static_cast<void>(nghttp2_session_consume_connection(library, size));
     if (Http2StreamHandler* handler = handler_of(library, stream))
       handler->on_data({reinterpret_cast<const char*>(data), size});
     else
@@ -157,8 +209,8 @@ struct Http2Session::Callbacks {
     Http2StreamHandler* handler = handler_of(library, frame->hd.stream_id);
     if (handler) handler->on_frame_sent(frame->hd.length + kFrameHeadBytes);
     // The answer is whole and the request is not: the rest of it has no reader (RFC 9113 8.1).
-    const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (is_last && nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) == 0) {
+    const bool is_answer_whole = !session.is_client_ && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (is_answer_whole && nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) == 0) {
       session.reset(frame->hd.stream_id, Http2Code::kNoError);
     }
     return 0;
@@ -168,7 +220,7 @@ struct Http2Session::Callbacks {
     Http2StreamHandler* handler = handler_of(library, stream);
     if (!handler) return 0;
     nghttp2_session_set_stream_user_data(library, stream, nullptr);
-    handler->on_closed(code == NGHTTP2_NO_ERROR);
+    handler->on_closed(static_cast<Http2Code>(code));
     return 0;
   }
 
@@ -215,48 +267,49 @@ struct Http2Session::Callbacks {
     nghttp2_session_callbacks_set_send_data_callback(callbacks, take_data);
     return callbacks;
   }
+  static nghttp2_session_callbacks* shared() {
+    static nghttp2_session_callbacks* const callbacks = make();
+    return callbacks;
+  }
 };
 
-Http2Session::Http2Session(Http2Handler& handler, const Options& options)
-    : handler_(handler), options_(options), guard_(options.resets_max) {}
+Http2Session::Http2Session(Http2Handler& handler, const Options& options, bool is_client)
+    : handler_(handler), options_(options), is_client_(is_client), guard_(options.resets_max) {}
 
 Http2Session::~Http2Session() { nghttp2_session_del(library_); }
 
 std::unique_ptr<Http2Session> Http2Session::make_server(Http2Handler& handler, const Options& options) {
-  static nghttp2_session_callbacks* const callbacks = Callbacks::make();
-  static nghttp2_option* const option = [] {
-    nghttp2_option* made = nullptr;
-    MG_ASSERT(nghttp2_option_new(&made) == 0);
-    nghttp2_option_set_no_auto_window_update(made, 1);
-    nghttp2_option_set_no_http_messaging(made, 1);
-    for (int type = NGHTTP2_ALTSVC; type <= UINT8_MAX; type++) {
-      if (type != NGHTTP2_PRIORITY_UPDATE)
-        nghttp2_option_set_user_recv_extension_type(made, static_cast<uint8_t>(type));
-    }
-    nghttp2_option_set_builtin_recv_extension_type(made, NGHTTP2_PRIORITY_UPDATE);
-    constexpr size_t kContinuationsMax =
-        80;  // the largest head there may be, 1 MB; on_field() has the real limit
-    nghttp2_option_set_max_continuations(made, kContinuationsMax);
-    constexpr uint64_t kNoLimit = uint64_t{1} << 32;  // the guard's is narrower, and says why
-    nghttp2_option_set_stream_reset_rate_limit(made, kNoLimit, kNoLimit);
-    return made;
-  }();
-  std::unique_ptr<Http2Session> session(new Http2Session(handler, options));
-  MG_ASSERT(nghttp2_session_server_new2(&session->library_, callbacks, session.get(), option) == 0);
+  std::unique_ptr<Http2Session> session(new Http2Session(handler, options, false));
+  MG_ASSERT(nghttp2_session_server_new2(&session->library_, Callbacks::shared(), session.get(),
+                                        shared_option()) == 0);
+  session->submit_settings();
+  return session;
+}
+
+std::unique_ptr<Http2Session> Http2Session::make_client(Http2Handler& handler, const Options& options) {
+  std::unique_ptr<Http2Session> session(new Http2Session(handler, options, true));
+  MG_ASSERT(nghttp2_session_client_new2(&session->library_, Callbacks::shared(), session.get(),
+                                        shared_option()) == 0);
   session->submit_settings();
   return session;
 }
 
 void Http2Session::submit_settings() {
   const auto head_max = options_.head.head_size_max_bytes + size_t{32} * options_.head.fields_max;
-  const nghttp2_settings_entry entries[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_.streams_max},
-      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options_.stream_window_bytes},
-      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(head_max)},
-      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
-      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
-  };
-  MG_ASSERT(nghttp2_submit_settings(library_, NGHTTP2_FLAG_NONE, entries, std::size(entries)) == 0);
+  const uint32_t window = options_.stream_window_bytes;
+  const std::vector<nghttp2_settings_entry> entries =
+      is_client_ ? std::vector<nghttp2_settings_entry>{{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+                                                       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
+                                                       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+                                                        static_cast<uint32_t>(head_max)}}
+                 : std::vector<nghttp2_settings_entry>{
+                       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options_.streams_max},
+                       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
+                       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(head_max)},
+                       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+                       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+                   };
+  MG_ASSERT(nghttp2_submit_settings(library_, NGHTTP2_FLAG_NONE, entries.data(), entries.size()) == 0);
   MG_ASSERT(nghttp2_session_set_local_window_size(
                 library_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(options_.connection_window_bytes)) == 0);
 }
@@ -296,6 +349,21 @@ bool Http2Session::write(std::string* out, size_t size_max) {
 
 bool Http2Session::is_over() const {
   return nghttp2_session_want_read(library_) == 0 && nghttp2_session_want_write(library_) == 0;
+}
+
+bool Http2Session::wants_input() const { return nghttp2_session_want_read(library_) != 0; }
+
+uint32_t Http2Session::peer_streams_max() const {
+  return nghttp2_session_get_remote_settings(library_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+int32_t Http2Session::send_request(std::string_view head, std::string_view scheme, bool has_body,
+                                   Http2StreamHandler* handler) {
+  const std::vector<nghttp2_nv> fields = make_request_fields(head, scheme);
+  nghttp2_data_provider body{{.ptr = nullptr}, Callbacks::offer_data};
+  const int32_t stream = nghttp2_submit_request(library_, nullptr, fields.data(), fields.size(),
+                                                has_body ? &body : nullptr, handler);
+  return std::max(stream, 0);
 }
 
 void Http2Session::attach(int32_t stream, Http2StreamHandler* handler) {
@@ -344,7 +412,8 @@ void Http2Session::set_priority(int32_t stream, const Http2Priority& priority) {
 }
 
 void Http2Session::consume(int32_t stream, size_t size) {
-  static_cast<void>(nghttp2_session_consume(library_, stream, size));
+  static_cast<void>(is_client_ ? nghttp2_session_consume_stream(library_, stream, size)
+                               : nghttp2_session_consume(library_, stream, size));
 }
 
 void Http2Session::announce_shutdown() { static_cast<void>(nghttp2_submit_shutdown_notice(library_)); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/2's frames (RFC 9113): bytes come in, bytes go out, and what they mean goes to handlers. No sockets
 // here, and no judgement on fields: that is http2_fields.h's. The only place that knows the library. One end
-// of a connection is a Http2Session, whichever side it is; what is made here is the server's.
+// of a connection is a Http2Session, whichever side it is.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ enum class Http2Code : uint32_t {
   kNoError = 0,
   kProtocolError = 1,
   kInternalError = 2,
+  kRefusedStream = 7,
   kCancel = 8,
   kConnectError = 10,
   kEnhanceYourCalm = 11,
@@ -46,16 +47,18 @@ class Http2StreamHandler {
   virtual void on_data(std::string_view bytes) = 0;
   /// The peer has said everything on this stream.
   virtual void on_last() = 0;
-  /// A second block of fields; on_last follows, unless the peer broke the rules (`is_last` false).
-  virtual void on_trailers(const Http2FieldBlock& block, bool is_last) = 0;
+  /// A block of fields. To a server the second one of a stream, trailers: on_last follows, unless the peer
+  /// broke the rules (`is_last` false). To a client also the heads of answers, before them.
+  virtual void on_fields(const Http2FieldBlock& block, bool is_last) = 0;
   /// At most `size_max` bytes of the body are wanted. Nothing and not the last: resume() when there is more.
   virtual Http2Offer offer_data(size_t size_max) = 0;
   /// Appends the next `size` bytes of what was offered to `out`.
   virtual void take_data(size_t size, std::string* out) = 0;
   /// A frame of this stream has been written, with its header and everything.
   virtual void on_frame_sent(size_t size_bytes) = 0;
-  /// The stream is no more, the number may not be used again. `is_complete`: both sides said everything.
-  virtual void on_closed(bool is_complete) = 0;
+  /// The stream is no more, the number may not be used again. kNoError: both sides said everything, or a
+  /// server wants no more of a request that it has answered.
+  virtual void on_closed(Http2Code code) = 0;
 
  protected:
   ~Http2StreamHandler() = default;
@@ -63,10 +66,15 @@ class Http2StreamHandler {
 
 class Http2Handler {
  public:
-  /// A stream begins with these fields. attach() says who cares for it; without, its data goes nowhere.
+  /// To a server: a stream begins with these fields. attach() says who cares for it; without, its data goes
+  /// nowhere.
   virtual void on_stream(int32_t stream, const Http2FieldBlock& block, bool is_last) = 0;
   /// The peer knows that the connection is about to end: what it opened before has come.
   virtual void on_shutdown_heard() = 0;
+  /// The peer has said what it allows.
+  virtual void on_settings() {}
+  /// The peer takes no further streams. Those it will not answer are closed with kRefusedStream.
+  virtual void on_peer_leaving() {}
 
  protected:
   ~Http2Handler() = default;
@@ -88,6 +96,8 @@ class Http2Session {
     uint32_t resets_max = 200;  // streams that a peer may cancel at once, and in ten seconds
   };
   static std::unique_ptr<Http2Session> make_server(Http2Handler& handler, const Options& options);
+  /// Of `options`, streams_max means nothing to a client: servers may not open any.
+  static std::unique_ptr<Http2Session> make_client(Http2Handler& handler, const Options& options);
   ~Http2Session();
   Http2Session(const Http2Session&) = delete;
   Http2Session& operator=(const Http2Session&) = delete;
@@ -100,10 +110,19 @@ class Http2Session {
   bool is_over() const;
   /// A block of fields has begun and is not whole yet.
   bool is_within_block() const { return is_within_block_; }
+  /// False when nothing that the peer could say matters any more.
+  bool wants_input() const;
+  /// How many streams the peer allows at a time.
+  uint32_t peer_streams_max() const;
   /// Why the connection was ended; empty when it was not, or by the library.
   std::string_view fault() const { return fault_; }
 
   void attach(int32_t stream, Http2StreamHandler* handler);
+  /// Begins a stream with a request and gives its number, or 0 when the connection has none left. `head` is
+  /// one of HTTP/1, start line and lines; what belongs to a connection of HTTP/1 stays here. With `has_body`,
+  /// data and the end come from `handler`.
+  int32_t send_request(std::string_view head, std::string_view scheme, bool has_body,
+                       Http2StreamHandler* handler);
   /// Sends a response's head; the fields are copied. With `has_body`, data and the end come from the handler.
   void send_head(int32_t stream, uint16_t status, const FieldList& fields, bool has_body);
   void send_interim(int32_t stream, uint16_t status, const FieldList& fields);
@@ -114,7 +133,8 @@ class Http2Session {
   void reset(int32_t stream, Http2Code code);
   void set_priority(int32_t stream, const Http2Priority& priority);
   /// Bytes of on_data are dealt with: the windows open again, the connection's also when the stream is no
-  /// more.
+  /// more. A client's connection window opens when bytes come, so that an answer nobody takes holds up no
+  /// other one.
   void consume(int32_t stream, size_t size);
 
   /// Tells the peer that the connection will end; on_shutdown_heard follows when it has heard.
@@ -126,13 +146,14 @@ class Http2Session {
 
  private:
   struct Callbacks;
-  Http2Session(Http2Handler& handler, const Options& options);
+  Http2Session(Http2Handler& handler, const Options& options, bool is_client);
   void submit_settings();
   bool fail(std::string_view fault);
   size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
 
   Http2Handler& handler_;
   Options options_;
+  const bool is_client_;
   nghttp2_session* library_ = nullptr;
   Http2FloodGuard guard_;
   Http2FieldBlock block_;

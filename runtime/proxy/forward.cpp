@@ -19,16 +19,17 @@ using http::BodyKind;
 using upstream::AttemptStage;
 
 std::shared_ptr<upstream::Endpoint> Forwarder::find_endpoint() {
-  return exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver, is_tls_wanted_);
+  return exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver, scheme_);
 }
 
 // False, and an answer, when a plugin chose what cannot be spoken.
 bool Forwarder::choose_scheme() {
-  const std::string_view scheme = exchange::upstream_scheme(exchange_);
-  is_tls_wanted_ = scheme == "https";
-  if (is_tls_wanted_ || scheme == "http") return true;
-  MG_LOG(kError) << "upstream_scheme: \"" << scheme << "\" was chosen; write http or https";
-  exchange_.fail(500, "a plugin chose an upstream scheme that is neither http nor https");
+  const std::string_view text = exchange::upstream_scheme(exchange_);
+  const auto scheme = upstream::find_scheme(text);
+  if (scheme) scheme_ = *scheme;
+  if (scheme) return true;
+  MG_LOG(kError) << "upstream_scheme: \"" << text << "\" was chosen; write http, https, grpc or grpcs";
+  exchange_.fail(500, "a plugin chose an upstream scheme that is none of http, https, grpc and grpcs");
   return false;
 }
 
@@ -82,14 +83,16 @@ StepResult Forwarder::start() {
     exchange.fail(500, "a plugin left the request's body half read");
     return StepResult::kAnswer;
   }
-  const bool was_tls_wanted = is_tls_wanted_;
+  const upstream::Scheme former_scheme = scheme_;
   if (!choose_scheme()) return StepResult::kAnswer;
-  if (is_tls_wanted_ != was_tls_wanted) endpoint_ = find_endpoint();  // before_proxy may have changed it
+  if (scheme_ != former_scheme) endpoint_ = find_endpoint();  // before_proxy may have changed it
   if (!endpoint_) {
     exchange.fail(503, "the upstream's node has no address");
     return StepResult::kAnswer;
   }
-  bool is_upgrade = exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled;
+  const bool is_http2 = upstream::is_http2(scheme_);
+  bool is_upgrade =
+      exchange.request.has_upgrade && exchange.route && exchange.route->is_websocket_enabled && !is_http2;
   BodyKind body = exchange.request.body;
   if (is_whole_collected()) {
     body = BodyKind::kLength;
@@ -111,10 +114,11 @@ StepResult Forwarder::start() {
   is_node_counted_ = true;
   upstream::AttemptRequest request;
   request.head = head_;
+  request.is_http2 = is_http2;
   request.method = exchange.request.method;
   request.body = body;
   request.wants_upgrade = is_upgrade;
-  if (is_tls_wanted_) request.server_name = find_server_name(exchange);
+  if (upstream::is_tls(scheme_)) request.server_name = find_server_name(exchange);
   request.arena = &exchange.arena;
   request.response = &exchange.response;
   try_++;
@@ -251,21 +255,24 @@ void Forwarder::release_node() {
   }
 }
 
+// The answer is whole: what follows its body is known, and filters that see the last piece may look at it.
+void Forwarder::end_answer() {
+  release_node();
+  const std::string& trailers = attempt_.trailers();
+  if (trailers.empty()) return;
+  exchange_.upstream_trailers = exchange_.arena.copy(trailers);
+  if (exchange_.client) exchange_.client->set_trailers(trailers);
+}
+
 void Forwarder::on_response_head(const iovec* pieces, int count, bool is_last) {
   record_try();
-  if (is_last) {
-    release_node();
-    if (exchange_.client && !attempt_.trailers().empty()) exchange_.client->set_trailers(attempt_.trailers());
-  }
+  if (is_last) end_answer();
   exchange_.source = exchange::AnswerSource::kUpstream;
   on_response(context_, exchange_, pieces, count, is_last);
 }
 
 void Forwarder::on_response_body(const iovec* pieces, int count, bool is_last) {
-  if (is_last) {
-    release_node();
-    if (exchange_.client && !attempt_.trailers().empty()) exchange_.client->set_trailers(attempt_.trailers());
-  }
+  if (is_last) end_answer();
   pass_body(context_, exchange_, pieces, count, is_last);
 }
 

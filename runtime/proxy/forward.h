@@ -53,6 +53,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();
   void record_try();
+  void end_answer();
   void release_node();
 
   Context& context_;
@@ -61,7 +62,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   net::Deferred later_;  // goes on with a body that is read from a file
   std::shared_ptr<upstream::Endpoint> endpoint_;
   std::string_view head_;
-  bool is_tls_wanted_ = false;
+  upstream::Scheme scheme_ = upstream::Scheme::kHttp;
   bool is_node_counted_ = false;
   bool is_resolving_ = false;
   bool is_asking_ = false;           // the resolver is on the stack: its answer is pick()'s result

@@ -111,7 +111,7 @@ void Http2Stream::on_last() {
   if (is_wanted_) deliver();
 }
 
-void Http2Stream::on_trailers(const http::Http2FieldBlock& block, bool is_last) {
+void Http2Stream::on_fields(const http::Http2FieldBlock& block, bool is_last) {
   if (!exchange_ || is_given_ || fault_status_ != 0) return;
   constexpr size_t kTrailersMaxBytes = 8 * 1024;  // as behind a chunked body
   const bool is_too_large = block.is_too_large() || block.size_bytes() > kTrailersMaxBytes;
@@ -307,8 +307,8 @@ void Http2Stream::finish_exchange(Ending ending) {
   end_exchange(context_, *exchange, ending);
 }
 
-void Http2Stream::on_closed(bool is_complete) {
-  const bool has_answered = is_complete && is_answer_ended_ && pending_.is_empty();
+void Http2Stream::on_closed(Http2Code code) {
+  const bool has_answered = code == Http2Code::kNoError && is_answer_ended_ && pending_.is_empty();
   leave(has_answered ? Ending::kComplete : Ending::kClientGone);
   connection_->forget(*this);
 }

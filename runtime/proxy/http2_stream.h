@@ -59,11 +59,11 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
 
   void on_data(std::string_view bytes) override;
   void on_last() override;
-  void on_trailers(const http::Http2FieldBlock& block, bool is_last) override;
+  void on_fields(const http::Http2FieldBlock& block, bool is_last) override;
   http::Http2Offer offer_data(size_t size_max) override;
   void take_data(size_t size, std::string* out) override;
   void on_frame_sent(size_t size_bytes) override;
-  void on_closed(bool is_complete) override;
+  void on_closed(http::Http2Code code) override;
 
   Http2Stream** place = nullptr;  // in the connection's list
   Http2Stream* next = nullptr;

@@ -108,7 +108,7 @@ Result<std::shared_ptr<const tls::ClientContext>> Compiler::make_client_context(
   return made;
 }
 
-// Every upstream gets a context, whatever its scheme: a plugin may choose https for a request.
+// Every upstream gets its contexts, whatever its scheme: a plugin may choose https or grpcs for a request.
 Result<void> Compiler::choose_tls(const config::Upstream& conf, upstream::UpstreamOptions* options) {
   tls::ClientOptions wanted;
   wanted.trust = next_->trust;
@@ -126,6 +126,10 @@ Result<void> Compiler::choose_tls(const config::Upstream& conf, upstream::Upstre
   auto made = make_client_context(wanted);
   if (!made) return base::invalid("tls.client_" + made.error().detail);
   options->tls = made.take();
+  wanted.protocols = {"h2"};
+  made = make_client_context(wanted);
+  if (!made) return base::invalid("tls.client_" + made.error().detail);
+  options->tls_http2 = made.take();
   return {};
 }
 

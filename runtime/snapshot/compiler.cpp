@@ -266,11 +266,6 @@ std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstre
              "\" is not in this version; write nodes";
     return nullptr;
   }
-  if (conf.scheme != config::Scheme::kHttp && conf.scheme != config::Scheme::kHttps) {
-    *fault =
-        "scheme: upstreams with scheme " + options.scheme + " are not in this version; write http or https";
-    return nullptr;
-  }
   if (auto chosen = choose_tls(conf, &options); !chosen) {
     *fault = chosen.error().detail;
     return nullptr;

@@ -59,7 +59,7 @@ class Session {
   std::string_view server_name() const;
   std::string_view version() const;  // "TLSv1.3"
   std::string_view cipher() const;   // "TLS_AES_256_GCM_SHA384"
-  /// The client chose HTTP/2.
+  /// HTTP/2 was agreed on (ALPN).
   bool is_http2() const;
   bool is_resumed() const;
   /// The context that was chosen; null before.

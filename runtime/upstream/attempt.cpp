@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "upstream/http2_try.h"
+
 namespace moongate::upstream {
 
 using base::ErrorKind;
@@ -20,10 +22,39 @@ char* ReadBuffer::data() {
   return buffer.get();
 }
 
+Attempt::Attempt(AttemptHandler* handler) : handler_(handler), timer_(on_timeout, this) {}
+Attempt::~Attempt() { cancel(); }
+
+bool Attempt::is_active() const { return is_http2_ ? http2_->is_active() : connection_ != nullptr; }
+bool Attempt::is_ready() const {
+  return is_http2_ ? http2_->is_ready() : connection_ && state_ > State::kHandshaking;
+}
+bool Attempt::is_reused() const { return is_http2_ ? http2_->is_reused() : is_reused_; }
+bool Attempt::has_sent_last() const { return is_http2_ ? http2_->has_sent_last() : has_sent_last_; }
+bool Attempt::is_blocked() const {
+  return is_http2_ ? http2_->is_blocked() : unsent_.size() > kUnsentHighBytes;
+}
+const std::string& Attempt::trailers() const { return is_http2_ ? http2_->trailers() : decoder_.trailers(); }
+
+void Attempt::set_trailers(std::string lines) {
+  if (is_http2_) return http2_->set_trailers(std::move(lines));
+  request_trailers_ = std::move(lines);
+}
+
+void Attempt::pause() {
+  if (is_http2_) return http2_->pause();
+  is_paused_ = true;
+}
+
 void Attempt::start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request,
                     const Timeouts& timeouts, const PoolLimits& limits) {
-  MG_ASSERT(state_ == State::kIdle);
+  MG_ASSERT(!is_active() && state_ == State::kIdle);
   endpoint_ = std::move(endpoint);
+  is_http2_ = request.is_http2;
+  if (is_http2_) {
+    if (!http2_) http2_ = std::make_unique<Http2Try>(handler_);
+    return http2_->start(endpoint_, request, timeouts, limits);
+  }
   request_ = request;
   timeouts_ = timeouts;
   limits_ = limits;
@@ -99,6 +130,7 @@ void Attempt::arm_timer() {
 }
 
 void Attempt::send(const iovec* pieces, int count, bool is_last) {
+  if (is_http2_) return http2_->send(pieces, count, is_last);
   iovec out[kPiecesMax + 6];
   int used = 0;
   if (!has_sent_head_) {
@@ -188,6 +220,7 @@ void Attempt::on_stream_ready(void* self) {
 }
 
 void Attempt::resume() {
+  if (is_http2_) return http2_->resume();
   if (!is_paused_) return;
   is_paused_ = false;
   if (connection_) read_some();
@@ -390,6 +423,7 @@ void Attempt::fail(ErrorKind kind, std::string detail) {
 }
 
 void Attempt::cancel() {
+  if (is_http2_) http2_->cancel();
   timer_.stop();
   connection_.reset();
   endpoint_.reset();

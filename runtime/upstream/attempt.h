@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One try to get an answer from one node: connect or reuse, send the request, take the answer in. Knows
 // HTTP/1 framing and deadlines, knows nothing of routes, retries or plugins; those are the handler's
-// (proxy/forward.cpp).
+// (proxy/forward.cpp). A node that speaks HTTP/2 gets the request through http2_try.h.
 #pragma once
 
 #include <chrono>
@@ -16,6 +16,8 @@
 
 namespace moongate::upstream {
 
+class Http2Try;
+
 struct Timeouts {
   std::chrono::milliseconds connect{60000};
   std::chrono::milliseconds send{60000};
@@ -25,6 +27,7 @@ struct Timeouts {
 /// What an attempt sends. The views must live until the attempt is over.
 struct AttemptRequest {
   std::string_view head;  // start line and fields, ready to send
+  bool is_http2 = false;  // and the node speaks it: the head is translated
   http::Method method = http::Method::kGet;
   http::BodyKind body = http::BodyKind::kNone;  // how the body is framed on this connection
   bool wants_upgrade = false;
@@ -66,8 +69,8 @@ class AttemptHandler {
 /// Fails:   through on_attempt_failed, once; after it, and after cancel(), nothing is called back.
 class Attempt {
  public:
-  explicit Attempt(AttemptHandler* handler) : handler_(handler), timer_(on_timeout, this) {}
-  ~Attempt() { cancel(); }
+  explicit Attempt(AttemptHandler* handler);
+  ~Attempt();
 
   /// Takes a kept connection or opens one. May call on_attempt_ready before it returns.
   void start(std::shared_ptr<Endpoint> endpoint, const AttemptRequest& request, const Timeouts& timeouts,
@@ -76,21 +79,21 @@ class Attempt {
   void send(const iovec* pieces, int count, bool is_last);
   /// Lines `name: value\r\n` to follow the last chunk of a chunked request body; before the piece that is
   /// last.
-  void set_trailers(std::string lines) { request_trailers_ = std::move(lines); }
+  void set_trailers(std::string lines);
   /// True while more waits to be sent than the high watermark.
-  bool is_blocked() const { return unsent_.size() > kUnsentHighBytes; }
+  bool is_blocked() const;
   /// Stops and resumes taking the answer in, when the client is slower than the node.
-  void pause() { is_paused_ = true; }
+  void pause();
   void resume();
   /// Ends it; the connection is closed unless the answer was complete.
   void cancel();
 
-  bool is_active() const { return connection_ != nullptr; }
-  bool is_ready() const { return connection_ && state_ > State::kHandshaking; }
-  bool is_reused() const { return is_reused_; }
-  bool has_sent_last() const { return has_sent_last_; }
+  bool is_active() const;
+  bool is_ready() const;
+  bool is_reused() const;
+  bool has_sent_last() const;
   /// Trailer lines after on_response_body(is_last), as ChunkedDecoder::trailers().
-  const std::string& trailers() const { return decoder_.trailers(); }
+  const std::string& trailers() const;
   std::unique_ptr<Connection> take_connection();
   Endpoint* endpoint() const { return endpoint_.get(); }
 
@@ -125,6 +128,8 @@ class Attempt {
   PoolLimits limits_;
   net::Timer timer_;
   State state_ = State::kIdle;
+  bool is_http2_ = false;            // the try is http2_'s
+  std::unique_ptr<Http2Try> http2_;  // made when it is first needed
   bool is_paused_ = false;
   bool is_reused_ = false;
   bool has_sent_head_ = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "upstream/pool.h"
 
+#include "upstream/http2_link.h"
+
 namespace moongate::upstream {
 
 Connection::Connection(Endpoint& endpoint, std::string_view server_name)
@@ -33,7 +35,10 @@ void Connection::on_idle_timeout(void* self) {
   delete connection;
 }
 
-Endpoint::~Endpoint() { close_idle(); }
+Endpoint::~Endpoint() {
+  close_idle();
+  while (!links_.empty()) std::shared_ptr<Http2Link>(links_.back())->close();
+}
 
 std::unique_ptr<Connection> Endpoint::try_checkout(std::string_view server_name) {
   Connection* connection = newest_;
@@ -74,6 +79,7 @@ void Endpoint::unlink(Connection* connection) {
 void Endpoint::retire() {
   generation_++;
   close_idle();
+  for (const auto& link : links_) link->retire();
 }
 
 void Endpoint::close_idle() {
@@ -82,6 +88,26 @@ void Endpoint::close_idle() {
     unlink(connection);
     delete connection;
   }
+}
+
+std::shared_ptr<Http2Link> Endpoint::join_http2(std::string_view server_name, const PoolLimits& limits) {
+  const std::string_view name = context_ ? server_name : std::string_view();
+  for (const auto& link : links_) {
+    if (link->has_room() && link->server_name() == name) return link;
+  }
+  links_.push_back(std::make_shared<Http2Link>(*this, name, limits));
+  const std::shared_ptr<Http2Link> link = links_.back();
+  link->start();
+  return link;
+}
+
+uint32_t Endpoint::idle_http2_count() const {
+  return static_cast<uint32_t>(
+      std::count_if(links_.begin(), links_.end(), [](const auto& link) { return link->is_idle(); }));
+}
+
+void Endpoint::forget_http2(const Http2Link* link) {
+  std::erase_if(links_, [link](const auto& one) { return one.get() == link; });
 }
 
 std::shared_ptr<Endpoint> Pool::get(const net::SocketAddress& address,

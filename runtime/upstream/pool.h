@@ -5,17 +5,20 @@
 // what was verified for one, or shown to one, never serves another.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "tls/stream.h"
 
 namespace moongate::upstream {
 
 class Endpoint;
+class Http2Link;
 
 struct PoolLimits {
   uint32_t idle_max = 320;  // connections kept idle per endpoint
@@ -68,6 +71,14 @@ class Endpoint {
   /// Takes a connection back, or closes it when it has carried its share, the list is full, or the address
   /// has been retired since it was made.
   void checkin(std::unique_ptr<Connection> connection, const PoolLimits& limits);
+  /// A connection of HTTP/2 to `server_name` (any, in clear) with room for one more stream; begun when none
+  /// has.
+  std::shared_ptr<Http2Link> join_http2(std::string_view server_name, const PoolLimits& limits);
+  /// How many streams the node allowed on one connection when it last said so.
+  uint32_t http2_streams_max() const { return http2_streams_max_; }
+  void note_http2_streams_max(uint32_t streams_max) { http2_streams_max_ = std::max(streams_max, 1U); }
+  uint32_t idle_http2_count() const;
+  void forget_http2(const Http2Link* link);
   /// Closes what is idle, and what is in use when it comes back: the address no longer belongs to the node.
   void retire();
 
@@ -91,6 +102,8 @@ class Endpoint {
   Connection* oldest_ = nullptr;
   uint32_t idle_count_ = 0;
   uint32_t generation_ = 0;  // how often it was retired
+  std::vector<std::shared_ptr<Http2Link>> links_;
+  uint32_t http2_streams_max_ = UINT32_MAX;
 };
 
 class Pool {

@@ -17,6 +17,14 @@ net::SocketAddress with_port(net::SocketAddress address, uint16_t port) {
 
 }  // namespace
 
+std::optional<Scheme> find_scheme(std::string_view text) {
+  if (text == "http") return Scheme::kHttp;
+  if (text == "https") return Scheme::kHttps;
+  if (text == "grpc") return Scheme::kGrpc;
+  if (text == "grpcs") return Scheme::kGrpcs;
+  return std::nullopt;
+}
+
 bool Tried::contains(uint32_t index) const {
   return std::find(nodes.begin(), nodes.end(), index) != nodes.end();
 }
@@ -24,24 +32,37 @@ bool Tried::contains(uint32_t index) const {
 base::Result<std::shared_ptr<Upstream>> Upstream::make(UpstreamOptions options, std::vector<Node> nodes,
                                                        Pool& pool) {
   std::shared_ptr<Upstream> upstream(new Upstream(std::move(options), std::move(nodes), pool));
-  MG_ASSERT(!upstream->is_tls() || upstream->options_.tls);  // or it would be spoken to in clear
+  const auto scheme = find_scheme(upstream->options_.scheme);
+  if (!scheme) {
+    return base::invalid("scheme: upstreams with scheme " + upstream->options_.scheme +
+                         " are not in this version; write http, https, grpc or grpcs");
+  }
+  upstream->scheme_ = *scheme;
   for (Node& node : upstream->nodes_) {
     bool is_unix = node.host.starts_with("unix:");
     node.text = is_unix || node.port == 0 ? node.host : node.host + ":" + std::to_string(node.port);
     if (is_unix) {
       auto address = net::make_unix_address(std::string_view(node.host).substr(5));
       if (!address) return base::invalid("nodes." + node.host + ": " + address.error().detail);
-      node.endpoints.push_back(upstream->endpoint_of(*address, upstream->is_tls()));
+      node.endpoints.push_back(upstream->endpoint_of(*address, *scheme));
       continue;
     }
     auto literal = net::make_ip_address(node.host, node.port);
     node.is_name = !literal.ok();
-    if (literal) node.endpoints.push_back(upstream->endpoint_of(*literal, upstream->is_tls()));
+    if (literal) node.endpoints.push_back(upstream->endpoint_of(*literal, *scheme));
   }
   auto balancer = make_balancer(upstream->options_.type, upstream->nodes_);
   if (!balancer) return base::invalid("type: " + balancer.error().detail);
   upstream->balancer_ = balancer.take();
   return upstream;
+}
+
+const std::shared_ptr<const tls::ClientContext>& Upstream::context_of(Scheme scheme) const {
+  static const std::shared_ptr<const tls::ClientContext> none;
+  if (!is_tls(scheme)) return none;
+  const auto& context = scheme == Scheme::kGrpcs ? options_.tls_http2 : options_.tls;
+  MG_ASSERT(context);  // or it would be spoken to in clear
+  return context;
 }
 
 uint32_t Upstream::retries_max() const {
@@ -71,7 +92,7 @@ Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
   return &nodes_[index];
 }
 
-std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver, bool is_tls_wanted) {
+std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver, Scheme wanted) {
   if (node.is_name) {
     auto addresses = resolver.find(node.host);
     if (!addresses) return nullptr;
@@ -79,16 +100,15 @@ std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& res
   }
   if (node.endpoints.empty()) return nullptr;
   const auto& endpoint = node.endpoints[node.next_endpoint++ % node.endpoints.size()];
-  return is_tls_wanted == is_tls() ? endpoint : cross(node, *endpoint, is_tls_wanted);
+  return context_of(wanted) == endpoint->context() ? endpoint : cross(node, *endpoint, wanted);
 }
 
 // Kept with the node, so that its connections are.
-std::shared_ptr<Endpoint> Upstream::cross(Node& node, const Endpoint& endpoint, bool is_tls_wanted) {
-  MG_ASSERT(!is_tls_wanted || options_.tls);
+std::shared_ptr<Endpoint> Upstream::cross(Node& node, const Endpoint& endpoint, Scheme wanted) {
   for (const auto& known : node.crossed) {
-    if (known->text() == endpoint.text()) return known;
+    if (known->text() == endpoint.text() && known->context() == context_of(wanted)) return known;
   }
-  node.crossed.push_back(endpoint_of(endpoint.address(), is_tls_wanted));
+  node.crossed.push_back(endpoint_of(endpoint.address(), wanted));
   return node.crossed.back();
 }
 
@@ -96,7 +116,7 @@ std::shared_ptr<Endpoint> Upstream::cross(Node& node, const Endpoint& endpoint, 
 void Upstream::use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses) {
   std::vector<std::shared_ptr<Endpoint>> now;
   now.reserve(addresses->size());
-  for (const auto& address : *addresses) now.push_back(endpoint_of(with_port(address, node.port), is_tls()));
+  for (const auto& address : *addresses) now.push_back(endpoint_of(with_port(address, node.port), scheme_));
   for (const auto& before : node.endpoints) {
     if (std::find(now.begin(), now.end(), before) == now.end()) before->retire();
   }

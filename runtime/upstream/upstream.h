@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "net/resolver.h"
@@ -28,11 +29,17 @@ struct Node {
 
   /// The endpoints of a name's present addresses, or the one of a literal.
   std::vector<std::shared_ptr<Endpoint>> endpoints;
-  std::vector<std::shared_ptr<Endpoint>>
-      crossed;  // the same for requests whose plugins chose the other scheme
+  std::vector<std::shared_ptr<Endpoint>> crossed;  // the same for requests whose plugins chose another scheme
   std::shared_ptr<const net::Resolver::Addresses> addresses;  // what `endpoints` were made from
   uint32_t next_endpoint = 0;
 };
+
+/// How nodes are spoken to.
+enum class Scheme : uint8_t { kHttp, kHttps, kGrpc, kGrpcs };
+/// Nothing for a text that names none of them.
+std::optional<Scheme> find_scheme(std::string_view text);
+inline bool is_tls(Scheme scheme) { return scheme == Scheme::kHttps || scheme == Scheme::kGrpcs; }
+inline bool is_http2(Scheme scheme) { return scheme == Scheme::kGrpc || scheme == Scheme::kGrpcs; }
 
 enum class PassHost : uint8_t { kPass, kNode, kRewrite };
 
@@ -42,9 +49,11 @@ struct UpstreamOptions {
   std::string hash_on = "vars";
   std::string key;
   std::string scheme = "http";
-  std::shared_ptr<const tls::ClientContext> tls;  // how TLS is spoken to the nodes, whatever the scheme is
-  std::string client_cert_id;                     // the certificate resource `tls` was made with
-  uint64_t client_cert_hash = 0;                  // of that resource
+  // How TLS is spoken to the nodes, whatever the scheme is: with HTTP/1 inside, and with HTTP/2.
+  std::shared_ptr<const tls::ClientContext> tls;
+  std::shared_ptr<const tls::ClientContext> tls_http2;
+  std::string client_cert_id;     // the certificate resource `tls` was made with
+  uint64_t client_cert_hash = 0;  // of that resource
   PassHost pass_host = PassHost::kPass;
   std::string host;                 // for kRewrite
   std::optional<uint32_t> retries;  // unset: one less than there are nodes
@@ -84,9 +93,9 @@ class Upstream {
   /// The next node to try, or null when there is none left.
   Node* pick(Tried& tried, std::string_view hash_key);
   /// The endpoint to connect to, or null when the node's name must be resolved first (see `resolve`).
-  std::shared_ptr<Endpoint> find_endpoint(Node& node, net::Resolver& resolver, bool is_tls_wanted);
-  /// Whether the nodes are spoken to in TLS when no plugin says otherwise.
-  bool is_tls() const { return options_.scheme == "https"; }
+  std::shared_ptr<Endpoint> find_endpoint(Node& node, net::Resolver& resolver, Scheme wanted);
+  /// How the nodes are spoken to when no plugin says otherwise.
+  Scheme scheme() const { return scheme_; }
 
   const UpstreamOptions& options() const { return options_; }
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -97,12 +106,14 @@ class Upstream {
  private:
   Upstream(UpstreamOptions options, std::vector<Node> nodes, Pool& pool)
       : options_(std::move(options)), nodes_(std::move(nodes)), pool_(pool) {}
-  std::shared_ptr<Endpoint> endpoint_of(const net::SocketAddress& address, bool is_tls) {
-    return pool_.get(address, is_tls ? options_.tls : nullptr);
+  const std::shared_ptr<const tls::ClientContext>& context_of(Scheme scheme) const;
+  std::shared_ptr<Endpoint> endpoint_of(const net::SocketAddress& address, Scheme scheme) {
+    return pool_.get(address, context_of(scheme));
   }
-  std::shared_ptr<Endpoint> cross(Node& node, const Endpoint& endpoint, bool is_tls_wanted);
+  std::shared_ptr<Endpoint> cross(Node& node, const Endpoint& endpoint, Scheme wanted);
   void use_addresses(Node& node, std::shared_ptr<const net::Resolver::Addresses> addresses);
   UpstreamOptions options_;
+  Scheme scheme_ = Scheme::kHttp;
   std::vector<Node> nodes_;
   std::vector<uint32_t> candidates_;  // scratch of pick()
   std::unique_ptr<Balancer> balancer_;

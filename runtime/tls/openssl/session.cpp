@@ -198,7 +198,13 @@ std::string_view Session::cipher() const {
   const char* name = SSL_get_cipher_name(parts_->library.get());
   return name ? name : "";
 }
-bool Session::is_http2() const { return parts_->is_http2; }
+bool Session::is_http2() const {
+  if (!parts_->client) return parts_->is_http2;
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(parts_->library.get(), &name, &size);
+  return std::string_view(reinterpret_cast<const char*>(name), size) == "h2";
+}
 bool Session::is_resumed() const { return SSL_session_reused(parts_->library.get()) == 1; }
 const ServerContext* Session::context() const { return parts_->chosen; }
 std::string Session::describe_failure() const { return parts_->failure; }

@@ -42,6 +42,59 @@ int status(const Pairs& fields, bool is_last = true) {
 
 }  // namespace
 
+namespace {
+
+struct Response {
+  explicit Response(const Pairs& fields, bool is_last, Method method = Method::kGet) {
+    for (const auto& [name, value] : fields) block.add(name, value, 1000);
+    is_good = parse_http2_response(block, is_last, {}, method, &head, &arena, &reason);
+  }
+  base::Arena arena;
+  Http2FieldBlock block;
+  ResponseHead head{&arena};
+  std::string_view reason;
+  bool is_good = false;
+};
+
+std::string refusal(const Pairs& fields, bool is_last = true) {
+  Response response(fields, is_last);
+  return response.is_good ? "good" : std::string(response.reason);
+}
+
+}  // namespace
+
+TEST_CASE("a response's body is of the kind that its end and its length say") {
+  CHECK(Response({{":status", "200"}}, true).head.body == BodyKind::kLength);
+  CHECK(Response({{":status", "200"}}, false).head.body == BodyKind::kChunked);
+  CHECK(Response({{":status", "204"}}, true).head.body == BodyKind::kNone);
+  Response sized({{":status", "404"}, {"content-length", "5"}}, false);
+  CHECK(sized.head.body == BodyKind::kLength);
+  CHECK(sized.head.content_length == 5);
+  CHECK(sized.head.status == 404);
+  CHECK(sized.head.fields.count() == 1);
+  Response to_head({{":status", "200"}, {"content-length", "5"}}, true, Method::kHead);
+  CHECK(to_head.is_good);
+  CHECK(to_head.head.body == BodyKind::kNone);
+}
+
+TEST_CASE("malformed responses are refused with a reason") {
+  CHECK(refusal({{"x", "1"}}) == "no :status");
+  CHECK(refusal({{":status", "20"}}) == "a malformed :status");
+  CHECK(refusal({{":status", "099"}}) == "a malformed :status");
+  CHECK(refusal({{":status", "200"}, {":status", "200"}}) == "a second :status");
+  CHECK(refusal({{":status", "101"}}, false) == "a 101, which HTTP/2 does not have");
+  CHECK(refusal({{":status", "103"}}) == "an interim response that ends the stream");
+  CHECK(refusal({{"x", "1"}, {":status", "200"}}) == "a pseudo-header behind headers");
+  CHECK(refusal({{":status", "200"}, {":path", "/"}}) ==
+        "a header name with a character that may not be there");
+  CHECK(refusal({{":status", "200"}, {"X", "1"}}) == "a header name with a character that may not be there");
+  CHECK(refusal({{":status", "200"}, {"transfer-encoding", "chunked"}}) ==
+        "a header that only HTTP/1 connections have");
+  CHECK(refusal({{":status", "200"}, {"x", "a\r\nb"}}) == "a header value with a byte that may not be there");
+  CHECK(refusal({{":status", "200"}, {"content-length", "5"}}) == "a Content-Length, and no body");
+  CHECK(refusal({{":status", "200"}, {"x", std::string(1000, 'x')}}) == "a header section that is too large");
+}
+
 TEST_CASE("a block becomes the head that HTTP/1 would have had") {
   Parsed parsed(request({{"accept", "*/*"}}, "PUT", "/a?b"));
   REQUIRE(parsed.is_good);

@@ -49,7 +49,7 @@ struct Frame {
 struct Stream final : Http2StreamHandler {
   void on_data(std::string_view bytes) override { body += bytes; }
   void on_last() override { has_ended = true; }
-  void on_trailers(const Http2FieldBlock& block, bool) override { trailers = block.text(); }
+  void on_fields(const Http2FieldBlock& block, bool) override { trailers = block.text(); }
   Http2Offer offer_data(size_t size_max) override {
     const size_t size = std::min(size_max, answer.size());
     return {size, is_answer_whole && size == answer.size(), false};
@@ -59,9 +59,13 @@ struct Stream final : Http2StreamHandler {
     answer.erase(0, size);
   }
   void on_frame_sent(size_t size_bytes) override { sent_bytes += size_bytes; }
-  void on_closed(bool is_complete) override { ended = is_complete ? "complete" : "broken"; }
+  void on_closed(Http2Code code) override {
+    end_code = code;
+    ended = code == Http2Code::kNoError ? "complete" : "broken";
+  }
 
   std::string body, trailers, answer, ended;
+  Http2Code end_code = Http2Code::kNoError;
   bool has_ended = false, is_answer_whole = true;
   size_t sent_bytes = 0;
 };
@@ -226,4 +230,165 @@ TEST_CASE("resets beyond the allowance end the connection") {
   CHECK_FALSE(peer.receive(get(7) + frame(kReset, 0, 7, number(8))));
   CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(11));
   CHECK(peer.session->is_over());
+}
+
+namespace {
+
+/// The client's end of a connection, against a server that the test plays.
+struct Client final : Http2Handler {
+  Client() : session(Http2Session::make_client(*this, {})) {}
+  void on_stream(int32_t, const Http2FieldBlock&, bool) override { has_foreign_stream = true; }
+  void on_shutdown_heard() override {}
+  void on_settings() override { has_settings = true; }
+  void on_peer_leaving() override { is_peer_leaving = true; }
+
+  std::string write() {
+    std::string out;
+    session->write(&out, 1 << 20);
+    return out;
+  }
+  void greet() {
+    REQUIRE(write().starts_with(kHttp2Preface));
+    REQUIRE(session->receive(frame(kSettings, 0, 0, std::string("\0\3", 2) + number(7)) +
+                             frame(kSettings, 1, 0)));
+    write();
+  }
+  int32_t request(bool has_body = false) {
+    return session->send_request(
+        "POST /a?b HTTP/1.1\r\nHost: a.test\r\nX-Upper: 1\r\nTE: trailers\r\nConnection: TE\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n",
+        "http", has_body, &stream);
+  }
+  Stream stream;
+  bool has_foreign_stream = false, has_settings = false, is_peer_leaving = false;
+  std::unique_ptr<Http2Session> session;
+};
+
+std::string answer_head(uint32_t stream, uint8_t flags, const std::string& status = "200") {
+  return frame(kHeaders, flags, stream, literal(":status", status));
+}
+
+}  // namespace
+
+TEST_CASE("a client hears what the server allows") {
+  Client client;
+  client.greet();
+  CHECK(client.has_settings);
+  CHECK(client.session->peer_streams_max() == 7);
+}
+
+TEST_CASE("a head of HTTP/1 is sent as a block that a server reads as the same request") {
+  Client client;
+  Peer server;
+  REQUIRE(client.request() == 1);
+  struct Reader final : Http2Handler {
+    void on_stream(int32_t, const Http2FieldBlock& block, bool) override { text = block.text(); }
+    void on_shutdown_heard() override {}
+    std::string text;
+  } reader;
+  auto session = Http2Session::make_server(reader, {});
+  REQUIRE(session->receive(client.write()));
+  CHECK(reader.text ==
+        ":method: POST\r\n:scheme: http\r\n:path: /a?b\r\n:authority: a.test\r\nx-upper: 1\r\nte: "
+        "trailers\r\n");
+}
+
+TEST_CASE("a client gets interim heads, the head, the body and the trailers of an answer, in order") {
+  Client client;
+  client.greet();
+  client.request();
+  client.write();
+  REQUIRE(client.session->receive(answer_head(1, 4, "103")));
+  CHECK(client.stream.trailers == ":status: 103\r\n");
+  REQUIRE(client.session->receive(answer_head(1, 4)));
+  CHECK(client.stream.trailers == ":status: 200\r\n");
+  REQUIRE(client.session->receive(frame(kData, 0, 1, "hello")));
+  CHECK(client.stream.body == "hello");
+  CHECK_FALSE(client.stream.has_ended);
+  REQUIRE(client.session->receive(frame(kHeaders, 5, 1, literal("grpc-status", "0"))));
+  CHECK(client.stream.trailers == "grpc-status: 0\r\n");
+  CHECK(client.stream.has_ended);
+  CHECK(client.stream.ended == "complete");
+}
+
+TEST_CASE("a client's answer that comes early does not reset the stream, the server's end does") {
+  Client client;
+  client.greet();
+  client.stream.is_answer_whole = false;
+  client.request(true);
+  client.write();
+  REQUIRE(client.session->receive(answer_head(1, 5)));
+  CHECK(client.stream.has_ended);
+  CHECK(client.stream.ended.empty());
+  REQUIRE(client.session->receive(frame(kReset, 0, 1, number(0))));
+  CHECK(client.stream.ended == "complete");
+}
+
+TEST_CASE("streams above the last of a GOAWAY are refused, the others go on") {
+  Client client;
+  client.greet();
+  client.request();
+  Stream second;
+  CHECK(client.session->send_request("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http", false, &second) == 3);
+  client.write();
+  REQUIRE(client.session->receive(frame(kGoaway, 0, 0, number(1) + number(0))));
+  CHECK(client.is_peer_leaving);
+  CHECK(second.end_code == Http2Code::kRefusedStream);
+  CHECK(client.stream.ended.empty());
+  REQUIRE(client.session->receive(answer_head(1, 5)));
+  CHECK(client.stream.ended == "complete");
+  CHECK_FALSE(client.session->wants_input());
+}
+
+TEST_CASE("a client's connection window opens as bytes come, a stream's as they are consumed") {
+  Client client;
+  client.greet();
+  client.request();
+  client.write();
+  std::string bytes = answer_head(1, 4);
+  for (int i = 0; i < 7; i++) bytes += frame(kData, 0, 1, std::string(16384, 'x'));
+  Stream other;
+  client.session->send_request("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http", false, &other);
+  client.write();
+  bytes += answer_head(3, 4);
+  for (int i = 0; i < 7; i++) bytes += frame(kData, 0, 3, std::string(16384, 'x'));
+  for (int i = 0; i < 4; i++) {
+    client.session->send_request("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "http", false, &other);
+    client.write();
+    const auto id = static_cast<uint32_t>(5 + 2 * i);
+    bytes += answer_head(id, 4);
+    for (int j = 0; j < 7; j++) bytes += frame(kData, 0, id, std::string(16384, 'x'));
+  }
+  REQUIRE(client.session->receive(bytes));
+  const std::string before = client.write();
+  CHECK(before.find(frame(kWindowUpdate, 0, 0).substr(3, 6)) != std::string::npos);
+  CHECK(before.find(frame(kWindowUpdate, 0, 1).substr(3, 6)) == std::string::npos);
+  client.session->consume(1, client.stream.body.size());
+  CHECK(client.write().find(frame(kWindowUpdate, 0, 1).substr(3, 6)) != std::string::npos);
+}
+
+TEST_CASE("a server that opens streams, floods or speaks something else ends the connection") {
+  Client client;
+  client.greet();
+  client.request();
+  client.write();
+  SECTION("a push") {
+    client.session->receive(frame(5, 4, 1, number(2) + literal(":method", "GET")));
+    client.write();
+    CHECK_FALSE(client.session->wants_input());
+    CHECK_FALSE(client.has_foreign_stream);
+  }
+  SECTION("a flood") {
+    std::string pings;
+    for (int i = 0; i < 2000; i++) pings += frame(kPing, 0, 0, "12345678");
+    CHECK_FALSE(client.session->receive(pings));
+    CHECK(client.session->fault() == "too many idle frames");
+  }
+  SECTION("HTTP/1") {
+    Client fresh;
+    fresh.write();
+    fresh.session->receive("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    fresh.write();
+    CHECK_FALSE(fresh.session->wants_input());
+  }
 }

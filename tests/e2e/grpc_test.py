@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 to upstreams, and gRPC through the gateway: gRPC's own library on both sides, and raw frames where bytes matter."""
+
+import base64
+import functools
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import unittest
+
+from certificates import authority, certificate
+from harness import HOST, TestCase, free_port, ok, route, sanitized, wait_for
+from http2_wire import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, RST_STREAM,
+                        SETTINGS, WINDOW_UPDATE, Http2Client, Inflater, block, frame, head)
+
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "grpc_peer.py")
+CLEAR = [{"address": f"{HOST}:PORT", "http2": True}]
+MAX_CONCURRENT_STREAMS, REFUSED_STREAM = 3, 7
+
+
+@functools.lru_cache(maxsize=None)
+def grpc_python():
+    """A Python that has gRPC's library: ours or the system's. Without one the test is skipped, and fails in CI."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import grpc"], capture_output=True, timeout=60, check=False).returncode == 0:
+            return python
+    if os.environ.get("CI"):
+        raise AssertionError("python3-grpcio is not installed")
+    raise unittest.SkipTest("python3-grpcio is not installed")
+
+
+class GrpcTestCase(TestCase):
+    def grpc_server(self, *pair):
+        server = subprocess.Popen([grpc_python(), PEER, "serve", *pair], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def end():
+            server.stdin.close()
+            server.wait(20)
+            server.stdout.close()
+        self.addCleanup(end)
+        return int(server.stdout.readline())
+
+    def call(self, gw_port, scenario, trusted=None):
+        argv = [grpc_python(), PEER, "call", str(gw_port), scenario, *([trusted] if trusted else [])]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def serve_grpc(self, port, scheme="grpc", upstream=None, plugins=None, uri="/*", settings=None, **more):
+        nodes = port if isinstance(port, dict) else {f"{HOST}:{port}": 1}
+        r = route(uri, nodes, **({"plugins": plugins} if plugins else {}))
+        r["upstream"].update({"scheme": scheme, **(upstream or {})})
+        config = {"routes": [r], **more.pop("resources", {})}
+        return self.serve(config, **{"listen": CLEAR, "workers": 1, "moongate": settings, **more})
+
+
+@sanitized
+class RealPeers(GrpcTestCase):
+    def test_all_kinds_of_calls_go_through(self):
+        gw = self.serve_grpc(self.grpc_server())
+        for scenario, wanted in (("unary", "hello"), ("many", True), ("server_stream", True), ("client_stream", 1000000),
+                                 ("both_stream", True)):
+            with self.subTest(scenario):
+                self.assertEqual(self.call(gw.port, scenario), wanted)
+
+    def test_statuses_and_metadata_arrive_and_are_logged(self):
+        gw = self.serve_grpc(self.grpc_server(), settings={"access_log": {"path": "access.log", "format": "$grpc_status $status $upstream_trailer_x_after"}})
+        self.assertEqual(self.call(gw.port, "status"), ["NOT_FOUND", "no such thing: \u00e9"])
+        self.assertEqual(self.call(gw.port, "metadata"), [{"x-before": "1"}, {"x-after": "2"}, ["1", True, True]])
+        path = os.path.join(gw.run_dir, "access.log")
+        wait_for(lambda: os.path.exists(path) and open(path, encoding="utf-8").read().split("\n")[:2] ==
+                 ["5 200 -", "0 200 2"], 10, "both log lines")
+
+    def test_a_stream_that_is_aborted_ends_with_its_status(self):
+        gw = self.serve_grpc(self.grpc_server())
+        self.assertEqual(self.call(gw.port, "abort_stream"), ["one", "DATA_LOSS", "in the middle"])
+
+    def test_messages_of_20_megabytes_go_through(self):
+        gw = self.serve_grpc(self.grpc_server())
+        self.assertTrue(self.call(gw.port, "large"))
+
+    def test_deadlines_and_cancellations_reach_the_server(self):
+        gw = self.serve_grpc(self.grpc_server())
+        self.assertEqual(self.call(gw.port, "deadline"), ["DEADLINE_EXCEEDED", "yes"])
+        self.assertEqual(self.call(gw.port, "cancel"), ["one", "yes"])
+
+    def test_tls_on_both_sides(self):
+        issued, tls_port = certificate("a.test"), free_port()
+        gw = self.serve_grpc(self.grpc_server(issued.cert_path, issued.key_path), "grpcs",
+                             upstream={"pass_host": "rewrite", "upstream_host": "a.test"},
+                             resources={"ssls": [{"id": "1", "snis": ["a.test"], "cert": issued.cert, "key": issued.key}]},
+                             settings={"upstream": {"tls_trusted_certificate": authority().cert_path}},
+                             listen=[*CLEAR, {"address": f"{HOST}:{tls_port}", "tls": True, "http2": True}])
+        self.assertEqual(self.call(tls_port, "unary", authority().cert_path), "hello")
+        self.assertTrue(self.call(tls_port, "both_stream", authority().cert_path))
+
+    def test_browsers_get_their_trailers_in_the_body(self):
+        gw = self.serve_grpc(self.grpc_server(), plugins={"grpc-web": {}}, uri="/web/*")
+        request = b"\0" + struct.pack(">I", 5) + b"hello"
+        lines = b"grpc-status:0\r\ngrpc-message:\r\n"
+        wanted = request + b"\x80" + struct.pack(">I", len(lines)) + lines
+        answer = gw.request("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web+proto"}, request)
+        self.assertEqual((answer.status, answer.get("content-type"), answer.body), (200, "application/grpc-web+proto", wanted))
+        answer = gw.request("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web-text"}, base64.b64encode(request))
+        pieces = [base64.b64decode(p + b"=" * (-len(p) % 4)) for p in answer.body.replace(b"=", b" ").split()]
+        self.assertEqual((answer.get("content-type"), b"".join(pieces)), ("application/grpc-web-text", wanted))
+
+    def test_a_server_that_is_not_there_is_unavailable(self):
+        gw = self.serve_grpc(free_port())
+        self.assertEqual(self.call(gw.port, "refused"), "UNAVAILABLE")
+
+
+class Stream:
+    def __init__(self, connection, number, fields):
+        self.connection, self.number, self.fields = connection, number, fields
+        self.body, self.is_ended, self.reset = b"", False, None
+
+    def answer(self, body=b"hello", trailers=(), status="200", more=()):
+        c = self.connection
+        parts = [frame(HEADERS, END_HEADERS, self.number, block([(":status", status), *more]))]
+        if body:
+            parts.append(frame(DATA, 0 if trailers else END_STREAM, self.number, body))
+        if trailers or not body:
+            parts.append(frame(HEADERS, END_HEADERS | END_STREAM, self.number, block(trailers)) if trailers else
+                         frame(DATA, END_STREAM, self.number))
+        c.send(b"".join(parts))
+
+
+class Node:
+    """An HTTP/2 server on bare sockets. `on_stream(stream)` is called when a request is whole."""
+
+    def __init__(self, on_stream, settings=None, opens_windows=True):
+        self.on_stream, self.settings, self.opens_windows = on_stream, settings or {}, opens_windows
+        self.listener = socket.create_server((HOST, 0))
+        self.port, self.connections, self.streams = self.listener.getsockname()[1], [], []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(NodeConnection(self, sock, len(self.connections)))
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            connection.close()
+
+
+class NodeConnection:
+    def __init__(self, node, sock, number):
+        self.node, self.sock, self.number, self.streams, self.is_ended = node, sock, number, {}, False
+        self.acks, self.goaway = 0, None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def send(self, data):
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            self.is_ended = True
+
+    def close(self):
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.thread.join(10)
+        self.sock.close()
+
+    def take(self, size):
+        data = b""
+        while len(data) < size:
+            piece = self.sock.recv(size - len(data))
+            if not piece:
+                raise OSError
+            data += piece
+        return data
+
+    def run(self):
+        inflater = Inflater()
+        try:
+            if self.take(len(PREFACE)) != PREFACE:
+                return
+            self.send(frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", k, v) for k, v in self.node.settings.items())))
+            while True:
+                begun = self.take(9)
+                self.take_frame(inflater, begun[3], begun[4], struct.unpack(">I", begun[5:])[0],
+                                self.take(int.from_bytes(begun[:3], "big")))
+        except OSError:
+            self.is_ended = True
+        finally:
+            inflater.close()
+
+    def take_frame(self, inflater, kind, flags, number, payload):
+        stream = self.streams.get(number)
+        if kind == SETTINGS and not flags & ACK:
+            self.send(frame(SETTINGS, ACK))
+        elif kind == PING and flags & ACK:
+            self.acks += 1
+        elif kind == GOAWAY:
+            self.goaway = struct.unpack(">I", payload[4:8])[0]
+        elif kind == RST_STREAM:
+            stream.reset = struct.unpack(">I", payload)[0]
+        elif kind == HEADERS and stream is None:
+            stream = self.streams[number] = Stream(self, number, inflater.decode(payload))
+            self.node.streams.append(stream)
+        elif kind == DATA:
+            stream.body += payload
+            if payload and self.node.opens_windows:
+                opened = struct.pack(">I", len(payload))
+                self.send(frame(WINDOW_UPDATE, 0, 0, opened) + frame(WINDOW_UPDATE, 0, number, opened))
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            stream.is_ended = True
+            self.node.on_stream(stream)
+
+
+@sanitized
+class Frames(GrpcTestCase):
+    def node(self, on_stream=lambda stream: stream.answer(), **more):
+        node = Node(on_stream, **more)
+        self.addCleanup(node.close)
+        return node
+
+    def test_a_request_is_translated(self):
+        node = self.node()
+        gw = self.serve_grpc(node.port)
+        answer = gw.request("POST", "/a?b=c", {"X-Upper": "1", "Connection": "keep-alive, X-Gone", "X-Gone": "1"}, b"body")
+        self.assertEqual((answer.status, answer.body), (200, b"hello"))
+        fields = node.streams[0].fields
+        self.assertEqual([fields.get(n) for n in (":method", ":scheme", ":path", "x-upper", "te", "content-length")],
+                         ["POST", "http", "/a?b=c", "1", "trailers", "4"])
+        self.assertTrue(fields.get(":authority"))
+        for name in ("host", "connection", "keep-alive", "x-gone", "transfer-encoding"):
+            self.assertIsNone(fields.get(name), name)
+        self.assertEqual(node.streams[0].body, b"body")
+
+    def test_trailers_reach_http1_clients_behind_chunks(self):
+        node = self.node(lambda stream: stream.answer(b"hello", [("grpc-status", "0"), ("grpc-message", "fine")]))
+        gw = self.serve_grpc(node.port)
+        data = gw.raw(b"POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\nContent-Length: 0\r\n\r\n")
+        self.assertTrue(data.endswith(b"\r\n0\r\ngrpc-status: 0\r\ngrpc-message: fine\r\n\r\n"), data)
+
+    def test_requests_share_a_connection_and_full_ones_get_another(self):
+        waiting, may_answer = [], threading.Event()
+
+        def hold(stream):
+            waiting.append(stream)
+            if may_answer.is_set():
+                stream.answer()
+        node = self.node(hold, settings={MAX_CONCURRENT_STREAMS: 2})
+        gw = self.serve_grpc(node.port)
+        clients = [threading.Thread(target=lambda: statuses.append(gw.get("/").status)) for _ in range(5)]
+        statuses = []
+        for client in clients:
+            client.start()
+        wait_for(lambda: len(waiting) == 5, 10, "five requests at the node")
+        may_answer.set()
+        self.assertEqual(len(node.connections), 3)
+        self.assertTrue(all(len(c.streams) <= 2 for c in node.connections))
+        for stream in list(waiting):
+            stream.answer()
+        for client in clients:
+            client.join(10)
+        self.assertEqual(statuses, [200] * 5)
+        self.assertEqual(gw.get("/").status, 200)
+        self.assertEqual(len(node.connections), 3)
+
+    def test_streams_that_a_goaway_leaves_out_go_to_a_new_connection_even_with_a_body(self):
+        def leave(stream):
+            if stream.connection.number == 0 and stream.number == 3:
+                return stream.connection.send(frame(GOAWAY, 0, 0, struct.pack(">II", 1, 0)))
+            return stream.answer(b"%d" % stream.connection.number)
+        node = self.node(leave)
+        gw = self.serve_grpc(node.port)
+        self.assertEqual(gw.get("/").body, b"0")
+        self.assertEqual(gw.request("POST", "/", {}, b"body").body, b"1")
+        self.assertEqual(node.streams[-1].body, b"body")
+
+    def test_a_refused_stream_is_sent_again_a_few_times(self):
+        refusals = iter(range(2))
+
+        def refuse(stream):
+            if next(refusals, None) is None:
+                return stream.answer()
+            return stream.connection.send(frame(RST_STREAM, 0, stream.number, struct.pack(">I", REFUSED_STREAM)))
+        gw = self.serve_grpc(self.node(refuse).port)
+        self.assertEqual(gw.request("POST", "/", {}, b"body").status, 200)
+        always = self.node(lambda s: s.connection.send(frame(RST_STREAM, 0, s.number, struct.pack(">I", REFUSED_STREAM))))
+        gw = self.serve_grpc(always.port)
+        self.assert_error(gw.request("POST", "/", {}, b"body"), 502, "refused")
+        self.assertEqual(len(always.streams), 4)
+
+    def test_a_stream_that_is_reset_is_not_sent_again(self):
+        node = self.node(lambda s: s.connection.send(frame(RST_STREAM, 0, s.number, struct.pack(">I", 2))))
+        gw = self.serve_grpc(node.port)
+        self.assert_error(gw.get("/"), 502, "code 2")
+        self.assertEqual(len(node.streams), 1)
+
+    def test_a_connection_that_dies_fails_its_streams_alone(self):
+        def die(stream):
+            if stream.fields.get(":path") == "/die":
+                return stream.connection.sock.shutdown(socket.SHUT_RDWR)
+            return stream.answer()
+        gw = self.serve_grpc(self.node(die).port)
+        self.assert_error(gw.request("POST", "/die", {}, b"x"), 502, "closed the connection")
+        self.assertEqual(gw.get("/").status, 200)
+
+    def test_a_server_that_speaks_http1_is_told_apart(self):
+        up = self.upstream(ok())
+        gw = self.serve_grpc(up.port)
+        self.assert_error(gw.get("/"), 502, "HTTP/2")
+        self.assertEqual([r for r in up.requests if r.target == "/"], [])
+
+    def test_nodes_that_cannot_take_a_request_are_passed_over_and_one_that_may_have_is_not(self):
+        node, http1 = self.node(), self.upstream(ok())
+        gw = self.serve_grpc({f"{HOST}:{free_port()}": 1, f"{HOST}:{http1.port}": 1, f"{HOST}:{node.port}": 1})
+        for _ in range(6):
+            self.assertEqual(gw.request("POST", "/", {}, b"body").status, 200)
+        self.assertEqual([s.body for s in node.streams], [b"body"] * 6)
+        dying = self.node(lambda s: s.connection.sock.shutdown(socket.SHUT_RDWR))
+        gw = self.serve_grpc({f"{HOST}:{dying.port}": 100, f"{HOST}:{node.port}": 1})
+        self.assert_error(gw.request("POST", "/", {}, b"body"), 502)
+        self.assertEqual(gw.get("/").status, 200)  # may be done twice
+        self.assertEqual(len(node.streams), 7)
+
+    def test_a_tls_server_without_h2_is_told_apart(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issued = certificate("a.test")
+        context.load_cert_chain(issued.cert_path, issued.key_path)
+        up = self.upstream(ok(), tls=context)
+        gw = self.serve_grpc(up.port, "grpcs", settings={"upstream": {"tls_verify": False}})
+        self.assert_error(gw.get("/"), 502, "did not choose h2")
+        self.assertEqual(up.requests, [])
+
+    def test_floods_end_the_connection_and_nothing_else(self):
+        def flood(stream):
+            if stream.connection.number == 0:
+                return stream.connection.send(frame(PING, 0, 0, b"x" * 8) * 5000)
+            return stream.answer()
+        gw = self.serve_grpc(self.node(flood).port)
+        self.assert_error(gw.request("POST", "/", {}, b"x"), 502, "idle frames")
+        self.assertEqual(gw.get("/").status, 200)
+
+    def test_a_node_that_breaks_the_rules_fails_its_requests_at_once(self):
+        promise = 5
+        node = self.node(lambda s: s.connection.send(frame(promise, END_HEADERS, s.number, struct.pack(">I", 2) + block(head()))))
+        gw = self.serve_grpc(node.port)
+        self.assert_error(gw.get("/"), 502, "no valid HTTP/2")
+        wait_for(lambda: node.connections[0].is_ended, 10, "the end of the connection")
+
+    def test_malformed_answers_are_502(self):
+        for fields in ([(":status", "2000")], [("x", "y")], [(":status", "200"), ("X-Upper", "1")], [(":status", "101")],
+                       [(":status", "200"), ("connection", "close")], [(":status", "200"), ("x", "a\r\nb: c")],
+                       [(":status", "200"), ("content-length", "5"), ("content-length", "6")]):
+            with self.subTest(fields):
+                node = self.node(lambda s, f=fields: s.connection.send(
+                    frame(HEADERS, END_HEADERS | END_STREAM, s.number, block(f))))
+                self.assert_error(self.serve_grpc(node.port).get("/"), 502)
+
+    def test_an_answer_that_breaks_off_does_not_look_whole(self):
+        node = self.node(lambda s: s.connection.send(
+            frame(HEADERS, END_HEADERS, s.number, block([(":status", "200")])) + frame(DATA, 0, s.number, b"part") +
+            frame(RST_STREAM, 0, s.number, struct.pack(">I", 2))))
+        data = self.serve_grpc(node.port).raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertFalse(data.endswith(b"0\r\n\r\n"), data)
+
+    def test_clients_that_do_not_read_hold_up_nobody_on_the_same_connection_and_their_end_is_passed_on(self):
+        def answer(stream):
+            if stream.fields.get(":path") != "/big":
+                return stream.answer()
+            return stream.connection.send(frame(HEADERS, END_HEADERS, stream.number, block([(":status", "200")])) +
+                                          frame(DATA, 0, stream.number, b"x" * 16000) * 15)
+        node = self.node(answer)
+        gw = self.serve_grpc(node.port)
+        with Http2Client(gw.port, settings={INITIAL_WINDOW_SIZE: 0}) as client:
+            for _ in range(90):  # more than the connection's window together
+                client.open(head(path="/big"))
+            wait_for(lambda: len(node.streams) == 90, 10, "the requests at the node")
+            self.assertEqual(gw.get("/").body, b"hello")
+        self.assertEqual(len(node.connections), 1)
+        wait_for(lambda: sum(s.reset == 8 for s in node.streams) == 90, 10, "the streams' resets")
+        self.assertEqual(gw.get("/").status, 200)
+
+    def test_an_idle_connection_is_closed_with_a_goaway(self):
+        node = self.node()
+        gw = self.serve_grpc(node.port, upstream={"keepalive_pool": {"size": 10, "idle_timeout": 1, "requests": 100}})
+        self.assertEqual(gw.get("/").status, 200)
+        wait_for(lambda: node.connections[0].is_ended, 10, "the end of the idle connection")
+        self.assertEqual(node.connections[0].goaway, 0)
+
+    def test_a_connection_carries_no_more_than_its_share(self):
+        node = self.node()
+        gw = self.serve_grpc(node.port, upstream={"keepalive_pool": {"size": 10, "idle_timeout": 60, "requests": 2}})
+        for _ in range(5):
+            self.assertEqual(gw.get("/").status, 200)
+        self.assertEqual([len(c.streams) for c in node.connections], [2, 2, 1])
+
+    def test_a_node_that_does_not_answer_in_time_is_504_and_hears_of_it(self):
+        node = self.node(lambda stream: None)
+        gw = self.serve_grpc(node.port, upstream={"timeout": {"connect": 5, "send": 5, "read": 1}})
+        self.assert_error(gw.get("/"), 504)
+        wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset")
+        narrow = self.node(opens_windows=False)
+        gw = self.serve_grpc(narrow.port, upstream={"timeout": {"connect": 5, "send": 1, "read": 5}})
+        self.assert_error(gw.request("POST", "/", {}, b"x" * 100000), 504, "did not take the request")
+        self.assertEqual(len(narrow.streams[0].body), 65535)
+        silent = socket.create_server((HOST, 0))
+        self.addCleanup(silent.close)
+        gw = self.serve_grpc(silent.getsockname()[1], upstream={"timeout": {"connect": 1, "send": 5, "read": 5}})
+        self.assert_error(gw.get("/"), 504, "connecting took too long")
+
+
+if __name__ == "__main__":
+    unittest.main()
