@@ -3,8 +3,8 @@
 // changed when and by whom.
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <optional>
+#include <vector>
 
 #include "base/json.h"
 #include "cli/command.h"
@@ -13,7 +13,7 @@
 #include "cli/lua_root.h"
 #include "cli/lua_validator.h"
 #include "control/loader.h"
-#include "control/references.h"
+#include "control/snapshot_diff.h"
 #include "snapshot/blob.h"
 
 namespace moongate::cli {
@@ -22,35 +22,12 @@ using base::Result;
 using base::Value;
 using snapshot::BlobView;
 using snapshot::Record;
-using snapshot::RecordKind;
 
 namespace {
 
 constexpr OptionSpec kDiffOptions[] = {kConfigOption, kDirectoryOption};
 constexpr OptionSpec kApplyOptions[] = {{"--wait", "", ""}, {"--prune", "", ""}, kDirectoryOption};
 constexpr OptionSpec kHistoryOptions[] = {{"--json", "", ""}, kDirectoryOption};
-
-using Content = std::map<std::string, std::string_view>;  // by name
-
-std::string name_of(const Record& record) {
-  if (const config::Kind* kind = snapshot::resource_kind(record.kind))
-    return control::resource_name({*kind, std::string(record.id)});
-  if (record.kind == RecordKind::kSettings) return "moongate";
-  if (record.kind == RecordKind::kPluginAttr) return "plugin_attr";
-  if (record.kind == RecordKind::kPluginSource) return "code of plugin " + std::string(record.id);
-  if (record.kind == RecordKind::kLibrarySource) return "code of library " + std::string(record.id);
-  return "";
-}
-
-/// Without what the Admin API has made: a file neither changes nor removes it.
-Content content_of(const BlobView& view) {
-  Content content;
-  for (const Record& record : view.records()) {
-    const std::string name = name_of(record);
-    if (!name.empty() && record.place != control::kStoredPlace) content[name] = record.body;
-  }
-  return content;
-}
 
 control::ResourceStore::Map stored_in(const BlobView& view) {
   control::ResourceStore::Map stored;
@@ -62,47 +39,15 @@ control::ResourceStore::Map stored_in(const BlobView& view) {
   return stored;
 }
 
-void print_field(const std::string& path, const Value* before, const Value* after) {
-  std::printf("    %s: %s -> %s\n", path.c_str(),
-              before == nullptr ? "nothing" : base::to_json(*before).c_str(),
-              after == nullptr ? "nothing" : base::to_json(*after).c_str());
+void print_field(const control::FieldDifference& field) {
+  std::printf("    %s: %s -> %s\n", field.path.c_str(),
+              field.before ? base::to_json(*field.before).c_str() : "nothing",
+              field.after ? base::to_json(*field.after).c_str() : "nothing");
 }
 
-/// Every field that differs, by its way from the top.
-void print_differences(const std::string& path, const Value& before, const Value& after) {
-  if (!before.is_object() || !after.is_object()) return print_field(path, &before, &after);
-  const std::string prefix = path.empty() ? "" : path + ".";
-  for (const auto& [name, member] : before.members()) {
-    const Value* now = after.find(name);
-    if (now == nullptr)
-      print_field(prefix + name, &member, nullptr);
-    else if (!(*now == member))
-      print_differences(prefix + name, member, *now);
-  }
-  for (const auto& [name, member] : after.members()) {
-    if (before.find(name) == nullptr) print_field(prefix + name, nullptr, &member);
-  }
-}
-
-/// How many things differ.
-size_t print_changes(const Content& before, const Content& after) {
-  size_t count = 0;
-  for (const auto& [name, body] : before) {
-    const auto now = after.find(name);
-    if (now != after.end() && now->second == body) continue;
-    count++;
-    std::printf("%s %s\n", now == after.end() ? "-" : "~", name.c_str());
-    if (now == after.end() || name.starts_with("code of ")) continue;
-    const Result<Value> old_value = base::parse_json(body);
-    const Result<Value> new_value = base::parse_json(now->second);
-    if (old_value && new_value) print_differences("", *old_value, *new_value);
-  }
-  for (const auto& [name, body] : after) {
-    if (before.count(name) > 0) continue;
-    count++;
-    std::printf("+ %s\n", name.c_str());
-  }
-  return count;
+void print_difference(const control::Difference& difference) {
+  std::printf("%c %s\n", static_cast<char>(difference.kind), difference.name.c_str());
+  for (const control::FieldDifference& field : difference.fields) print_field(field);
 }
 
 int diff(const Invocation& invocation) {
@@ -129,7 +74,11 @@ int diff(const Invocation& invocation) {
     print_error(after.error().detail);
     return kFailed;
   }
-  if (print_changes(content_of(*before), content_of(*after)) == 0) std::printf("no difference\n");
+  // A file neither changes nor removes what the Admin API has made.
+  const std::vector<control::Difference> differences =
+      control::compare(control::content_of(*before, false), control::content_of(*after, false));
+  for (const control::Difference& difference : differences) print_difference(difference);
+  if (differences.empty()) std::printf("no difference\n");
   return kDone;
 }
 

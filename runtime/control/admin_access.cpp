@@ -151,15 +151,16 @@ AdminAccess::Caller AdminAccess::identify(const HttpRequest& request, const std:
   std::string given(request.field("X-API-KEY"));
   if (given.empty()) given = query_key;
   if (given.empty()) given = cookie_key(request.field("Cookie"));
-  if (given.empty()) return {"", refuse_token("missing apikey")};
+  if (given.empty()) return {"", false, refuse_token("missing apikey")};
   const config::AdminKey* known = nullptr;
   for (const config::AdminKey& key : keys_) {
     if (tls::is_equal_constant_time(key.key, given) && known == nullptr) known = &key;
   }
-  if (known == nullptr) return {"", refuse_token("wrong apikey")};
+  if (known == nullptr) return {"", false, refuse_token("wrong apikey")};
   const bool is_read = request.method == "GET" || request.method == "HEAD";
-  if (known->is_viewer && !is_read) return {"", refuse_token("invalid method for role viewer")};
-  return {known->name.empty() ? (known->is_viewer ? "viewer" : "admin") : known->name, std::nullopt};
+  if (known->is_viewer && !is_read) return {"", true, refuse_token("invalid method for role viewer")};
+  return {known->name.empty() ? (known->is_viewer ? "viewer" : "admin") : known->name, known->is_viewer,
+          std::nullopt};
 }
 
 }  // namespace moongate::control

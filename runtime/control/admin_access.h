@@ -36,6 +36,7 @@ class AdminAccess {
   /// Who calls, or why not. `query_key` is the argument `api_key`.
   struct Caller {
     std::string name;
+    bool is_viewer = false;
     std::optional<HttpResponse> refusal;
   };
   Caller identify(const HttpRequest& request, const std::string& query_key) const;

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "control/status_page.h"
 #include "http/uri.h"
 
 namespace moongate::control {
@@ -19,6 +20,7 @@ using Verb = AdminWrite::Verb;
 namespace {
 
 constexpr std::string_view kPrefix = "/apisix/admin";
+constexpr std::string_view kInstancePrefix = "/moongate/admin";
 constexpr size_t kSegmentsMax = 32;
 
 AdminArguments parse_arguments(std::string_view query) {
@@ -32,6 +34,10 @@ AdminArguments parse_arguments(std::string_view query) {
                       std::string(http::unescape(value, true, &arena)));
   }
   return arguments;
+}
+
+bool is_below(std::string_view path, std::string_view prefix) {
+  return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
 }
 
 std::string argument(const AdminArguments& arguments, const std::string& name) {
@@ -110,7 +116,9 @@ AdminApi::AdminApi(net::EventLoop& loop, const ResourceStore& store, Callbacks c
 /// What every answer has is put on here.
 void AdminApi::on_request(const HttpRequest& request, const Answer& answer) {
   if (auto refusal = access_.refuse_sender(request)) return answer(std::move(*refusal));
-  Call call{request, parse_arguments(request.query), {}, "", [answer](HttpResponse response) {
+  if (auto page = status_page(request)) return answer(std::move(*page));
+  if (is_below(request.path, kInstancePrefix)) return on_instance(request, answer);
+  Call call{request, parse_arguments(request.query), {}, {}, [answer](HttpResponse response) {
               response.fields.emplace_back("Server", "Moongate");
               response.fields.emplace_back("Access-Control-Allow-Origin", "*");
               response.fields.emplace_back("Access-Control-Allow-Credentials", "true");
@@ -118,20 +126,31 @@ void AdminApi::on_request(const HttpRequest& request, const Answer& answer) {
               response.fields.emplace_back("Access-Control-Max-Age", "3600");
               answer(std::move(response));
             }};
-  const std::string_view path = request.path;
-  const bool is_below = path == kPrefix || path.starts_with(std::string(kPrefix) + "/");
-  if (!is_below) return call.answer(admin_error(404, "not found"));
+  if (!is_below(request.path, kPrefix)) return call.answer(admin_error(404, "not found"));
   if (request.method == "OPTIONS") {
     HttpResponse response;
     response.fields.emplace_back("Access-Control-Allow-Methods", "POST, GET, PUT, OPTIONS, DELETE, PATCH");
     response.fields.emplace_back("Access-Control-Allow-Headers", "*");
     return call.answer(std::move(response));
   }
-  AdminAccess::Caller caller = access_.identify(request, argument(call.arguments, "api_key"));
-  if (caller.refusal) return call.answer(std::move(*caller.refusal));
-  call.caller = std::move(caller.name);
-  call.segments = split_path(path.substr(kPrefix.size()));
+  call.caller = access_.identify(request, argument(call.arguments, "api_key"));
+  if (call.caller.refusal) return call.answer(std::move(*call.caller.refusal));
+  call.segments = split_path(std::string_view(request.path).substr(kPrefix.size()));
   dispatch(call);
+}
+
+/// Ours, and for the status page: no other page is told that it may read the answers.
+void AdminApi::on_instance(const HttpRequest& request, const Answer& answer) {
+  Call call{request, parse_arguments(request.query), {}, {}, [answer](HttpResponse response) {
+              response.fields.emplace_back("Server", "Moongate");
+              response.fields.emplace_back("Cache-Control", "no-store");
+              response.fields.emplace_back("X-Content-Type-Options", "nosniff");
+              answer(std::move(response));
+            }};
+  call.caller = access_.identify(request, argument(call.arguments, "api_key"));
+  if (call.caller.refusal) return call.answer(std::move(*call.caller.refusal));
+  call.segments = split_path(std::string_view(request.path).substr(kInstancePrefix.size()));
+  dispatch_instance(call);
 }
 
 void AdminApi::dispatch(Call& call) {
@@ -192,7 +211,7 @@ void AdminApi::on_write(Call& call, AdminTarget target) {
   write.is_waiting = argument(call.arguments, "wait") != "false";
   write.ttl_s = *ttl;
   write.if_match = call.request.field("If-Match");
-  write.actor = call.caller;
+  write.actor = call.caller.name;
   write.peer = call.request.peer.host_text();
   write.size_bytes = call.request.body.size();
   write.answer = call.answer;
@@ -307,7 +326,7 @@ void AdminApi::replace_configs(const Call& call) {
   AdminWrite write;
   write.verb = Verb::kReplaceAll;
   write.body = body.take();
-  write.actor = call.caller;
+  write.actor = call.caller.name;
   write.peer = call.request.peer.host_text();
   write.size_bytes = call.request.body.size();
   write.answer = [this, digest, answer = call.answer](HttpResponse response) {

@@ -35,6 +35,13 @@ class AdminApi {
     std::function<base::Result<std::pair<int, std::string>>(const std::vector<std::string>&)> ask_schemas;
     /// Checks a whole configuration and changes nothing.
     std::function<HttpResponse(const base::Value&)> validate_all;
+    // For the status page: what runs, its counters, its snapshots, what one of them changed, rollbacks.
+    std::function<base::Value()> status;
+    std::function<base::Value()> metrics;
+    std::function<base::Value()> snapshots;
+    std::function<base::Result<base::Value>(uint64_t)> compare_snapshot;
+    std::function<void(uint64_t number, const std::string& actor, std::function<void(const base::Value&)>)>
+        rollback;
   };
   AdminApi(net::EventLoop& loop, const ResourceStore& store, Callbacks callbacks);
 
@@ -47,13 +54,20 @@ class AdminApi {
   struct Call {
     const HttpRequest& request;
     std::map<std::string, std::string> arguments;
-    std::vector<std::string> segments;  // below /apisix/admin
-    std::string caller;
+    std::vector<std::string> segments;  // below /apisix/admin or /moongate/admin
+    AdminAccess::Caller caller;
     Answer answer;
   };
 
   void on_request(const HttpRequest& request, const Answer& answer);
+  void on_instance(const HttpRequest& request, const Answer& answer);
   void dispatch(Call& call);
+
+  // admin_instance.cpp: below /moongate/admin
+  void dispatch_instance(const Call& call);
+  void compare_snapshot(const Call& call);
+  void rollback(const Call& call);
+
   void on_resource(Call& call, AdminTarget target);
   void on_read(const Call& call, const AdminTarget& target);
   void on_write(Call& call, AdminTarget target);

@@ -33,12 +33,6 @@ constexpr std::array<std::string_view, 10> kSecretWords{"password", "secret",   
                                                         "passwd",   "credential", "api_key", "access_key",
                                                         "auth_key", "signing"};
 
-bool is_secret_name(std::string_view name) {
-  if (name == "key" || name == "keys" || name == "client_key" || name == "cert_key") return true;
-  return std::any_of(kSecretWords.begin(), kSecretWords.end(),
-                     [&](std::string_view word) { return name.find(word) != name.npos; });
-}
-
 }  // namespace
 
 const AdminResource* find_admin_resource(std::string_view path) {
@@ -99,6 +93,12 @@ Value value_of_file(const ResourceKey& key, Value body) {
   else if (key.first == Kind::kCredential)
     body.set("id", Value::string(std::string(own_id(key))));
   return body;
+}
+
+bool is_secret_name(std::string_view name) {
+  if (name == "key" || name == "keys" || name == "client_key" || name == "cert_key") return true;
+  return std::any_of(kSecretWords.begin(), kSecretWords.end(),
+                     [&](std::string_view word) { return name.find(word) != name.npos; });
 }
 
 Value masked_value(const Value& value) {

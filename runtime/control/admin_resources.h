@@ -33,6 +33,9 @@ struct AdminTarget {
 /// Nothing when the path leads to no resource; `segments` are decoded.
 std::optional<AdminTarget> find_target(const std::vector<std::string>& segments);
 
+/// Whether a field of this name holds what must not be shown.
+bool is_secret_name(std::string_view name);
+
 /// "/apisix/routes/1"
 std::string admin_key(const ResourceKey& key);
 /// The part of the id that clients see as `id`: "c1" of "jack/credentials/c1".

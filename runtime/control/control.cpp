@@ -140,6 +140,7 @@ AdminApi::Callbacks Control::admin_callbacks() {
     return answer;
   };
   callbacks.validate_all = [this](const base::Value& body) { return validate_all(body); };
+  add_instance_callbacks(&callbacks);
   return callbacks;
 }
 

@@ -137,6 +137,8 @@ class Control {
   base::Value status() const;
   base::Value describe_worker(uint32_t index) const;
   base::Value list_snapshots() const;
+  base::Result<base::Value> compare_snapshot(uint64_t number) const;
+  void add_instance_callbacks(AdminApi::Callbacks* callbacks);
   void add_pages();
 
   net::EventLoop& loop_;

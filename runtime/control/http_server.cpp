@@ -23,7 +23,8 @@ std::string render(const HttpResponse& response, bool is_head, bool is_keep_aliv
                     std::string(http::status_reason(response.status)) + "\r\n";
   if (!response.content_type.empty()) out += "Content-Type: " + response.content_type + "\r\n";
   for (const auto& [name, value] : response.fields) out += name + ": " + one_line(value) + "\r\n";
-  if (response.status != 204) out += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
+  if (response.status != 204 && response.status != 304)
+    out += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
   if (!is_keep_alive) out += "Connection: close\r\n";
   out += "\r\n";
   return is_head ? out : out + response.body;

@@ -145,7 +145,8 @@ void Control::run_rollback(Job& job) {
     pending_.changes = changes_to(*view);
     pending_.revision = resources_->revision() + pending_.changes.size();
   }
-  Result<std::string> blob = number_blob(*stored, next_number_++, "rollback to " + std::to_string(wanted));
+  Result<std::string> blob =
+      number_blob(*stored, next_number_++, job.reason + " to " + std::to_string(wanted));
   if (!blob) return refuse_job({blob.error().detail});
   start_round(blob.take());
 }

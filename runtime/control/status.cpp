@@ -7,6 +7,8 @@
 
 #include "control/control.h"
 #include "control/metrics_page.h"
+#include "control/metrics_summary.h"
+#include "control/snapshot_diff.h"
 #include "control/times.h"
 
 namespace moongate::control {
@@ -31,6 +33,10 @@ Value describe(const snapshot::StoredSnapshot& about) {
   value.set("time", Value::string(time_text(about.made_at_ms)));
   value.set("reason", Value::string(about.reason));
   return value;
+}
+
+base::Error not_kept(std::string detail) {
+  return {base::ErrorKind::kNotFound, base::Side::kClient, false, std::move(detail)};
 }
 
 Value accepted() {
@@ -122,6 +128,38 @@ Value Control::list_snapshots() const {
   Value& list = value.set("snapshots", Value::array());
   for (const snapshot::StoredSnapshot& stored : store_->list()) list.items().push_back(describe(stored));
   return value;
+}
+
+/// What a snapshot changed in the one before it, of those that are kept.
+base::Result<Value> Control::compare_snapshot(uint64_t wanted) const {
+  const std::vector<snapshot::StoredSnapshot>& all = store_->list();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.number == wanted; });
+  const std::string name = "snapshot " + std::to_string(wanted);
+  if (found == all.end()) return not_kept(name + " is not kept; the last 16 are");
+  if (found == all.begin()) return not_kept(name + " is the oldest that is kept: there is none before it");
+  const base::Result<std::string> after = store_->load(wanted);
+  if (!after) return after.error();
+  const base::Result<std::string> before = store_->load(std::prev(found)->number);
+  if (!before) return before.error();
+  const base::Result<snapshot::BlobView> new_view = snapshot::BlobView::open(*after);
+  if (!new_view) return new_view.error();
+  const base::Result<snapshot::BlobView> old_view = snapshot::BlobView::open(*before);
+  if (!old_view) return old_view.error();
+  Value value = describe_differences(compare(content_of(*old_view, true), content_of(*new_view, true)));
+  value.set("number", number(wanted));
+  value.set("before", number(std::prev(found)->number));
+  return value;
+}
+
+void Control::add_instance_callbacks(AdminApi::Callbacks* callbacks) {
+  callbacks->status = [this] { return status(); };
+  callbacks->metrics = [this] { return summarize_metrics(*start_.metrics); };
+  callbacks->snapshots = [this] { return list_snapshots(); };
+  callbacks->compare_snapshot = [this](uint64_t wanted) { return compare_snapshot(wanted); };
+  callbacks->rollback = [this](uint64_t wanted, const std::string& actor, CommandServer::Answer done) {
+    add_job({wanted, "rollback by " + actor, true, {std::move(done)}, {}});
+  };
 }
 
 void Control::add_pages() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/labels.h"
 
+#include <algorithm>
+
 #include "base/utf8.h"
 
 namespace moongate::metrics {
@@ -48,6 +50,27 @@ Labels& Labels::add(std::string_view name, std::string_view value) {
   }
   text_ += '"';
   return *this;
+}
+
+std::optional<std::string> find_label(std::string_view labels, std::string_view name) {
+  while (!labels.empty()) {
+    const size_t equals = labels.find("=\"");
+    if (equals == labels.npos) break;
+    const bool is_wanted = labels.substr(0, equals) == name;
+    std::string value;
+    size_t at = equals + 2;
+    for (; at < labels.size() && labels[at] != '"'; at++) {
+      if (labels[at] == '\\' && at + 1 < labels.size()) {
+        at++;
+        value += labels[at] == 'n' ? '\n' : labels[at];
+      } else {
+        value += labels[at];
+      }
+    }
+    if (is_wanted) return value;
+    labels.remove_prefix(std::min(at + 2, labels.size()));  // the quote and the comma
+  }
+  return std::nullopt;
 }
 
 }  // namespace moongate::metrics

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,8 @@ class Labels {
  private:
   std::string text_;
 };
+
+/// The value of a label in a text that Labels has written, without its escapes; nothing when there is none.
+std::optional<std::string> find_label(std::string_view labels, std::string_view name);
 
 }  // namespace moongate::metrics
