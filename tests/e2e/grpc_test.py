@@ -348,7 +348,10 @@ class Frames(GrpcTestCase):
                 return stream.connection.send(frame(PING, 0, 0, b"x" * 8) * 5000)
             return stream.answer()
         gw = self.serve_grpc(self.node(flood).port)
-        self.assert_error(gw.request("POST", "/", {}, b"x"), 502, "idle frames")
+        answer = gw.request("POST", "/", {}, b"x")
+        self.assert_error(answer, 502)
+        # Ours counts frames in time; the library's own counts answers that have not been sent yet, and a slow machine gets there first.
+        self.assertRegex(answer.json()["error_msg"], "idle frames|Flooding was detected")
         self.assertEqual(gw.get("/").status, 200)
 
     def test_a_node_that_breaks_the_rules_fails_its_requests_at_once(self):
