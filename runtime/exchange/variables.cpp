@@ -303,8 +303,7 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("server_name", string_view("_")),
     MG_VARIABLE_IF("server_port", ex.client || ex.server_port,
                    number(ex, ex.client ? ex.client->server_port() : ex.server_port)),
-    MG_VARIABLE("server_protocol",
-protocol_of(ex)),
+    MG_VARIABLE("server_protocol", protocol_of(ex)),
     MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
     MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
     MG_VARIABLE_IF("ssl_cipher", session_of(ex), ex.arena.copy(session_of(ex)->cipher())),
@@ -365,6 +364,11 @@ const Named* find_named(string_view name) {
 string_view upstream_scheme(const Exchange& exchange) {
   if (!exchange.upstream_scheme.empty()) return exchange.upstream_scheme;
   return exchange.upstream ? string_view(exchange.upstream->options().scheme) : string_view("http");
+}
+
+std::optional<upstream::Scheme> find_upstream_scheme(const Exchange& exchange) {
+  if (!exchange.upstream_scheme.empty()) return upstream::find_scheme(exchange.upstream_scheme);
+  return exchange.upstream ? exchange.upstream->scheme() : upstream::Scheme::kHttp;
 }
 
 bool find_variable(Exchange& exchange, string_view name, string_view* value) {

@@ -3,6 +3,7 @@
 // all.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "exchange/exchange.h"
@@ -13,8 +14,10 @@ namespace moongate::exchange {
 /// The value of variable `name`; false when it is unknown or unset. Views live until the exchange ends.
 bool find_variable(Exchange& exchange, std::string_view name, std::string_view* value);
 
-/// "http" or "https": how the node is spoken to, by the upstream or a plugin's choice.
+/// The name of how the node is spoken to: a plugin's choice, or else the upstream's.
 std::string_view upstream_scheme(const Exchange& exchange);
+/// The same as the data path wants it; nothing when a plugin chose what there is not.
+std::optional<upstream::Scheme> find_upstream_scheme(const Exchange& exchange);
 
 /// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own. False for those
 /// that are facts.

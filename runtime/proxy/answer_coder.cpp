@@ -2,9 +2,9 @@
 #include "proxy/answer_coder.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/log.h"
+#include "proxy/answer_length.h"
 #include "proxy/steps.h"
 
 namespace moongate::proxy {
@@ -34,10 +34,9 @@ bool AnswerCoder::is_codable(uint64_t length, bool is_whole) const {
   uint16_t status = response.status;
   if (exchange_.request.method == http::Method::kHead || response.body == http::BodyKind::kNone) return false;
   if (status < 200 || status == 204 || status == 206 || status == 304) return false;
-  const Field* said = response.fields.find(FieldId::kContentLength);
-  if (!is_whole && said) {
-    auto parsed = std::from_chars(said->value.data(), said->value.data() + said->value.size(), length);
-    is_whole = parsed.ec == std::errc();
+  if (const auto said = find_length(response.fields); said && !is_whole) {
+    length = *said;
+    is_whole = true;
   }
   if (is_whole && (length == 0 || length < exchange_.coding.length_min_bytes)) return false;
   return is_transformable(response.fields);

@@ -17,17 +17,22 @@ bool settle_bodiless(Exchange& exchange) {
   return is_without_length || status == 304 || exchange.request.method == http::Method::kHead;
 }
 
+std::optional<uint64_t> find_length(const http::FieldList& fields) {
+  const http::Field* length = fields.find(FieldId::kContentLength);
+  if (!length) return std::nullopt;
+  uint64_t size = 0;
+  const char* end = length->value.data() + length->value.size();
+  const auto parsed = std::from_chars(length->value.data(), end, size);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  return size;
+}
+
 std::optional<uint64_t> settle_length(Exchange& exchange, const iovec* pieces, int count, bool is_whole) {
   http::FieldList& fields = exchange.response.fields;
-  uint64_t size = 0;
-  if (const http::Field* length = fields.find(FieldId::kContentLength)) {
-    const char* end = length->value.data() + length->value.size();
-    auto parsed = std::from_chars(length->value.data(), end, size);
-    if (parsed.ec == std::errc() && parsed.ptr == end) return size;
-    fields.remove(FieldId::kContentLength);
-  }
+  if (const auto said = find_length(fields)) return said;
+  fields.remove(FieldId::kContentLength);
   if (!is_whole) return std::nullopt;
-  size = 0;
+  uint64_t size = 0;
   for (int i = 0; i < count; i++) size += pieces[i].iov_len;
   char* text = exchange.arena.allocate_chars(20);
   char* end = http::write_number(text, size);

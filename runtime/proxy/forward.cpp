@@ -24,11 +24,12 @@ std::shared_ptr<upstream::Endpoint> Forwarder::find_endpoint() {
 
 // False, and an answer, when a plugin chose what cannot be spoken.
 bool Forwarder::choose_scheme() {
-  const std::string_view text = exchange::upstream_scheme(exchange_);
-  const auto scheme = upstream::find_scheme(text);
-  if (scheme) scheme_ = *scheme;
-  if (scheme) return true;
-  MG_LOG(kError) << "upstream_scheme: \"" << text << "\" was chosen; write http, https, grpc or grpcs";
+  if (const auto scheme = exchange::find_upstream_scheme(exchange_)) {
+    scheme_ = *scheme;
+    return true;
+  }
+  MG_LOG(kError) << "upstream_scheme: \"" << exchange_.upstream_scheme
+                 << "\" was chosen; write http, https, grpc or grpcs";
   exchange_.fail(500, "a plugin chose an upstream scheme that is none of http, https, grpc and grpcs");
   return false;
 }

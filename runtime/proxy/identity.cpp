@@ -90,6 +90,12 @@ bool is_forwarded_field(FieldId id) {
   return (id >= FieldId::kXForwardedFor && id <= FieldId::kXRealIp) || id == FieldId::kForwarded;
 }
 
+// Fields the gateway knows by no id of their own, and clients may not set.
+bool is_dropped(const http::Field& field, bool is_peer_trusted) {
+  if (field.id != FieldId::kOther || (field.name[0] | 0x20) != 'x') return false;
+  return is_identity_field(field.name) || is_other_forwarded_field(field.name, is_peer_trusted);
+}
+
 bool is_trusted_peer(const Context& context, const Exchange& exchange) {
   if (exchange.peer_address == "unix:") return context.client.is_unix_trusted;
   return !context.client.trusted.is_empty() && context.client.trusted.contains(exchange.remote);
@@ -104,15 +110,8 @@ void settle_identity(const Context& context, Exchange& exchange) {
   exchange.is_peer_trusted = is_trusted_peer(context, exchange);
   remove_listed(fields);
   for (uint32_t i = 0; i < fields.count();) {
-    const http::Field& field = fields[i];
-    bool is_candidate = field.id == FieldId::kOther && (field.name[0] | 0x20) == 'x';
-    if (is_candidate &&
-        (is_identity_field(field.name) || is_other_forwarded_field(field.name, exchange.is_peer_trusted))) {
-      fields.remove_at(i);
-      continue;
-    }
-    const bool is_forwarded = is_forwarded_field(field.id);
-    if (is_forwarded && !exchange.is_peer_trusted) {
+    const bool is_forwarded = is_forwarded_field(fields[i].id);
+    if (is_forwarded ? !exchange.is_peer_trusted : is_dropped(fields[i], exchange.is_peer_trusted)) {
       fields.remove_at(i);
       continue;
     }

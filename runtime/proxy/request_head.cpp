@@ -85,7 +85,7 @@ std::string_view choose_upstream_host(Exchange& exchange) {
   if (options.pass_host == upstream::PassHost::kRewrite) return options.host;
   if (options.pass_host == upstream::PassHost::kNode) {
     const upstream::Node& node = *exchange.node;
-    const auto scheme = upstream::find_scheme(exchange::upstream_scheme(exchange));
+    const auto scheme = exchange::find_upstream_scheme(exchange);
     uint16_t usual = scheme && upstream::is_tls(*scheme) ? 443 : 80;
     return node.port == usual && !is_unix_node(node) ? std::string_view(node.host) : name_of(node);
   }
@@ -134,7 +134,7 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
     if (const Field* upgrade = fields.find(FieldId::kUpgrade))
       at = http::write_field(at, "Upgrade", upgrade->value);
   }
-  const auto scheme = upstream::find_scheme(exchange::upstream_scheme(exchange));
+  const auto scheme = exchange::find_upstream_scheme(exchange);
   const bool is_grpc = scheme && upstream::is_http2(*scheme);  // where an answer without trailers is none
   if (exchange.request.has_te_trailers || is_grpc) {
     at = http::write_field(at, "TE", "trailers");

@@ -176,12 +176,9 @@ void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
   filter_answer_body(context, exchange);
 }
 
-// A connection that was made under one name carries requests for others. Where a name asks for a client
-// certificate, only a connection that was asked for it may.
-bool is_misdirected(const Exchange& exchange) {
-  if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return false;
-  const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host);
-  const tls::ServerContext* had = exchange.client->tls_session()->context();
+// A connection that was made under one name (`had`) carries requests for others (`wanted`). Where a name asks
+// for a client certificate, only a connection that was asked for it may.
+bool is_misdirected(const tls::ServerContext* had, const tls::ServerContext* wanted) {
   return wanted && wanted->wants_client_certificate() &&
          (!had || had->client_scope() != wanted->client_scope());
 }
@@ -197,15 +194,32 @@ bool may_skip_certificate(const Exchange& exchange, const tls::ServerContext& co
 }
 
 // Both the name in the handshake and the host may ask for one; what one lets pass the other need not.
-bool lacks_certificate(const Exchange& exchange) {
-  if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return false;
-  const tls::Session& session = *exchange.client->tls_session();
-  for (const tls::ServerContext* context :
-       {session.context(), exchange.snapshot->server_names->find(exchange.host)}) {
+bool lacks_certificate(const Exchange& exchange, const tls::ServerContext* had,
+                       const tls::ServerContext* wanted) {
+  if (exchange.client->tls_session()->has_verified_peer()) return false;
+  for (const tls::ServerContext* context : {had, wanted}) {
     if (context == nullptr || !context->wants_client_certificate()) continue;
-    if (!session.has_verified_peer() && !may_skip_certificate(exchange, *context)) return true;
+    if (!may_skip_certificate(exchange, *context)) return true;
   }
   return false;
+}
+
+// False, and a refusal, where a name asks for a client certificate that this connection did not bring.
+bool admit_connection(Exchange& exchange) {
+  if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return true;
+  const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host);
+  const tls::ServerContext* had = exchange.client->tls_session()->context();
+  if (is_misdirected(had, wanted)) {
+    exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
+    return false;
+  }
+  if (lacks_certificate(exchange, had, wanted)) {
+    const bool has_one = exchange.client->tls_session()->peer().is_present;
+    exchange.fail(400, has_one ? "client certificate verification is not passed"
+                               : "client certificate was not present");
+    return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -239,15 +253,7 @@ void begin_steps(Context& context, Exchange& exchange) {
     answer_without_steps(context, exchange);
     return;
   }
-  if (is_misdirected(exchange)) {
-    exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
-    answer_without_steps(context, exchange);
-    return;
-  }
-  if (lacks_certificate(exchange)) {
-    const bool has_one = exchange.client->tls_session()->peer().is_present;
-    exchange.fail(400, has_one ? "client certificate verification is not passed"
-                               : "client certificate was not present");
+  if (!admit_connection(exchange)) {
     answer_without_steps(context, exchange);
     return;
   }

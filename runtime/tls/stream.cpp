@@ -2,6 +2,7 @@
 #include "tls/stream.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 namespace moongate::tls {
@@ -19,6 +20,10 @@ IoStatus Stream::handshake() {
   const IoStatus status = session_->handshake();
   if (status == IoStatus::kOk) is_handshaking_ = false;
   return status;
+}
+
+std::string Stream::describe_failure() const {
+  return session_ ? session_->describe_failure() : std::strerror(errno);
 }
 
 // Pieces are put together so that a head and a small body make one record and one system call.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "net/stream.h"
 #include "tls/session.h"
@@ -40,6 +41,8 @@ class Stream {
   bool is_handshaking() const { return is_handshaking_; }
   /// kOk when both sides agree; kBlocked; kError, also when the peer left.
   net::IoStatus handshake();
+  /// What the last call failed of, with errno for a stream in clear.
+  std::string describe_failure() const;
   /// Null for a stream in clear.
   const Session* session() const { return session_.get(); }
 

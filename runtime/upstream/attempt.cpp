@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "upstream/attempt.h"
 
-#include <cerrno>
 #include <cstring>
 
 #include "upstream/http2_try.h"
@@ -106,13 +105,7 @@ void Attempt::step_handshake() {
   const IoStatus status = connection_->stream.handshake();
   if (status == IoStatus::kOk) return on_connected();
   if (status == IoStatus::kBlocked) return;
-  fail(ErrorKind::kUnreachable, "the TLS handshake failed: " + describe_fault());
-}
-
-// What the last call on the stream failed of.
-std::string Attempt::describe_fault() const {
-  const tls::Session* session = connection_->stream.session();
-  return session ? session->describe_failure() : std::strerror(errno);
+  fail(ErrorKind::kUnreachable, "the TLS handshake failed: " + connection_->stream.describe_failure());
 }
 
 void Attempt::on_connected() {
@@ -167,7 +160,7 @@ void Attempt::write_out(const iovec* pieces, int count) {
       if (connection_->stream.may_read())
         read_some();
       else
-        fail(ErrorKind::kClosed, "sending failed: " + describe_fault());
+        fail(ErrorKind::kClosed, "sending failed: " + connection_->stream.describe_failure());
       return;
     }
     sent = result.size;
@@ -195,7 +188,7 @@ void Attempt::flush() {
       if (connection_->stream.may_read())
         read_some();
       else
-        fail(ErrorKind::kClosed, "sending failed: " + describe_fault());
+        fail(ErrorKind::kClosed, "sending failed: " + connection_->stream.describe_failure());
       return;
     }
     if (result.status != IoStatus::kOk) break;
@@ -237,7 +230,7 @@ void Attempt::read_some() {
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kEof) return on_eof();
     if (result.status == IoStatus::kError) {
-      return fail(ErrorKind::kClosed, "reading the answer failed: " + describe_fault());
+      return fail(ErrorKind::kClosed, "reading the answer failed: " + connection_->stream.describe_failure());
     }
     arm_timer();
     std::string_view bytes(buffer, result.size);

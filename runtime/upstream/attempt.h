@@ -108,7 +108,6 @@ class Attempt {
   void on_connected();
   void step_connect();
   void step_handshake();
-  std::string describe_fault() const;
   void read_some();
   bool take_head(std::string_view* bytes);
   bool parse_head(std::string_view head);

@@ -2,8 +2,9 @@
 #include "upstream/http2_link.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
+
+#include "upstream/attempt.h"
 
 namespace moongate::upstream {
 
@@ -12,16 +13,14 @@ using net::IoStatus;
 
 namespace {
 
-constexpr size_t kBufferBytes = 256 * 1024;
 constexpr size_t kWriteBytes = 64 * 1024;
-constexpr int kReadsPerTurn = 4;
 constexpr int kWritesPerTurn = 16;
 constexpr uint32_t kStreamsMax = 128;  // however many the node allows: each may hold a window's worth
 constexpr std::chrono::seconds kStuckMax{60};
 
 // Not the buffer of attempts: what is in it is still being dealt with while answers begin other requests.
 char* link_read_buffer() {
-  static thread_local std::unique_ptr<char[]> buffer(new char[kBufferBytes]);
+  static thread_local std::unique_ptr<char[]> buffer(new char[ReadBuffer::kSize]);
   return buffer.get();
 }
 
@@ -111,7 +110,7 @@ bool Http2Link::step_handshake() {
   const IoStatus status = connection_->stream.handshake();
   if (status == IoStatus::kBlocked) return false;
   if (status != IoStatus::kOk) {
-    lose(ErrorKind::kUnreachable, "the TLS handshake failed: " + describe_fault());
+    lose(ErrorKind::kUnreachable, "the TLS handshake failed: " + connection_->stream.describe_failure());
     return false;
   }
   if (!connection_->stream.session()->is_http2()) {
@@ -125,11 +124,6 @@ bool Http2Link::step_handshake() {
 void Http2Link::greet() {
   state_ = State::kGreeting;
   flush_later();
-}
-
-std::string Http2Link::describe_fault() const {
-  const tls::Session* session = connection_->stream.session();
-  return session ? session->describe_failure() : std::strerror(errno);
 }
 
 void Http2Link::on_settings() { has_settings_ = true; }
@@ -158,9 +152,9 @@ void Http2Link::admit() {
 void Http2Link::read() {
   for (int reads = 0;
        state_ >= State::kGreeting && state_ != State::kClosed && connection_->stream.may_read(); reads++) {
-    if (reads == kReadsPerTurn) return connection_->stream.call_again();
+    if (reads == ReadBuffer::kReadsPerTurn) return connection_->stream.call_again();
     char* buffer = link_read_buffer();
-    const net::IoResult result = connection_->stream.read(buffer, kBufferBytes);
+    const net::IoResult result = connection_->stream.read(buffer, ReadBuffer::kSize);
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kEof) {
       return lose(ErrorKind::kClosed, is_open()
@@ -168,7 +162,7 @@ void Http2Link::read() {
                                           : "the upstream closed the connection instead of speaking HTTP/2");
     }
     if (result.status == IoStatus::kError)
-      return lose(ErrorKind::kClosed, "reading the answer failed: " + describe_fault());
+      return lose(ErrorKind::kClosed, "reading the answer failed: " + connection_->stream.describe_failure());
     const bool is_fine = session_->receive({buffer, result.size});
     if (state_ == State::kClosed) return;
     flush_later();  // acknowledgements, windows
@@ -220,7 +214,7 @@ void Http2Link::flush() {
   }
   // The node may have said why before it closed.
   if (connection_->stream.may_read()) return connection_->stream.call_again();
-  lose(ErrorKind::kClosed, "sending failed: " + describe_fault());
+  lose(ErrorKind::kClosed, "sending failed: " + connection_->stream.describe_failure());
 }
 
 bool Http2Link::push_unsent() {

@@ -90,7 +90,6 @@ class Http2Link final : public http::Http2Handler, public std::enable_shared_fro
   void end_if_over();
   void conclude();
   void lose(base::ErrorKind kind, const std::string& detail);
-  std::string describe_fault() const;
 
   Endpoint* endpoint_;  // null once closed
   net::EventLoop& loop_;
