@@ -4,9 +4,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
 #include <string_view>
 #include <type_traits>
+
+#include "base/copy.h"
 
 namespace moongate::base {
 
@@ -37,7 +38,7 @@ class Arena {
   std::string_view copy(std::string_view text) {
     if (text.empty()) return {};
     char* at = allocate_chars(text.size());
-    std::memcpy(at, text.data(), text.size());
+    copy_short(at, text.data(), text.size());
     return {at, text.size()};
   }
 

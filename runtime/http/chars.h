@@ -64,6 +64,19 @@ constexpr int hex_value(char c) { return kHexValues[static_cast<uint8_t>(c)]; }
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
+/// The first byte in [at, end) that is neither space nor tab, or `end`.
+inline const char* skip_blanks(const char* at, const char* end) {
+  if (end - at >= 2 && at[0] == ' ' && static_cast<uint8_t>(at[1]) > ' ')
+    return at + 1;  // as nearly all send
+  while (at != end && is_blank(*at)) ++at;
+  return at;
+}
+
+/// Whether CR LF stands at `at`.
+inline bool is_line_end(const char* at, const char* end) {
+  return end - at >= 2 && std::memcmp(at, "\r\n", 2) == 0;
+}
+
 /// `text` without the spaces and tabs around it.
 inline std::string_view trim_blanks(std::string_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
@@ -71,18 +84,23 @@ inline std::string_view trim_blanks(std::string_view text) {
   return text;
 }
 
+#if defined(__SSE2__)
+/// A bit for each byte of `block` that no field value may hold.
+inline unsigned mask_controls(__m128i block) {
+  const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);
+  const __m128i low_but_tab = _mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\t')), low);
+  const __m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low_but_tab, del)));
+}
+
+inline __m128i load_block(const char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+#endif
+
 /// The first byte in [at, end) that no field value may hold, or `end`.
 inline const char* find_control(const char* at, const char* end) {
 #if defined(__SSE2__)
-  const __m128i last_control = _mm_set1_epi8(0x1F);
-  const __m128i tab = _mm_set1_epi8('\t');
-  const __m128i del = _mm_set1_epi8(0x7F);
   for (; end - at >= 16; at += 16) {
-    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, last_control), block);
-    const __m128i hits =
-        _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(block, tab), low), _mm_cmpeq_epi8(block, del));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(hits));
+    const unsigned mask = mask_controls(load_block(at));
     if (mask != 0) return at + __builtin_ctz(mask);
   }
 #endif
@@ -90,26 +108,32 @@ inline const char* find_control(const char* at, const char* end) {
   return at;
 }
 
-/// True when no byte of `text` is a control character; HTAB counts as one, for the sake of speed.
-inline bool is_surely_free_of_controls(std::string_view text) {
-  constexpr uint64_t kOnes = 0x0101010101010101U;
-  constexpr uint64_t kHigh = kOnes * 0x80;
-  const auto has_control = [](const char* at) {
-    uint64_t word;
-    std::memcpy(&word, at, 8);
-    const uint64_t del = word ^ (kOnes * 0x7F);
-    return ((((word - kOnes * 0x20) & ~word) | ((del - kOnes) & ~del)) & kHigh) != 0;
-  };
-  const size_t size = text.size();
-  if (size < 8) {
-    char padded[8] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
-    for (size_t i = 0; i < size; ++i) padded[i] = text[i];
-    return !has_control(padded);
+/// Whether some byte of `text` may be in no field value. Short texts are one comparison: their ends overlap.
+inline bool has_control(std::string_view text) {
+  const char* const end = text.data() + text.size();
+#if defined(__SSE2__)
+  if (text.size() >= 16) {
+    for (const char* at = text.data(); end - at > 16; at += 16) {
+      if (mask_controls(load_block(at)) != 0) return true;
+    }
+    return mask_controls(load_block(end - 16)) != 0;
   }
-  for (size_t i = 0; i + 8 <= size; i += 8) {
-    if (has_control(text.data() + i)) return false;
+  if (text.size() >= 8) {
+    uint64_t halves[2];
+    std::memcpy(&halves[0], text.data(), 8);
+    std::memcpy(&halves[1], end - 8, 8);
+    return mask_controls(_mm_set_epi64x(static_cast<int64_t>(halves[1]), static_cast<int64_t>(halves[0]))) !=
+           0;
   }
-  return !has_control(text.data() + size - 8);
+  if (text.size() >= 4) {
+    uint32_t halves[2];
+    std::memcpy(&halves[0], text.data(), 4);
+    std::memcpy(&halves[1], end - 4, 4);
+    const auto word = static_cast<int64_t>(uint64_t{halves[1]} << 32 | halves[0]);
+    return mask_controls(_mm_set1_epi64x(word)) != 0;
+  }
+#endif
+  return find_control(text.data(), end) != end;
 }
 
 /// The first byte in [at, end) that is no token character, or `end`.
@@ -117,7 +141,7 @@ inline const char* find_token_end(const char* at, const char* end) {
 #if defined(__SSE2__)
   // Letters, digits and '-' make up nearly every name; the loop below sorts out the rarer characters.
   while (end - at >= 16) {
-    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i block = load_block(at);
     const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
     const __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
                                           _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
@@ -131,6 +155,7 @@ inline const char* find_token_end(const char* at, const char* end) {
       continue;
     }
     at += __builtin_ctz(others);
+    if (*at == ':') return at;
     break;
   }
 #endif

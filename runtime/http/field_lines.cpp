@@ -108,7 +108,7 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
   const char* at = bytes.data();
   const char* const end = at + bytes.size();
   while (true) {
-    if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') break;
+    if (is_line_end(at, end)) break;
     if (at == end) return refuse(fault, 400, "a head without the empty line at its end");
     const char* const name_end = find_token_end(at, end);
     if (name_end == at || name_end == end || *name_end != ':') {
@@ -118,18 +118,15 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
       return refuse(fault, 400, explain_name_end(at, name_end, end));
     }
     const std::string_view name(at, static_cast<size_t>(name_end - at));
-    const char* value = name_end + 1;
-    while (value != end && is_blank(*value)) ++value;
+    const char* const value = skip_blanks(name_end + 1, end);
     const char* const line_end = find_control(value, end);
-    if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') {
-      return refuse(fault, 400, explain_value_end(line_end, end));
-    }
-    const char* value_end = line_end;
-    while (value_end != value && is_blank(value_end[-1])) --value_end;
+    if (!is_line_end(line_end, end)) return refuse(fault, 400, explain_value_end(line_end, end));
+    const char* value_end = line_end;  // up to here no byte below the space is left but tabs
+    while (static_cast<uint8_t>(value_end[-1]) <= ' ' && value_end != value) --value_end;
     if (fields->count() == fields_max) return refuse(fault, 431, "too many headers");
-    Field field(name, {value, static_cast<size_t>(value_end - value)});
-    field.is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
-    fields->add(field);
+    const bool is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
+    const Field& field =
+        fields->add_received(name, {value, static_cast<size_t>(value_end - value)}, is_whole_line);
     if (field.id != FieldId::kOther) note_field(field, facts);
     at = line_end + 2;
   }
@@ -159,10 +156,6 @@ bool is_field_name(std::string_view name) {
   return !name.empty() && find_token_end(name.data(), end) == end;
 }
 
-bool is_field_value(std::string_view value) {
-  if (is_surely_free_of_controls(value)) return true;
-  const char* const end = value.data() + value.size();
-  return find_control(value.data(), end) == end;
-}
+bool is_field_value(std::string_view value) { return !has_control(value); }
 
 }  // namespace moongate::http

@@ -74,8 +74,8 @@ extern const KnownNames kKnownNames;
 
 std::string_view known_name(FieldId id);
 
-/// Fills a field's id and key from its name.
-inline void set_name_key(Field* field) {
+/// Fills a field's id and key from its name. Always in place: the parser does it for every line.
+[[gnu::always_inline]] inline void set_name_key(Field* field) {
   const NameWords raw = name_words(field->name);
   const NameWords words = fold(raw);
   const size_t size = field->name.size();
@@ -85,6 +85,18 @@ inline void set_name_key(Field* field) {
                         known.size == size && !has_control(raw) &&
                         (size <= 16 || equals_ignoring_case(field->name, known_name(known.id)));
   field->id = is_known ? known.id : FieldId::kOther;
+}
+
+inline const Field& FieldList::add_received(std::string_view name, std::string_view value,
+                                            bool is_whole_line) {
+  if (count_ == capacity_) grow();
+  Field& field = fields_[count_];
+  field.name = name;
+  field.value = value;
+  field.is_whole_line = is_whole_line;
+  set_name_key(&field);
+  keys_[count_++] = field.key;
+  return field;
 }
 
 }  // namespace moongate::http

@@ -13,7 +13,8 @@
 namespace moongate::http {
 namespace {
 
-constexpr uint32_t kFirstCapacity = 16;
+constexpr uint32_t kKeysAtOnce = 16;  // are compared; lists have room for a multiple of it
+constexpr uint32_t kFirstCapacity = kKeysAtOnce;
 
 // In the order of FieldId; kOther has no name.
 constexpr std::array<std::string_view, static_cast<size_t>(FieldId::kCount)> kNames = {"",
@@ -201,16 +202,33 @@ void FieldList::grow() {
   capacity_ = capacity;
 }
 
+#if defined(__SSE2__)
+namespace {
+
+// A bit for each of the kKeysAtOnce keys at `keys` that is `key`.
+inline unsigned match_keys(const uint32_t* keys, uint32_t key) {
+  const __m128i wanted = _mm_set1_epi32(static_cast<int>(key));
+  const auto match = [keys, wanted](int four) {
+    return _mm_cmpeq_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(keys) + four), wanted);
+  };
+  const __m128i words =
+      _mm_packs_epi16(_mm_packs_epi32(match(0), match(1)), _mm_packs_epi32(match(2), match(3)));
+  return static_cast<unsigned>(_mm_movemask_epi8(words));
+}
+
+}  // namespace
+#endif
+
 // The index of the first field of that name from `start` on; count() when there is none.
 uint32_t FieldList::find_from(uint32_t start, const Field& field) const {
 #if defined(__SSE2__)
-  const __m128i wanted = _mm_set1_epi32(static_cast<int>(field.key));
-  for (uint32_t at = start & ~3U; at < count_; at += 4) {
-    const __m128i keys = _mm_loadu_si128(reinterpret_cast<const __m128i*>(keys_ + at));
-    auto hits = static_cast<unsigned>(_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(keys, wanted))));
+  for (uint32_t at = start & ~(kKeysAtOnce - 1); at < count_; at += kKeysAtOnce) {
+    unsigned hits = match_keys(keys_ + at, field.key);
+    if (at < start) hits &= ~0U << (start - at);
     for (; hits != 0; hits &= hits - 1) {
       const uint32_t index = at + static_cast<uint32_t>(__builtin_ctz(hits));
-      if (index >= start && index < count_ && is_same_name(fields_[index], field)) return index;
+      if (index >= count_) break;
+      if (is_same_name(fields_[index], field)) return index;
     }
   }
   return count_;

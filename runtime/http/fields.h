@@ -105,6 +105,9 @@ class FieldList {
     keys_[count_] = field.key;
     fields_[count_++] = field;
   }
+  /// The same for what a parser found: see Field::is_whole_line. The field is where it belongs from the
+  /// start.
+  const Field& add_received(std::string_view name, std::string_view value, bool is_whole_line);
   /// Replaces the first field of that name and removes further ones, or appends.
   void set(std::string_view name, std::string_view value) { set(Field(name, value)); }
   void set(const Field& field);
@@ -122,7 +125,7 @@ class FieldList {
 
   base::Arena* arena_;
   Field* fields_ = nullptr;
-  uint32_t* keys_ = nullptr;  // of fields_; room for a multiple of four
+  uint32_t* keys_ = nullptr;  // of fields_; room for a multiple of 16
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
 };

@@ -16,17 +16,32 @@ inline const char* after_empty_line(const char* lf, const char* end) {
   return nullptr;
 }
 
+#if defined(__SSE2__)
+constexpr ptrdiff_t kBlock = 16;
+constexpr ptrdiff_t kLookAhead = 2;
+
+// The same for the line ends in the block at `at`, of which kLookAhead more bytes can be read.
+[[gnu::always_inline]] inline const char* find_head_end_in_block(const char* at, const char* end) {
+  const auto match = [](const char* from) { return _mm_cmpeq_epi8(load_block(from), _mm_set1_epi8('\n')); };
+  const __m128i pairs = _mm_and_si128(match(at), _mm_or_si128(match(at + 1), match(at + 2)));
+  for (auto hits = static_cast<unsigned>(_mm_movemask_epi8(pairs)); hits != 0; hits &= hits - 1) {
+    if (const char* head_end = after_empty_line(at + __builtin_ctz(hits), end)) return head_end;
+  }
+  return nullptr;
+}
+#endif
+
 // The first byte after an empty line in [at, end), or null. An empty line is LF LF or LF CR LF: the line end
 // before it belongs to the pattern.
 const char* find_head_end(const char* at, const char* end) {
 #if defined(__SSE2__)
-  const __m128i lf = _mm_set1_epi8('\n');
-  for (; end - at >= 16; at += 16) {
-    auto line_ends = static_cast<unsigned>(
-        _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)), lf)));
-    for (; line_ends != 0; line_ends &= line_ends - 1) {
-      if (const char* head_end = after_empty_line(at + __builtin_ctz(line_ends), end)) return head_end;
+  if (end - at >= kBlock + kLookAhead) {
+    for (; end - at >= kBlock + kLookAhead; at += kBlock) {
+      if (const char* head_end = find_head_end_in_block(at, end)) return head_end;
     }
+    // The last block overlaps the one before it.
+    if (const char* head_end = find_head_end_in_block(end - kBlock - kLookAhead, end)) return head_end;
+    at = end - kLookAhead;
   }
 #endif
   for (; at != end; ++at) {

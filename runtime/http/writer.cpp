@@ -4,13 +4,14 @@
 #include "http/writer.h"
 
 #include <charconv>
-#include <cstring>
+
+#include "base/copy.h"
 
 namespace moongate::http {
 namespace {
 
 char* append(char* at, std::string_view text) {
-  if (!text.empty()) std::memcpy(at, text.data(), text.size());
+  base::copy_short(at, text.data(), text.size());
   return at + text.size();
 }
 

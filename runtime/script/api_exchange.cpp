@@ -63,8 +63,9 @@ bool is_response_open(const Exchange& exchange) {
          !exchange.is_head_sent;
 }
 
-int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
-  if (number < 0 || !moongate::http::is_field_value(value)) return kRefused;
+// `value` is one that can be sent.
+int put_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
+  if (number < 0) return kRefused;
   Field field = named(exchange, number);
   field.value = exchange.arena.copy(value);
   if (is_added)
@@ -72,6 +73,11 @@ int set_field(Exchange& exchange, FieldList& fields, int number, string_view val
   else
     fields.set(field);
   return kChanged;
+}
+
+int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
+  if (!moongate::http::is_field_value(value)) return kRefused;
+  return put_field(exchange, fields, number, value, is_added);
 }
 
 int remove_field(Exchange& exchange, FieldList& fields, int number) {
@@ -259,7 +265,7 @@ int mg_response_number_set(void* ex, int name, double number) {
   } else {
     size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
   }
-  return set_field(of(ex), of(ex).response_fields(), name, {text, size}, false);
+  return put_field(of(ex), of(ex).response_fields(), name, {text, size}, false);
 }
 int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
   if (!is_response_open(of(ex))) return kTooLate;
