@@ -119,6 +119,11 @@ struct Http2Session::Callbacks {
   static int on_frame_begun(nghttp2_session*, const nghttp2_frame_hd* head, void* self) {
     Http2Session& session = of(self);
     bool is_allowed = true;
+    if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0) {  // the library looks at none
+      session.fault_ = "a PRIORITY frame of no stream";
+      session.terminate(Http2Code::kProtocolError);
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     switch (head->type) {
       case NGHTTP2_RST_STREAM:
         is_allowed = session.is_client_ || session.guard_.take_reset();  // a client's own streams are few

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "exchange/variables.h"
+#include "proxy/grpc_deadline.h"
 #include "proxy/http2_tunnel.h"
 #include "proxy/identity.h"
 #include "proxy/request_head.h"
@@ -103,6 +104,7 @@ StepResult Forwarder::start() {
     exchange.fail(501, "the route takes no WebSocket connections (enable_websocket)");
     return StepResult::kAnswer;
   }
+  if (is_http2 && !keep_deadline()) return StepResult::kAnswer;
   head_ = write_upstream_head(context_, exchange, body, is_upgrade);
   exchange.try_started = Clock::steady();
   if (exchange.tries == 0) exchange.upstream_started = exchange.try_started;
@@ -128,6 +130,32 @@ StepResult Forwarder::start() {
   later_.cancel();
   attempt_.start(endpoint_, request, exchange.route->timeouts, exchange.upstream->options().pool);
   return StepResult::kWait;
+}
+
+// A call's deadline covers all of its tries and what came before them. False, and an answer, when it has
+// passed.
+bool Forwarder::keep_deadline() {
+  const auto timeout = find_grpc_timeout(exchange_.request);
+  if (!timeout) return true;
+  const base::Duration left = exchange_.started + *timeout - Clock::steady();
+  if (left.count() > 0) {
+    deadline_timer_.start(context_.loop.timers(), left);
+    return true;
+  }
+  answer_grpc_deadline(exchange_);
+  return false;
+}
+
+void Forwarder::on_deadline(void* self) {
+  auto* forwarder = static_cast<Forwarder*>(self);
+  MG_LOG(kInfo) << "upstream " << forwarder->exchange_.upstream->options().id << " node "
+                << forwarder->endpoint_->text() << ": the call's deadline (grpc-timeout) has passed";
+  forwarder->attempt_.cancel();
+  forwarder->later_.cancel();
+  forwarder->has_collected_left_ = false;
+  if (!forwarder->exchange_.is_head_sent) forwarder->record_failure(504);
+  forwarder->release_node();
+  end_at_grpc_deadline(forwarder->context_, forwarder->exchange_);
 }
 
 void Forwarder::on_attempt_ready() {
@@ -247,9 +275,16 @@ void Forwarder::record_try() {
   record.response_time = record.header_time;
 }
 
+void Forwarder::record_failure(uint16_t status) {
+  exchange_.upstream_status = status;
+  if (exchange_.tries > 0 && exchange_.tries <= std::size(exchange_.try_records))
+    exchange_.try_records[exchange_.tries - 1].status = status;
+}
+
 void Forwarder::release_node() {
   if (!is_node_counted_) return;
   is_node_counted_ = false;
+  deadline_timer_.stop();
   exchange_.node->active--;
   if (exchange_.tries > 0 && exchange_.tries <= std::size(exchange_.try_records)) {
     exchange_.try_records[exchange_.tries - 1].response_time = Clock::steady() - exchange_.try_started;
@@ -331,10 +366,7 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
   }
   bool is_timeout = error.kind == ErrorKind::kTimeout;
   uint16_t status = is_timeout ? 504 : 502;
-  exchange.upstream_status = status;
-  if (exchange.tries > 0 && exchange.tries <= std::size(exchange.try_records)) {
-    exchange.try_records[exchange.tries - 1].status = status;
-  }
+  record_failure(status);
   fail_upstream(context_, exchange, status, error.detail);
 }
 

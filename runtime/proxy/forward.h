@@ -17,7 +17,11 @@ namespace moongate::proxy {
 class Forwarder final : public upstream::AttemptHandler, public exchange::BodySink {
  public:
   Forwarder(Context& context, exchange::Exchange& exchange)
-      : context_(context), exchange_(exchange), attempt_(this), later_(on_later, this) {}
+      : context_(context),
+        exchange_(exchange),
+        attempt_(this),
+        later_(on_later, this),
+        deadline_timer_(on_deadline, this) {}
 
   /// Begins a try at exchange.node; its outcome comes through the steps. kWait, or kAnswer when nothing can
   /// be sent.
@@ -46,6 +50,8 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   std::shared_ptr<upstream::Endpoint> find_endpoint();
   bool choose_scheme();
   static void on_later(void* self) { static_cast<Forwarder*>(self)->send_collected(); }
+  static void on_deadline(void* self);
+  bool keep_deadline();
   bool is_whole_collected() const;
   void send_collected();
   void fail_collected(const base::Error& error);
@@ -53,13 +59,15 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();
   void record_try();
+  void record_failure(uint16_t status);
   void end_answer();
   void release_node();
 
   Context& context_;
   exchange::Exchange& exchange_;
   upstream::Attempt attempt_;
-  net::Deferred later_;  // goes on with a body that is read from a file
+  net::Deferred later_;        // goes on with a body that is read from a file
+  net::Timer deadline_timer_;  // of a gRPC call, while a try is under way
   std::shared_ptr<upstream::Endpoint> endpoint_;
   std::string_view head_;
   upstream::Scheme scheme_ = upstream::Scheme::kHttp;

@@ -11,6 +11,7 @@
 #include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
+#include "proxy/grpc_deadline.h"
 #include "proxy/identity.h"
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
@@ -471,6 +472,19 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
   }
   exchange.fail(status, reason);
   exchange.source = AnswerSource::kProxyError;
+  send_answer(context, exchange, true);
+}
+
+void end_at_grpc_deadline(Context& context, Exchange& exchange) {
+  if (!exchange.client) return;
+  if (exchange.is_head_sent) {
+    exchange.upstream_trailers = grpc_deadline_trailers();
+    exchange.client->set_trailers(exchange.upstream_trailers);
+    return pass_body(context, exchange, nullptr, 0, true);
+  }
+  stop_filter(context, exchange);
+  drop_coder(context, exchange);
+  answer_grpc_deadline(exchange);
   send_answer(context, exchange, true);
 }
 

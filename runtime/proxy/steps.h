@@ -35,6 +35,9 @@ void on_response(Context& context, exchange::Exchange& exchange, const iovec* pi
 void pass_body(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
 /// Makes an error answer for a failed upstream, or breaks off an answer that has begun.
 void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t status, std::string_view reason);
+/// A gRPC call's deadline has passed while the upstream was silent: says so in an answer, or in the trailers
+/// of the one that has begun.
+void end_at_grpc_deadline(Context& context, exchange::Exchange& exchange);
 
 /// The answer goes no further than this: what error the exchange holds takes its place, or its connection
 /// ends.

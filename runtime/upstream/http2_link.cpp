@@ -79,6 +79,12 @@ int32_t Http2Link::send_request(std::string_view head, bool has_body, http::Http
   return session_->send_request(head, endpoint_->context() ? "https" : "http", has_body, handler);
 }
 
+void Http2Link::reset(int32_t stream, http::Http2Code code) {
+  if (state_ == State::kClosed) return;
+  session_->reset(stream, code);
+  flush_later();
+}
+
 // --- the beginning
 
 void Http2Link::on_stream_ready(void* self) {

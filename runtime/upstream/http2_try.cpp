@@ -207,12 +207,12 @@ void Http2Try::resume() {
 
 // The answer is complete; what the node did not want of the request is not sent.
 void Http2Try::finish() {
-  if (link_ && (!has_sent_last_ || !pending_.is_empty())) link_->session().reset(stream_, Http2Code::kCancel);
+  if (link_ && (!has_sent_last_ || !pending_.is_empty())) link_->reset(stream_, Http2Code::kCancel);
   detach();
 }
 
 void Http2Try::cancel() {
-  if (link_ && stream_ != 0) link_->session().reset(stream_, Http2Code::kCancel);
+  if (link_ && stream_ != 0) link_->reset(stream_, Http2Code::kCancel);
   detach();
   held_.clear();
   endpoint_.reset();
@@ -272,7 +272,7 @@ bool Http2Try::try_again() {
   if (!is_keeping_ || again_count_ >= kAgainMax) return false;
   again_count_++;
   if (link_ && stream_ != 0) {
-    link_->session().reset(stream_, Http2Code::kCancel);
+    link_->reset(stream_, Http2Code::kCancel);
     link_->session().attach(stream_, nullptr);
   }
   if (link_) link_->leave(this);

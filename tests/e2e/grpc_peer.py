@@ -2,9 +2,10 @@
 """gRPC's own library on both sides of the gateway, each in a process of its own (it has threads, and not every Python has it).
 
     grpc_peer.py serve [CERT KEY]                 prints its port and serves until its input ends
-    grpc_peer.py call PORT SCENARIO [AUTHORITY]   prints what the scenario gives, as JSON; with AUTHORITY in TLS
+    grpc_peer.py calls PORT SCENARIO,SCENARIO [AUTHORITY]   prints what each gives, as JSON; with AUTHORITY in TLS
 
-Messages are bytes, so that no compiler of messages is needed.
+Messages are bytes, so that no compiler of messages is needed. Scenarios are the methods of Calls, `+gzip` behind one compresses. What
+is in peers/ does the same with other libraries.
 """
 
 import json
@@ -15,6 +16,7 @@ from concurrent import futures
 import grpc
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+DETAILS = bytes((0, 1, 2, 255, 254))
 cancelled = threading.Semaphore(0)
 
 
@@ -22,11 +24,14 @@ def unary(request, context):
     if request.startswith(b"abort "):
         _, code, message = request.decode().split(" ", 2)
         context.abort(grpc.StatusCode[code], message)
+    if request == b"details":
+        context.set_trailing_metadata((("grpc-status-details-bin", DETAILS),))
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "see the details")
     if request == b"metadata":
         context.set_trailing_metadata((("x-after", "2"),))
         context.send_initial_metadata((("x-before", "1"),))
         sent = dict(context.invocation_metadata())
-        return json.dumps([sent["x-one"], sent["x-two-bin"] == b"\x00\xff", context.time_remaining() <= 20]).encode()
+        return json.dumps([sent["x-one"], sent["x-two-bin"] == b"\x00\xff", context.time_remaining() <= 21]).encode()
     if request == b"wait":
         ended = threading.Event()
         context.add_callback(ended.set)
@@ -93,6 +98,12 @@ class Calls:
         except grpc.RpcError as error:
             return [error.code().name, error.details()]
 
+    def details(self):
+        try:
+            self.fetch(b"details")
+        except grpc.RpcError as error:
+            return [error.code().name, error.details(), dict(error.trailing_metadata())["grpc-status-details-bin"] == DETAILS]
+
     def metadata(self):
         answer, call = self.channel.unary_unary("/test.Echo/Unary").with_call(
             b"metadata", timeout=20, metadata=(("x-one", "1"), ("x-two-bin", b"\x00\xff")))
@@ -105,19 +116,27 @@ class Calls:
     def client_stream(self):
         return int(self.channel.stream_unary("/test.Echo/Client")((b"x" * 1000 for _ in range(1000)), timeout=20))
 
-    def both_stream(self):
+    def exchange(self, count):
         """Each message is sent when the one before it has come back."""
         back = threading.Semaphore(1)
 
         def messages():
-            for i in range(50):
+            for i in range(count):
                 back.acquire(timeout=10)
                 yield b"%d" % i
         got = []
         for message in self.channel.stream_stream("/test.Echo/Both")(messages(), timeout=20):
             got.append(int(message))
             back.release()
-        return got == list(range(50))
+        return got == list(range(count))
+
+    def both_stream(self):
+        return self.exchange(50)
+
+    def many_streams(self):
+        """More at a time than the server has threads would wait for each other."""
+        with futures.ThreadPoolExecutor(12) as pool:
+            return all(pool.map(self.exchange, [5] * 48))
 
     def abort_stream(self):
         got = []
@@ -160,18 +179,23 @@ class Calls:
             return error.code().name
 
 
-def call(port, scenario, authority=None):
+def open_channel(port, authority, compression):
     options = [*UNLIMITED, ("grpc.enable_http_proxy", 0)]
-    if authority:
-        with open(authority, "rb") as f:
-            credentials = grpc.ssl_channel_credentials(f.read())
-        options.append(("grpc.ssl_target_name_override", "a.test"))
-        channel = grpc.secure_channel(f"127.0.0.1:{port}", credentials, options)
-    else:
-        channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
-    with channel:
-        print(json.dumps(getattr(Calls(channel), scenario)()))
+    if not authority:
+        return grpc.insecure_channel(f"127.0.0.1:{port}", options, compression)
+    with open(authority, "rb") as f:
+        credentials = grpc.ssl_channel_credentials(f.read())
+    return grpc.secure_channel(f"127.0.0.1:{port}", credentials, [*options, ("grpc.ssl_target_name_override", "a.test")], compression)
+
+
+def calls(port, scenarios, authority=None):
+    results = {}
+    for scenario in scenarios.split(","):
+        name, _, gzip = scenario.partition("+")
+        with open_channel(port, authority, grpc.Compression.Gzip if gzip else None) as channel:
+            results[scenario] = getattr(Calls(channel), name)()
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":
-    {"serve": serve, "call": call}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "calls": calls}[sys.argv[1]](*sys.argv[2:])

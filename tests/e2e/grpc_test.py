@@ -34,9 +34,13 @@ def grpc_python():
     raise unittest.SkipTest("python3-grpcio is not installed")
 
 
+def python_peer():
+    return [grpc_python(), PEER]
+
+
 class GrpcTestCase(TestCase):
-    def grpc_server(self, *pair):
-        server = subprocess.Popen([grpc_python(), PEER, "serve", *pair], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def grpc_server(self, *pair, peer=None):
+        server = subprocess.Popen([*(peer or python_peer()), "serve", *pair], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
         def end():
             server.stdin.close()
@@ -45,11 +49,14 @@ class GrpcTestCase(TestCase):
         self.addCleanup(end)
         return int(server.stdout.readline())
 
-    def call(self, gw_port, scenario, trusted=None):
-        argv = [grpc_python(), PEER, "call", str(gw_port), scenario, *([trusted] if trusted else [])]
+    def calls(self, gw_port, scenarios, trusted=None, peer=None):
+        argv = [*(peer or python_peer()), "calls", str(gw_port), ",".join(scenarios), *([trusted] if trusted else [])]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
+
+    def call(self, gw_port, scenario, trusted=None):
+        return self.calls(gw_port, [scenario], trusted)[scenario]
 
     def serve_grpc(self, port, scheme="grpc", upstream=None, plugins=None, uri="/*", settings=None, **more):
         nodes = port if isinstance(port, dict) else {f"{HOST}:{port}": 1}
@@ -306,6 +313,17 @@ class Frames(GrpcTestCase):
         self.assert_error(gw.get("/"), 502, "code 2")
         self.assertEqual(len(node.streams), 1)
 
+    def test_a_cancelled_request_is_reset_at_once_while_others_are_under_way_on_its_connection(self):
+        node = self.node(lambda stream: None)
+        gw = self.serve_grpc(node.port)
+        with Http2Client(gw.port) as client:
+            kept, cancelled = client.open(head(path="/kept")), client.open(head(path="/cancelled"))
+            wait_for(lambda: len(node.streams) == 2, 10, "both requests at the node")
+            client.reset(cancelled)
+            streams = {s.fields.get(":path"): s for s in node.streams}
+            wait_for(lambda: streams["/cancelled"].reset == 8, 5, "the stream's reset at the node")
+            self.assertEqual((streams["/kept"].reset, client.answer(kept).is_over), (None, False))
+
     def test_a_connection_that_dies_fails_its_streams_alone(self):
         def die(stream):
             if stream.fields.get(":path") == "/die":
@@ -421,6 +439,89 @@ class Frames(GrpcTestCase):
         self.addCleanup(silent.close)
         gw = self.serve_grpc(silent.getsockname()[1], upstream={"timeout": {"connect": 1, "send": 5, "read": 5}})
         self.assert_error(gw.get("/"), 504, "connecting took too long")
+
+
+def grpc_head(timeout, content_type="application/grpc", path="/test.Echo/Both"):
+    return head("POST", path=path, more=[("content-type", content_type), ("te", "trailers"), ("grpc-timeout", timeout)])
+
+
+@sanitized
+class Deadlines(GrpcTestCase):
+    """The gateway's own keeping of grpc-timeout, in front of a server that has fallen silent."""
+
+    def node(self, on_stream):
+        node = Node(on_stream)
+        self.addCleanup(node.close)
+        return node
+
+    def ask(self, gw, fields, **more):
+        with Http2Client(gw.port) as client:
+            return client.fetch(fields, **more)
+
+    def test_a_silent_server_is_deadline_exceeded_and_hears_of_it(self):
+        node = self.node(lambda stream: None)
+        gw = self.serve_grpc(node.port, settings={"access_log": {"path": "access.log", "format": "$status $grpc_status $upstream_status"}})
+        answer = self.ask(gw, grpc_head("300m"), body=b"\0\0\0\0\0")
+        self.assertEqual([answer.get(n) for n in (":status", "content-type", "grpc-status")], ["200", "application/grpc", "4"])
+        self.assertIn("deadline", answer.get("grpc-message"))
+        self.assertEqual((answer.body, answer.trailers, answer.reset), (b"", None, None))
+        wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
+        path = os.path.join(gw.run_dir, "access.log")
+        wait_for(lambda: os.path.exists(path) and open(path, encoding="utf-8").read() == "200 4 504\n", 10, "the log line")
+
+    def test_an_answer_that_has_begun_ends_with_the_status_in_its_trailers(self):
+        node = self.node(lambda s: s.connection.send(
+            frame(HEADERS, END_HEADERS, s.number, block([(":status", "200"), ("content-type", "application/grpc")])) +
+            frame(DATA, 0, s.number, b"\0\0\0\0\1a")))
+        answer = self.ask(self.serve_grpc(node.port), grpc_head("500m"), body=b"\0\0\0\0\0")
+        self.assertEqual((answer.status, answer.body, answer.is_ended), (200, b"\0\0\0\0\1a", True))
+        self.assertEqual(answer.trailers.get("grpc-status"), "4")
+        wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
+
+    def test_a_request_that_has_not_ended_is_ended_too(self):
+        node = self.node(lambda stream: None)
+        gw = self.serve_grpc(node.port)
+        with Http2Client(gw.port) as client:
+            stream = client.open(grpc_head("300m"), body=b"\0\0\0\0\0", is_last=False)
+            client.wait(lambda: client.answer(stream).is_over)
+            self.assertEqual(client.answer(stream).get("grpc-status"), "4")
+        wait_for(lambda: node.connections[0].streams[1].reset == 8, 10, "the stream's reset at the server")
+
+    def test_browsers_get_it_in_the_body(self):
+        gw = self.serve_grpc(self.node(lambda stream: None).port, plugins={"grpc-web": {}}, uri="/web/*")
+        answer = gw.request("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web", "grpc-timeout": "300m"}, b"\0\0\0\0\0")
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(answer.body[:1], b"\x80")
+        self.assertIn(b"grpc-status:4\r\n", answer.body)
+
+    def test_a_deadline_covers_all_tries(self):
+        refuse = lambda s: s.connection.send(frame(RST_STREAM, 0, s.number, struct.pack(">I", REFUSED_STREAM)))
+        silent = self.node(lambda stream: None)
+        gw = self.serve_grpc({f"{HOST}:{self.node(refuse).port}": 1000, f"{HOST}:{silent.port}": 1})
+        self.assertEqual(self.ask(gw, grpc_head("700m")).get("grpc-status"), "4")
+        self.assertEqual(len(silent.streams), 1)
+
+    def test_a_deadline_that_has_passed_before_asks_nobody(self):
+        node = self.node(lambda stream: stream.answer())
+        self.assertEqual(self.ask(self.serve_grpc(node.port), grpc_head("0n")).get("grpc-status"), "4")
+        self.assertEqual(node.streams, [])
+
+    def test_the_routes_own_limit_comes_first_where_it_is_shorter(self):
+        gw = self.serve_grpc(self.node(lambda stream: None).port, upstream={"timeout": {"connect": 5, "send": 5, "read": 0.3}})
+        self.assertEqual(self.ask(gw, grpc_head("20S")).status, 504)
+
+    def test_what_is_no_grpc_or_no_timeout_has_no_deadline(self):
+        gw = self.serve_grpc(self.node(lambda stream: None).port, upstream={"timeout": {"connect": 5, "send": 5, "read": 0.5}})
+        for fields in (grpc_head("1m", content_type="text/plain"), grpc_head("1"), grpc_head("m"), grpc_head("-1m"), grpc_head("000000001m")):
+            with self.subTest(fields[-1]):
+                self.assertEqual(self.ask(gw, fields).status, 504)
+
+    def test_an_answer_in_time_is_left_alone(self):
+        node = self.node(lambda s: s.answer(b"\0\0\0\0\1a", [("grpc-status", "0")], more=[("content-type", "application/grpc")]))
+        gw = self.serve_grpc(node.port)
+        for timeout in ("20S", "99999999H", "99999999n"):
+            answer = self.ask(gw, grpc_head(timeout))
+            self.assertEqual((answer.body, answer.trailers.get("grpc-status")), (b"\0\0\0\0\1a", "0"))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ an answer that is not well-formed raises WireError. Upstreams are in upstream.py
 """
 
 import errno
+import fcntl
 import json
+import os
 import random
 import socket
 import ssl
+import tempfile
 import time
 
 HOST = "127.0.0.1"
@@ -50,14 +53,25 @@ def can_bind(port, host=HOST):
 
 
 _given = set()
+_claims = open(os.path.join(tempfile.gettempdir(), f"moongate-test-ports-{os.getuid()}"), "ab")
+
+
+def claim(port):
+    """False when another process has the port for its tests: it may not have bound it yet, and two gateways may listen on one
+    port without an error, each answering some of the other's requests. A lock on one byte of a file, for this process's life."""
+    try:
+        fcntl.lockf(_claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        return True
+    except OSError:
+        return False
 
 
 def free_port(host=HOST):
-    """A port below the ephemeral range, so that no outgoing connection takes it before its server binds it. Random, so
-    that test files that run side by side keep apart."""
+    """A port below the ephemeral range, so that no outgoing connection takes it before its server binds it; no other process
+    that asks here gets it."""
     while True:
         port = random.SystemRandom().randrange(10000, 32000)
-        if port not in _given and can_bind(port, host):
+        if port not in _given and claim(port) and can_bind(port, host):
             _given.add(port)
             return port
 

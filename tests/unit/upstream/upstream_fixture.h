@@ -74,6 +74,42 @@ class NodeServer {
   std::vector<int> former_;  // open and silent
 };
 
+/// Writes down what it is told, one word each, and does what the test wants at that moment.
+struct Recorder final : upstream::AttemptHandler {
+  explicit Recorder(base::Arena& memory) : response(&memory) {}
+  void on_attempt_ready() override {
+    note("ready");
+    if (on_ready) on_ready();
+  }
+  void on_interim_response() override { note("interim" + std::to_string(response.status)); }
+  void on_response_head(const iovec* pieces, int count, bool is_last) override {
+    note("head" + std::to_string(response.status));
+    on_response_body(pieces, count, is_last);
+  }
+  void on_response_body(const iovec* pieces, int count, bool is_last) override {
+    for (int i = 0; i < count; i++)
+      body.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+    if (is_last) note("last");
+    if (on_body) on_body();
+  }
+  void on_upgraded(std::string_view first_bytes) override { note("upgraded:" + std::string(first_bytes)); }
+  void on_attempt_drained() override { note("drained"); }
+  void on_attempt_failed(const base::Error& error, upstream::AttemptStage at) override {
+    note("failed");
+    detail = error.detail;
+    kind = error.kind;
+    stage = at;
+  }
+  void note(const std::string& word) { words += (words.empty() ? "" : " ") + word; }
+  bool is_over() const { return words.ends_with("last") || words.ends_with("failed"); }
+
+  http::ResponseHead response;
+  std::string words, body, detail;
+  base::ErrorKind kind = base::ErrorKind::kInvalid;
+  upstream::AttemptStage stage = upstream::AttemptStage::kConnecting;
+  std::function<void()> on_ready, on_body;
+};
+
 /// Turns a loop that never waits long.
 class Turning {
  public:
