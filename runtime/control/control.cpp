@@ -36,7 +36,7 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
              [this] {
                add_job({std::nullopt, "file change", false, {}, {}});
              }),
-      live_(start_.lua_root, start_.make_validator),
+      live_(start_.lua_root, start_.make_validator, checker_),
       catalog_(start_.lua_root, start_.make_validator),
       audit_(start_.directory),
       expiry_([](void* self) { static_cast<Control*>(self)->expire_resources(); }, this),

@@ -170,6 +170,7 @@ class Control {
   std::vector<std::string> good_files_;  // what the last load without a mistake has read
   std::vector<std::string> good_folders_;
   std::optional<ResourceStore> resources_;
+  SnapshotChecker checker_;
   LiveConfiguration live_;
   SchemaCatalog catalog_;
   AuditLog audit_;

@@ -100,6 +100,7 @@ void Control::run_reload(Job& job) {
 
 LoadOptions Control::load_options() {
   LoadOptions options{start_.config_paths, start_.lua_root, &start_.make_validator, &known_};
+  options.checker = &checker_;
   options.stored = &resources_->all();
   // A change of the files must not spoil what the API has made; what is spoilt already does not hold it up.
   options.is_tolerated = [this](const std::string& name) {

@@ -192,7 +192,7 @@ Result<void> LiveConfiguration::try_compile(const Resource& resource, config::Do
   Result<std::string> blob = writer.finish({});
   if (!blob) return blob.error();
   Findings findings;
-  if (auto checked = check_snapshot(*blob, *document, findings); !checked) return checked;
+  if (auto checked = checker_.check(*blob, *document, findings); !checked) return checked;
   if (!findings.is_empty()) return base::invalid("invalid configuration: " + findings.errors().front());
   return {};
 }

@@ -33,8 +33,8 @@ struct Dependent {
 /// there is no batch.
 class LiveConfiguration {
  public:
-  LiveConfiguration(std::string lua_root, const ValidatorFactory& make_validator)
-      : lua_root_(std::move(lua_root)), make_validator_(make_validator) {}
+  LiveConfiguration(std::string lua_root, const ValidatorFactory& make_validator, SnapshotChecker& checker)
+      : lua_root_(std::move(lua_root)), make_validator_(make_validator), checker_(checker) {}
 
   /// Forgets the changes of the batch before; the bytes of `served` must outlive this batch.
   base::Result<void> begin(const snapshot::BlobView& served);
@@ -77,6 +77,7 @@ class LiveConfiguration {
 
   std::string lua_root_;
   const ValidatorFactory& make_validator_;
+  SnapshotChecker& checker_;
   std::unique_ptr<Validator> validator_;
   uint64_t code_key_ = 0;  // of what the validator has loaded
   config::Settings settings_;

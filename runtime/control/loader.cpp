@@ -91,7 +91,8 @@ class Loader {
     out_.plugin_count = collected->sources.plugins.size();
     if (auto written = write(*document, collected->sources); !written) return written;
     const size_t quarantined = findings_.quarantined().size();
-    if (auto checked = check_snapshot(out_.blob, *document, findings_); !checked) return checked;
+    SnapshotChecker& checker = options_.checker != nullptr ? *options_.checker : own_checker_;
+    if (auto checked = checker.check(out_.blob, *document, findings_); !checked) return checked;
     if (findings_.quarantined().size() != quarantined) {
       if (auto written = write(*document, collected->sources); !written) return written;
     }
@@ -342,6 +343,7 @@ class Loader {
   };
 
   const LoadOptions& options_;
+  SnapshotChecker own_checker_;
   Findings findings_;
   std::string trusted_;              // what upstream.tls_trusted_certificate holds
   std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them

@@ -11,6 +11,7 @@
 
 #include "config/document.h"
 #include "control/known_good.h"
+#include "control/resource_checks.h"
 #include "control/resource_store.h"
 #include "control/validator.h"
 #include "snapshot/blob.h"
@@ -22,6 +23,7 @@ struct LoadOptions {
   std::string lua_root;
   const ValidatorFactory* make_validator = nullptr;
   KnownGood* known = nullptr;                  // from load to load; null: everything is checked
+  SnapshotChecker* checker = nullptr;          // from load to load; null: one of its own
   const ResourceStore::Map* stored = nullptr;  // made through the Admin API
   /// Of stored resources by name: whether something wrong with them quarantines them, and does not refuse the
   /// load.

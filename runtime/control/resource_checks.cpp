@@ -226,17 +226,24 @@ void check_credentials(const config::Document& document, Findings& findings) {
   }
 }
 
-Result<void> check_snapshot(std::string_view blob, const config::Document& document, Findings& findings) {
+Result<void> SnapshotChecker::check(std::string_view blob, const config::Document& document,
+                                    Findings& findings) {
   Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
   if (!view) return view.error();
   Result<std::unique_ptr<net::EventLoop>> loop = net::EventLoop::make();
   if (!loop) return loop.error();
   upstream::Pool pool(**loop);
   snapshot::Graveyard graveyard([] {});
-  snapshot::Compiler compiler(view.take(), nullptr, pool, graveyard);
+  snapshot::Compiler compiler(view.take(), trust_, pool, graveyard);
   while (!compiler.step(kSlice)) {
   }
-  if (auto compiled = compiler.finish(); !compiled) return compiled.error();
+  const auto compiled = compiler.finish();
+  if (!compiled) return compiled.error();
+  auto kept = std::make_shared<snapshot::Snapshot>();
+  kept->settings = (*compiled)->settings;
+  kept->trust_text = (*compiled)->trust_text;
+  kept->trust = (*compiled)->trust;
+  trust_ = std::move(kept);
   std::map<std::pair<snapshot::RecordKind, std::string_view>, const Resource*> by_id;
   for (const Resource& resource : document.resources)
     by_id[{snapshot::record_kind(resource.kind), resource.id}] = &resource;

@@ -8,6 +8,7 @@
 
 #include "config/document.h"
 #include "control/findings.h"
+#include "snapshot/snapshot.h"
 
 namespace moongate::control {
 
@@ -29,8 +30,17 @@ std::vector<ShownCredential> credentials_of(const config::Resource& resource);
 /// Two consumers that show the same key, user name or token: which of them a request is from would be chance.
 void check_credentials(const config::Document& document, Findings& findings);
 
-/// Compiles the snapshot. What check_resources has no rule for is found here, with less detail.
-base::Result<void> check_snapshot(std::string_view blob, const config::Document& document,
-                                  Findings& findings);
+/// Compiles snapshots to see whether a worker could. What check_resources has no rule for is found here, with
+/// less detail.
+///
+/// Owner:   whoever checks again and again: whom TLS trusts is kept from check to check, because reading the
+/// system's certificates takes longer than everything else about a small change.
+class SnapshotChecker {
+ public:
+  base::Result<void> check(std::string_view blob, const config::Document& document, Findings& findings);
+
+ private:
+  snapshot::Pin trust_;  // settings and trusted certificates of the last snapshot, and nothing else of it
+};
 
 }  // namespace moongate::control

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash table under the router: text to a small number, built once, read by every request. The texts stay
-// where they are; who asks compares them. No deletion, no growth, so that building never stalls on a rehash.
+// where they are; who asks compares them. No growth, so that building never stalls on a rehash.
 #pragma once
 
 #include <cstdint>
@@ -80,15 +80,32 @@ class HashIndex {
   }
 
   bool is_empty() const { return count_ == 0; }
+  bool has_room() const { return count_ < count_max_; }
+
+  /// Becomes a copy of the other, a piece at a time: at most `*budget` pages, which it counts down; true when
+  /// it is complete. `*at` is 0 at first and kept from call to call. It may then grow to half of its slots.
+  bool copy(const HashIndex& other, size_t* at, size_t* budget) {
+    if (*at == 0) {
+      const size_t slots = other.slots_ ? other.mask_ + 1 : 4;
+      allocate(slots / 2);
+      count_ = other.count_;
+      if (count_ == 0) return true;
+    }
+    constexpr size_t kSlotsPerUnit = 512;
+    for (; *at <= mask_; *at += kSlotsPerUnit) {
+      if (*budget == 0) return false;
+      --*budget;
+      const size_t count = kSlotsPerUnit < mask_ + 1 - *at ? kSlotsPerUnit : mask_ + 1 - *at;
+      std::memcpy(&slots_[*at], &other.slots_[*at], count * sizeof(Slot));
+    }
+    return true;
+  }
 
   /// The value whose text `is_same(value)` confirms, or kNone.
   template <class IsSame>
   uint32_t find(uint64_t hash, IsSame is_same) const {
-    if (count_ == 0) return kNone;
-    for (size_t at = hash & mask_; slots_[at].value != 0; at = (at + 1) & mask_) {
-      if (slots_[at].tag == tag_of(hash) && is_same(slots_[at].value - 1)) return slots_[at].value - 1;
-    }
-    return kNone;
+    const uint32_t slot = find_slot(hash, is_same);
+    return slot == kNone ? kNone : value_at(slot);
   }
 
   /// The slot of a text, found or taken for it with `new_value`.
@@ -102,6 +119,31 @@ class HashIndex {
     count_++;
     slots_[at] = {tag_of(hash), new_value + 1};
     return static_cast<uint32_t>(at);
+  }
+
+  /// The slot of a text, or kNone.
+  template <class IsSame>
+  uint32_t find_slot(uint64_t hash, IsSame is_same) const {
+    if (count_ == 0) return kNone;
+    for (size_t at = hash & mask_; slots_[at].value != 0; at = (at + 1) & mask_) {
+      if (slots_[at].tag == tag_of(hash) && is_same(slots_[at].value - 1)) return static_cast<uint32_t>(at);
+    }
+    return kNone;
+  }
+
+  /// Takes a text out. Those behind it move up, so that no search stops before them; `hash_of(value)` tells
+  /// where they would like to be.
+  template <class HashOf>
+  void remove(uint32_t slot, HashOf hash_of) {
+    size_t hole = slot;
+    for (size_t at = (hole + 1) & mask_; slots_[at].value != 0; at = (at + 1) & mask_) {
+      const size_t home = hash_of(slots_[at].value - 1) & mask_;
+      if (((at - home) & mask_) < ((at - hole) & mask_)) continue;
+      slots_[hole] = slots_[at];
+      hole = at;
+    }
+    slots_[hole] = {0, 0};
+    count_--;
   }
 
   uint32_t value_at(uint32_t slot) const { return slots_[slot].value - 1; }

@@ -13,11 +13,6 @@ namespace {
 constexpr uint64_t kLowBits = 0x0101010101010101;
 constexpr uint32_t kBytesAtOnce = 8;
 
-uint32_t words_for(size_t bytes) { return static_cast<uint32_t>((bytes + 3) / 4); }
-
-/// Words for the child bytes of a narrow node: read eight at a time, so padded to that.
-uint32_t key_words(uint32_t count) { return count == 0 ? 0 : count <= kBytesAtOnce ? 2 : 4; }
-
 /// Where `byte` is among eight, or 8 or more when it is not. Looks at all of them at once, because a loop
 /// would be mispredicted at every node.
 uint32_t find_byte(const uint32_t* words, unsigned char byte) {
@@ -46,7 +41,12 @@ bool has_label(std::string_view text, size_t at, const char* label, uint32_t siz
 uint32_t PrefixTree::find_child(uint32_t node, uint32_t label_words, unsigned char byte) const {
   uint32_t count = words_[node + 3];
   const uint32_t* at = &words_[node] + kHeaderWords + label_words;
-  if (count > kNarrowMax) return at[byte];
+  if (count > kNarrowMax) {
+    if ((count & kFar) == 0) return at[byte];
+    at = &words_[*at];
+    count &= ~kFar;
+    if (count > kNarrowMax) return at[byte];
+  }
   if (count == 0) return kNone;
   uint32_t place = find_byte(at, byte);
   if (place == kBytesAtOnce && count > kBytesAtOnce) place += find_byte(at + 2, byte);
@@ -120,34 +120,35 @@ uint32_t& PrefixTreeBuilder::value(uint32_t root, std::string_view text) {
 
 void PrefixTreeBuilder::start_freeze(PrefixTree* tree) {
   tree_ = tree;
-  // Per node: header, padding of its label, bytes of its children, its entry in its parent, its share of a
-  // 256-word table (a node with one has at least 17 children). Memory that is not used is never touched.
+  // Per node: header, padding of its label, bytes of its children or the free word of one without, its entry
+  // in its parent, its share of a 256-word table (a node with one has at least 17 children). Memory that is
+  // not used is never touched.
   constexpr size_t kNodeWordsMax = PrefixTree::kHeaderWords + 6 + 256 / (PrefixTree::kNarrowMax + 1) + 1;
   size_t words_max = nodes_.size() * kNodeWordsMax + label_bytes_ / 4 + 1;
   MG_ASSERT(words_max < kNone);
   tree_->words_ = std::make_unique_for_overwrite<uint32_t[]>(words_max);
-  word_count_ = 0;
+  tree_->word_count_ = 0;
 }
 
 void PrefixTreeBuilder::emit_children(const Node& node, uint32_t count, uint32_t up) {
   uint32_t* words = tree_->words_.get();
   bool is_narrow = count <= PrefixTree::kNarrowMax;
-  uint32_t begin = word_count_;
-  uint32_t table_words = is_narrow ? key_words(count) + count : 256;
-  std::fill_n(words + begin, table_words, is_narrow ? 0 : kNone);
-  word_count_ += table_words;
+  uint32_t begin = tree_->word_count_;
+  uint32_t size = PrefixTree::table_words(count);
+  std::fill_n(words + begin, size, is_narrow ? 0 : kNone);
+  tree_->word_count_ += size;
   uint32_t i = 0;
   for (uint32_t child = node.child; child != kNone; child = nodes_[child].sibling, i++) {
     auto byte = static_cast<unsigned char>(nodes_[child].label[0]);
     if (is_narrow) reinterpret_cast<unsigned char*>(words + begin)[i] = byte;
-    pending_.push_back({child, up, begin + (is_narrow ? key_words(count) + i : byte), 1});
+    pending_.push_back({child, up, begin + (is_narrow ? PrefixTree::key_words(count) + i : byte), 1});
   }
 }
 
 uint32_t PrefixTreeBuilder::emit(const Pending& pending, uint32_t new_value) {
   const Node& node = nodes_[pending.node];
   uint32_t* words = tree_->words_.get();
-  uint32_t place = word_count_;
+  uint32_t place = tree_->word_count_;
   uint32_t count = 0;
   for (uint32_t child = node.child; child != kNone; child = nodes_[child].sibling) count++;
   words[place] = new_value;
@@ -156,7 +157,7 @@ uint32_t PrefixTreeBuilder::emit(const Pending& pending, uint32_t new_value) {
   words[place + 2] = label_size;
   words[place + 3] = count;
   std::memcpy(words + place + PrefixTree::kHeaderWords, node.label + pending.known, label_size);
-  word_count_ += PrefixTree::kHeaderWords + words_for(label_size);
+  tree_->word_count_ += PrefixTree::kHeaderWords + PrefixTree::words_for(label_size);
   if (pending.patch != kNone) words[pending.patch] = place;
   emit_children(node, count, new_value == kNone ? pending.up : place);
   return place;

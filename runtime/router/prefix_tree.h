@@ -5,9 +5,14 @@
 //
 //   words of a frozen node:
 //   | value | up | label size | children | label bytes ... | child bytes (8 or 16) | child ... |   up to 16
-//   children | value | up | label size | children | label bytes ... | child by byte (256 words) | more `up`
-//   is the nearest node above that has a value, so that a search climbs without a stack. The byte that led to
-//   a node is not repeated in its label.
+//   | value | up | label size | children | label bytes ... | child by byte (256 words) |          more
+//   | value | up | label size | 0        | label bytes ... | a free word |                        none
+//   `up` is the nearest node above that has a value, so that a search climbs without a stack. The byte that
+//   led to a node is not repeated in its label.
+//
+// A copy can be changed (PrefixTreePatch). A node never moves then, because others know it as their `up`:
+// when it gets one more child its table is written anew behind everything else, `children` has kFar set, and
+// the word behind the label says where the table is.
 #pragma once
 
 #include <cstdint>
@@ -32,12 +37,22 @@ class PrefixTree {
 
  private:
   friend class PrefixTreeBuilder;
+  friend class PrefixTreePatch;
   static constexpr uint32_t kHeaderWords = 4;
   static constexpr uint32_t kNarrowMax = 16;
+  static constexpr uint32_t kFar = uint32_t{1} << 31;
 
+  static uint32_t words_for(size_t bytes) { return static_cast<uint32_t>((bytes + 3) / 4); }
+  /// Words for the child bytes of a narrow node: read eight at a time, so padded to that.
+  static uint32_t key_words(uint32_t count) { return count == 0 ? 0 : count <= 8 ? 2 : 4; }
+  /// Of all that stands behind the label of a node whose table is not far.
+  static uint32_t table_words(uint32_t count) {
+    return count == 0 ? 1 : count <= kNarrowMax ? key_words(count) + count : 256;
+  }
   uint32_t find_child(uint32_t node, uint32_t label_words, unsigned char byte) const;
 
   std::unique_ptr<uint32_t[]> words_;
+  uint32_t word_count_ = 0;
 };
 
 /// Builds trees. Texts must live until everything is frozen.
@@ -81,7 +96,6 @@ class PrefixTreeBuilder {
   std::vector<Node> nodes_;
   size_t label_bytes_ = 0;
   PrefixTree* tree_ = nullptr;
-  uint32_t word_count_ = 0;
   std::vector<Pending> pending_;
   uint32_t placed_root_ = kNone;
 };

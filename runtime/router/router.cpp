@@ -3,7 +3,6 @@
 #include "router/router.h"
 
 #include <algorithm>
-#include <numeric>
 #include <tuple>
 #include <unordered_set>
 
@@ -76,7 +75,8 @@ bool Router::walk_space(uint32_t space, const Request& request, uint64_t path_ha
     if (first != kNone && walk_candidates(first, visit)) return true;
   }
   for (uint32_t node = paths_.find(paths.tree_root, request.path); node != kNone; node = paths_.up(node)) {
-    if (walk_candidates(paths_.value(node), visit)) return true;
+    const uint32_t list = paths_.value(node);
+    if (list != kEmptyList && walk_candidates(list, visit)) return true;
   }
   return false;
 }
@@ -195,7 +195,7 @@ void Router::add_other_hosts(const Request& request, size_t trials_max, std::vec
     std::string_view pattern(candidate.pattern, candidate.pattern_size);
     Match ignored;
     bool is_near =
-        candidate.host_first != 0 && has_method(candidate, request) &&
+        (candidate.flags & kDead) == 0 && candidate.host_first != 0 && has_method(candidate, request) &&
         (candidate.element_count == 0 ? pattern == request.path
                                       : request.path.starts_with(pattern.substr(0, candidate.literal_size)) &&
                                             has_pattern(candidate, request.path, &ignored));
@@ -220,8 +220,10 @@ std::vector<Router::Listed> Router::list() const {
                       candidate.element_count == 0 ? 0 : UINT32_MAX - candidate.literal_size,
                       std::string_view(candidate.pattern, candidate.literal_size), index);
   };
-  std::vector<uint32_t> order(candidate_count_);
-  std::iota(order.begin(), order.end(), 0);
+  std::vector<uint32_t> order;
+  for (uint32_t i = 0; i < candidate_count_; i++) {
+    if ((candidates_[i].flags & kDead) == 0) order.push_back(i);
+  }
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return rank(a) < rank(b); });
   std::vector<Listed> listed;
   std::unordered_set<uint32_t> seen;

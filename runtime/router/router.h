@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a request to its route: host, path, method, address, variables. An immutable index over RouteSpecs,
-// built in slices (router_builder.h), read by every request of a worker. What a pattern means is in
-// path_pattern.h.
+// built in slices (router_builder.h), or made from another one that differs in a few routes (router_patch.h);
+// read by every request of a worker. What a pattern means is in path_pattern.h.
 //
 // The order in which routes are tried is part of the configuration's contract:
 //   1. kHostUri only: routes whose host is the request's, then those with the longest matching `*` suffix,
@@ -10,18 +10,19 @@
 //      one host.
 //   2. Routes whose path has no wildcard and is the request's.
 //   3. Routes with a wildcard, by the literal text before it: the longest first. One such text is a group.
-//   4. Within the same path or group: the higher priority, then the longer pattern, then the stored order.
+//   4. Within the same path or group: the higher priority, then the longer pattern, then the stored order,
+//      then the id.
 // The first of these whose conditions all hold is taken.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/shared_list.h"
 #include "http/head.h"
 #include "router/hash_index.h"
 #include "router/host_pattern.h"
@@ -85,6 +86,7 @@ class Router {
   /// APISIX's radixtree_host_uri, radixtree_uri and radixtree_uri_with_parameter.
   enum class Mode : uint8_t { kHostUri, kUri, kUriWithParameter };
   class Builder;  // router_builder.h
+  class Patch;    // router_patch.h
 
   bool match(const Request& request, Match* out) const;
   /// The same, and why what was tried before was not taken. Behind these, in kHostUri, the routes that have
@@ -98,9 +100,10 @@ class Router {
   /// All routes in the order in which they are tried, as far as two can be tried for one request.
   std::vector<Listed> list() const;
   Mode mode() const { return mode_; }
-  size_t route_count() const { return specs_.size(); }
+  size_t route_count() const { return route_count_; }
 
  private:
+  class Maker;  // router_maker.h
   /// A route under one of its patterns (and hosts): all that a look at it usually needs, in one cache line.
   struct alignas(64) Candidate {
     const RouteSpec* spec;
@@ -112,6 +115,7 @@ class Router {
     uint32_t element_first;
     uint32_t host_first;  // the host space; in the uri modes the first of its HostPatterns
     uint32_t host_count;
+    uint32_t order;
     uint16_t element_count;
     uint16_t flags;
   };
@@ -124,8 +128,10 @@ class Router {
     kFilter = 32,
     kRest = 64,
     kCapturedRest = 128,  // its only element is a star at the end: no need to look at elements
+    kDead = 256,          // in no list
   };
   static constexpr uint16_t kConditions = kRemote | kHosts | kVars | kFilter;
+  static constexpr uint32_t kEmptyList = kNone - 1;  // of a prefix whose routes are gone
 
   /// The paths below one host, in one cache line. Those of the same name with a port are a list behind it.
   struct alignas(64) HostSpace {
@@ -166,15 +172,18 @@ class Router {
   bool has_host(const Candidate& candidate, const Request& request, Match* out) const;
 
   Mode mode_;
-  std::vector<std::shared_ptr<const RouteSpec>> specs_;
+  size_t route_count_ = 0;
+  size_t waste_ = 0;  // dead candidates and routes that are gone
+  // Those that are gone too, as the names of hosts may be theirs.
+  base::SharedList<std::shared_ptr<const RouteSpec>> specs_;
   std::unique_ptr<Candidate[]> candidates_;
   size_t candidate_count_ = 0;
   std::vector<PatternElement> elements_;
-  std::vector<HostPattern> host_patterns_;  // uri modes
-  std::vector<HostSpace> spaces_;           // [0] has no host
-  std::deque<std::string> texts_;           // hosts that had to be put in lower case
-  HashIndex exact_paths_;                   // path within a space -> first candidate
-  HashIndex exact_hosts_;                   // name -> its space
+  std::vector<HostPattern> host_patterns_;                 // uri modes
+  std::vector<HostSpace> spaces_;                          // [0] has no host
+  std::vector<std::shared_ptr<const std::string>> texts_;  // hosts that had to be put in lower case
+  HashIndex exact_paths_;                                  // path within a space -> first candidate
+  HashIndex exact_hosts_;                                  // name -> its space
   PrefixTree paths_;
   PrefixTree suffixes_;  // of wildcard hosts, reversed -> its space
   uint32_t suffix_root_ = kNone;

@@ -16,19 +16,20 @@
 #include <vector>
 
 #include "base/result.h"
-#include "router/router.h"
+#include "router/router_maker.h"
 #include "router/slice_sorter.h"
 
 namespace moongate::router {
 
 /// Use: add() every route, call step() until it is true, finish().
 ///
+/// Order:   routes of one stored order are to be added in the order of their ids.
 /// Units:   a budget counts steps of work that take about a microsecond or less; 200 stay well below half a
 /// millisecond. Runs in: a worker's loop, between events; nothing is shared until finish().
-class Router::Builder {
+class Router::Builder : Router::Maker {
  public:
   explicit Builder(Mode mode);
-  ~Builder();
+  ~Builder() override;
 
   /// Takes a route, or says what is wrong with its uris or hosts and leaves it out. Not after the first
   /// step().
@@ -49,14 +50,6 @@ class Router::Builder {
   struct Placement {
     uint32_t target;
     uint32_t order;
-  };
-  /// The uri that kExpand is at, taken apart.
-  struct Pattern {
-    std::string_view text;
-    uint32_t literal_size;
-    uint32_t element_first;
-    uint32_t element_count;
-    uint64_t hash;
   };
   /// One candidate to be.
   struct Entry {
@@ -83,21 +76,15 @@ class Router::Builder {
   void start();
   void run_slice(size_t* budget);
   void expand(size_t* budget);
-  void read_uri(std::string_view uri);
   void read_hosts(const RouteSpec& spec);
   void add_entry(uint32_t host_first, uint32_t host_count);
   uint32_t find_list(uint32_t space);
   uint32_t find_exact_list(uint32_t space);
-  uint32_t find_space(const HostPattern& pattern);
-  uint32_t find_host(const HostPattern& pattern);
-  uint32_t add_space(const HostPattern& pattern);
-  std::string_view to_lower(const std::string& text);
+  uint32_t& suffix_value(std::string_view suffix) override;
   void set_offsets(size_t* budget);
   void place(size_t* budget);
-  void fill_candidate(Candidate* candidate, const Entry& entry, bool is_last) const;
   void freeze(size_t* budget);
 
-  std::unique_ptr<Router> router_;
   std::vector<Placement> placements_;
   size_t entry_count_max_ = 0;
   size_t uri_count_ = 0;

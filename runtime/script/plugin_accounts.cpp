@@ -35,7 +35,7 @@ uint64_t print_of(const Snapshot& now, std::string_view name) {
   auto metadata = now.plugin_metadata.find(std::string(name));
   if (metadata != now.plugin_metadata.end()) hasher.add(metadata->second);
   add_confs(hasher, now.global_plugins.plugins, name);
-  for (const auto& route : now.routes) add_confs(hasher, route->plugins.plugins, name);
+  now.each_route([&](const snapshot::Route& route) { add_confs(hasher, route.plugins.plugins, name); });
   for (const auto& consumer : now.consumers) add_confs(hasher, consumer->plugins, name);
   return hasher.finish().low;
 }

@@ -98,20 +98,25 @@ void put_record(std::string& out, const Record& record) {
   out.resize(padded(out.size()), '\0');
 }
 
-std::string put_header(const BlobWriter::About& about, const Hash128& hash, size_t record_count,
-                       const std::string& body) {
-  std::string out(kMagic);
-  out.reserve(kHeaderSize + body.size());
-  base::put_number(out, about.number, 8);
-  base::put_number(out, hash.high, 8);
-  base::put_number(out, hash.low, 8);
-  base::put_number(out, about.made_at_ms, 8);
-  base::put_number(out, kHeaderSize + body.size(), 8);
-  base::put_number(out, record_count, 4);
-  base::put_number(out, 0, 4);
-  base::put_number(out, hash64(body, hash64(out)), 8);
-  out += body;
-  return out;
+/// Room for the header; the records are written behind it, so that megabytes need not be moved.
+std::string begin_blob(size_t size) {
+  std::string blob;
+  blob.reserve(size);
+  blob.resize(kHeaderSize);
+  return blob;
+}
+
+void put_header(std::string* blob, const BlobWriter::About& about, const Hash128& hash, size_t record_count) {
+  std::string header(kMagic);
+  base::put_number(header, about.number, 8);
+  base::put_number(header, hash.high, 8);
+  base::put_number(header, hash.low, 8);
+  base::put_number(header, about.made_at_ms, 8);
+  base::put_number(header, blob->size(), 8);
+  base::put_number(header, record_count, 4);
+  base::put_number(header, 0, 4);
+  base::put_number(header, hash64(std::string_view(*blob).substr(kHeaderSize), hash64(header)), 8);
+  blob->replace(0, kHeaderSize, header);
 }
 
 /// Writes records that are in their order, have their hashes and differ in kind or id. Those that are views
@@ -124,19 +129,19 @@ Result<std::string> write_records(const std::vector<Record>& records, const Blob
     return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false,
                        "a snapshot larger than 1 GB or 4,000,000 records"};
   }
-  std::string body;
-  body.reserve(size - kHeaderSize);
+  std::string blob = begin_blob(size);
   Hasher hasher;
   for (const Record& record : records) {
     add_content(hasher, record);
     const auto at = reinterpret_cast<uintptr_t>(record.id.data());
     const auto begin = reinterpret_cast<uintptr_t>(source.data());
     if (at >= begin && at < begin + source.size())
-      body += source.substr(at - begin - kRecordHeaderSize, record_size(record));
+      blob += source.substr(at - begin - kRecordHeaderSize, record_size(record));
     else
-      put_record(body, record);
+      put_record(blob, record);
   }
-  return put_header(about, hasher.finish(), records.size(), body);
+  put_header(&blob, about, hasher.finish(), records.size());
+  return blob;
 }
 
 }  // namespace
@@ -207,14 +212,14 @@ Result<std::string> replace_records(const BlobView& view, std::span<const Record
 Result<std::string> renumber(const BlobView& view, const BlobWriter::About& about) {
   const std::span<const Record> reasons = view.records_of(RecordKind::kReason);
   if (reasons.size() != 1) return damaged("it does not begin with one reason");
-  std::string body;
-  body.reserve(view.bytes().size() + about.reason.size());
-  put_record(body, Record{RecordKind::kReason, 0, 0, "", "", about.reason, hash64(about.reason)});
+  std::string blob = begin_blob(view.bytes().size() + about.reason.size());
+  put_record(blob, Record{RecordKind::kReason, 0, 0, "", "", about.reason, hash64(about.reason)});
   // The reason is the first record; all others stay as they are.
-  body.append(view.bytes().substr(kHeaderSize + record_size(reasons.front())));
-  if (body.size() + kHeaderSize > kBlobSizeMaxBytes)
+  blob.append(view.bytes().substr(kHeaderSize + record_size(reasons.front())));
+  if (blob.size() > kBlobSizeMaxBytes)
     return base::Error{base::ErrorKind::kLimit, base::Side::kSelf, false, "a snapshot larger than 1 GB"};
-  return put_header(about, view.hash(), view.records().size(), body);
+  put_header(&blob, about, view.hash(), view.records().size());
+  return blob;
 }
 
 Result<BlobView> BlobView::begin(std::string_view bytes) {

@@ -93,18 +93,17 @@ Result<tls::CertificatePair> Compiler::find_client_certificate(const config::Ups
 Result<std::shared_ptr<const tls::ClientContext>> Compiler::make_client_context(
     const tls::ClientOptions& options) {
   const std::string key = tls::ClientContext::key_of(options);
-  auto& slot = next_->client_contexts[key];
-  if (slot) return slot;
+  if (const auto found = next_->client_contexts.find(key); found != next_->client_contexts.end())
+    return found->second;
   if (present_) {
     const auto had = present_->client_contexts.find(key);
-    if (had != present_->client_contexts.end()) slot = had->second;
+    if (had != present_->client_contexts.end()) return next_->client_contexts[key] = had->second;
   }
-  if (slot) return slot;
   auto made = tls::ClientContext::make(options);
-  if (made)
-    slot = *made;
-  else
-    next_->client_contexts.erase(key);
+  // What is patched goes on with the present ones, of which those with certificates must not become ever
+  // more.
+  if (made && (!is_patching_ || options.certificate.certificate_pem.empty()))
+    next_->client_contexts[key] = *made;
   return made;
 }
 

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/shared_list.h"
 #include "router/router.h"
 #include "upstream/upstream.h"
 
@@ -69,11 +70,12 @@ struct Route {
   RouteOrigin origin;
 };
 
-/// Finds routes by id: a table of indices into the snapshot's list, in one piece of memory, for it is made
-/// anew with each snapshot.
+using RouteList = base::SharedList<std::shared_ptr<const Route>>;
+
+/// Finds routes by id: a table of indices into a snapshot's list, in one piece of memory.
 class RouteIndex {
  public:
-  using Routes = std::vector<std::shared_ptr<const Route>>;
+  using Routes = RouteList;
   static constexpr uint32_t kNone = UINT32_MAX;
 
   /// Makes room; forgets what is there.

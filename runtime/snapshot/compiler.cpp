@@ -83,10 +83,7 @@ struct Compiler::RouteInput {
 };
 
 Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& graveyard)
-    : blob_(std::move(blob)), present_(std::move(present)), pool_(pool), next_(graveyard.make()) {
-  next_->number = blob_.number();
-  next_->hash = blob_.hash().text();
-}
+    : blob_(std::move(blob)), present_(std::move(present)), pool_(pool), graveyard_(graveyard) {}
 
 Compiler::~Compiler() = default;
 
@@ -137,6 +134,17 @@ void Compiler::do_some() {
   switch (stage_) {
     case Stage::kRecords:
       return read_records();
+    case Stage::kSurroundings:
+      return read_surroundings();
+    case Stage::kCompare:
+      if (compare_routes()) begin_patch();
+      return;
+    case Stage::kPatchRoutes:
+      return patch_some_routes();
+    case Stage::kPatchRouter:
+      return finish_patch();
+    case Stage::kIndex:
+      return index_present();
     case Stage::kSettings:
       read_settings();
       stage_ = fault_.ok() ? Stage::kSources : Stage::kDone;
@@ -163,7 +171,7 @@ void Compiler::do_some() {
     case Stage::kConsumers:
       return each(RecordKind::kConsumer, &Compiler::add_consumer, Stage::kCredentials);
     case Stage::kCredentials:
-      return each(RecordKind::kCredential, &Compiler::add_credential, Stage::kRoutes);
+      return each(RecordKind::kCredential, &Compiler::add_credential, Stage::kIndex);
     case Stage::kRoutes:
       return each(RecordKind::kRoute, &Compiler::add_route, Stage::kRouter);
     case Stage::kRouter:
@@ -188,7 +196,7 @@ void Compiler::read_records() {
     fault_ = is_read.error();
     stage_ = Stage::kDone;
   } else if (*is_read) {
-    stage_ = Stage::kSettings;
+    stage_ = Stage::kSurroundings;
   }
 }
 
@@ -208,10 +216,22 @@ void Compiler::read_settings() {
   next_->plugin_attributes_json = blob_.body_of(RecordKind::kPluginAttr, "{}");
   const size_t route_count = blob_.records_of(RecordKind::kRoute).size();
   next_->routes.reserve(route_count);
-  next_->route_index.reserve(route_count);
+  next_->route_order.reserve(route_count);
+}
+
+/// Which code each plugin is.
+void Compiler::note_source_hashes() {
+  uint64_t libraries = 0;
+  for (const Record& record : blob_.records_of(RecordKind::kLibrarySource))
+    libraries = mix(libraries, mix(hash_text(record.id), record.hash));
+  for (const Record& record : blob_.records_of(RecordKind::kPluginSource)) {
+    const bool is_shipped = (record.flags & kFlagShipped) != 0;
+    source_hashes_[std::string(record.id)] = is_shipped ? record.hash : mix(record.hash, libraries);
+  }
 }
 
 void Compiler::read_sources() {
+  note_source_hashes();
   uint64_t libraries = 0;
   for (const Record& record : blob_.records_of(RecordKind::kLibrarySource)) {
     libraries = mix(libraries, mix(hash_text(record.id), record.hash));
@@ -223,7 +243,6 @@ void Compiler::read_sources() {
     next_->plugin_sources.push_back(std::make_shared<const ScriptSource>(
         ScriptSource{std::string(record.id), std::string(record.place), std::string(record.body), record.hash,
                      is_shipped}));
-    source_hashes_[std::string(record.id)] = is_shipped ? record.hash : mix(record.hash, libraries);
     next_->code_hash = mix(next_->code_hash, mix(hash_text(record.id), record.hash));
   }
   next_->code_hash = mix(next_->code_hash, libraries);
@@ -429,26 +448,32 @@ void Compiler::add_credential_of(uint32_t consumer, const std::string& credentia
 
 void Compiler::add_route(const Record& record) {
   if (reuse_route(record)) return;
+  std::shared_ptr<Route> route = compile_route(record);
+  if (!route || !add_to_router(record, route->origin.spec)) return leave_out(record);
+  add_to_list(record, std::move(route));
+}
+
+/// The route with its spec; null, and mostly a complaint, when there is nothing to be served.
+std::shared_ptr<Route> Compiler::compile_route(const Record& record) {
   auto conf = parse_body(record, config::parse_route);
-  if (!conf) return complain(record, conf.error().detail);
-  if (!conf->is_enabled) return;
+  if (!conf) {
+    complain(record, conf.error().detail);
+    return nullptr;
+  }
+  if (!conf->is_enabled) return nullptr;
   RouteInput input{record, conf.take(), nullptr, nullptr, {}, 0};
   if (!input.conf.service_id.empty()) {
-    auto found = services_.find(input.conf.service_id);
-    if (found == services_.end()) {
+    input.service = find_service(input.conf.service_id);
+    if (input.service == nullptr) {
       input.fault_status = 404;
       input.fault = "the route's service " + input.conf.service_id + " is not there";
-    } else {
-      input.service = found->second.get();
     }
   }
   if (!input.conf.plugin_config_id.empty()) {
-    auto found = plugin_configs_.find(input.conf.plugin_config_id);
-    if (found == plugin_configs_.end()) {
+    input.plugin_config = find_plugin_config(input.conf.plugin_config_id);
+    if (input.plugin_config == nullptr) {
       input.fault_status = 503;
       input.fault = "the route's plugin_config " + input.conf.plugin_config_id + " is not there";
-    } else {
-      input.plugin_config = found->second.get();
     }
   }
   if (input.conf.id.empty()) input.conf.id = record.id;
@@ -457,10 +482,8 @@ void Compiler::add_route(const Record& record) {
   const bool is_own = conf_has_upstream && input.fault.empty();
   if (!route->fault_reason.empty())
     complain(record, (is_own ? "upstream." : "") + route->fault_reason, !is_own);
-  auto spec = make_spec(input);
-  if (!spec || !add_to_router(record, spec)) return;
-  route->origin.spec = std::move(spec);
-  add_to_list(std::move(route));
+  route->origin.spec = make_spec(input);
+  return route->origin.spec ? route : nullptr;
 }
 
 /// What the router is to know of the route; null, and a complaint, when it cannot be found by that.

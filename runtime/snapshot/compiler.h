@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Makes a Snapshot from a blob, in slices, so that a worker builds the next while it serves the present one.
 // Objects whose sources did not change are taken over from the present snapshot, with what others left on
-// them.
+// them. Where only some routes changed, everything else is taken over as a whole (compiler_patch.cpp).
 #pragma once
 
 #include <memory>
 
 #include "config/resources.h"
 #include "router/router_builder.h"
+#include "router/router_patch.h"
 #include "snapshot/blob.h"
 #include "snapshot/graveyard.h"
 #include "snapshot/snapshot.h"
@@ -47,6 +48,11 @@ class Compiler {
  private:
   enum class Stage : uint8_t {
     kRecords,
+    kSurroundings,
+    kCompare,
+    kPatchRoutes,
+    kPatchRouter,
+    kIndex,
     kSettings,
     kSources,
     kCertificates,
@@ -72,8 +78,26 @@ class Compiler {
     std::vector<PluginConf> plugins;
     uint64_t hash = 0;
   };
+  /// A record of a route that the present snapshot does not have like this.
+  struct RouteChange {
+    const Record* record = nullptr;    // null: it is gone
+    uint32_t entry = 0;                // in Snapshot::route_order
+    uint32_t had = RouteIndex::kNone;  // slot of its predecessor
+  };
   void do_some();
   void read_records();
+  void begin_snapshot(std::shared_ptr<Surroundings> around);
+  void begin_anew();
+  void read_surroundings();
+  bool compare_routes();
+  void compare_one();
+  uint32_t keep_left_out(std::string_view id);
+  void begin_patch();
+  void patch_some_routes();
+  void patch_route(const RouteChange& change);
+  void finish_patch();
+  void index_present();
+  void note_source_hashes();
   void read_settings();
   void read_sources();
   void read_trust();
@@ -90,9 +114,14 @@ class Compiler {
   void add_route(const Record& record);
   void add_global_rule(const Record& record);
   void finish_globals();
-  bool find_present_route(std::string_view id);
+  ServiceEntry* find_service(const std::string& id);
+  GroupEntry* find_plugin_config(const std::string& id);
+  std::shared_ptr<Route> compile_route(const Record& record);
+  static uint64_t print_of(const Record& record);
+  uint32_t find_present_route(std::string_view id);
   const Route* present_route(std::string_view id) const;
-  void add_to_list(std::shared_ptr<const Route> route);
+  void add_to_list(const Record& record, std::shared_ptr<const Route> route);
+  void leave_out(const Record& record);
   bool reuse_route(const Record& record);
   struct RouteInput;
   std::shared_ptr<Route> make_route(const RouteInput& input);
@@ -117,11 +146,22 @@ class Compiler {
   BlobView blob_;
   Pin present_;
   upstream::Pool& pool_;
+  Graveyard& graveyard_;
   std::shared_ptr<Snapshot> next_;
   base::Result<void> fault_;
   Stage stage_ = Stage::kRecords;
   size_t position_ = 0;    // within the stage
-  size_t present_at_ = 0;  // where in the present snapshot the next route is likely to be
+  size_t present_at_ = 0;  // where in the present snapshot's order the next route is likely to be
+  RouteIndex present_index_;
+  Hasher surroundings_;
+  Hash128 print_;  // of the surroundings
+
+  // While the present snapshot is patched.
+  bool is_patching_ = false;
+  std::vector<RouteChange> changes_;
+  const Route* patched_ = nullptr;  // what the route at hand was
+  std::unique_ptr<router::Router::Patch> patch_;
+
   std::unique_ptr<router::Router::Builder> router_;
   std::unordered_map<std::string, std::unique_ptr<ServiceEntry>> services_;
   std::unordered_map<std::string, std::unique_ptr<GroupEntry>> plugin_configs_;

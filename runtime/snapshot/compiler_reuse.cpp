@@ -4,6 +4,8 @@
 // others.
 #include "snapshot/compiler.h"
 
+#include <algorithm>
+
 namespace moongate::snapshot {
 
 bool Compiler::has_same_upstream_settings() const {
@@ -34,21 +36,42 @@ void Compiler::keep_upstream(const std::string& id, uint64_t hash, std::shared_p
   next_->upstream_hashes[id] = hash;
 }
 
-/// Finds the route in the present snapshot: mostly it is the one after the last.
-bool Compiler::find_present_route(std::string_view id) {
-  if (present_at_ < present_->routes.size() && present_->routes[present_at_]->id == id) return true;
-  const uint32_t had = present_->route_index.find(present_->routes, id);
-  if (had == RouteIndex::kNone) return false;
-  present_at_ = had;
-  return true;
+/// Where the present snapshot has which route, some hundred at a time.
+void Compiler::index_present() {
+  constexpr size_t kRoutesPerStep = 512;
+  const size_t count = present_ ? present_->route_order.size() : 0;
+  if (position_ == 0) present_index_.reserve(count);
+  for (size_t n = 0; n < kRoutesPerStep && position_ < count; n++, position_++) {
+    const uint32_t slot = present_->route_order[position_].slot;
+    if ((slot & RouteEntry::kLeftOut) == 0) present_index_.add(present_->routes, slot);
+  }
+  if (position_ < count) return;
+  position_ = 0;
+  stage_ = Stage::kRoutes;
+}
+
+/// The slot of the route in the present snapshot, or kNone. Mostly it is the one after the last, or the one
+/// after those that are gone.
+uint32_t Compiler::find_present_route(std::string_view id) {
+  constexpr size_t kGoneMax = 4;
+  const std::vector<RouteEntry>& order = present_->route_order;
+  const size_t end = std::min(order.size(), present_at_ + kGoneMax);
+  for (size_t at = present_at_; at < end; at++) {
+    const uint32_t slot = order[at].slot;
+    if ((slot & RouteEntry::kLeftOut) != 0 || present_->routes[slot]->id != id) continue;
+    present_at_ = at + 1;
+    return slot;
+  }
+  return present_index_.find(present_->routes, id);
 }
 
 /// Takes the route over whole when nothing it is made from has changed: then its record need not even be
 /// parsed.
 bool Compiler::reuse_route(const Record& record) {
   if (!has_same_upstream_settings() || present_->code_hash != next_->code_hash) return false;
-  if (!find_present_route(record.id)) return false;
-  const std::shared_ptr<const Route>& route = present_->routes[present_at_++];
+  const uint32_t had = find_present_route(record.id);
+  if (had == RouteIndex::kNone) return false;
+  const std::shared_ptr<const Route>& route = present_->routes[had];
   const RouteOrigin& origin = route->origin;
   if (origin.record_hash != record.hash || route->fault_status != 0) return false;
   if (!route->service_id.empty()) {
@@ -65,14 +88,22 @@ bool Compiler::reuse_route(const Record& record) {
     if (upstream == next_->upstreams.end() || upstream->second != route->upstream) return false;
   }
   if (route->upstream && !is_current(*route->upstream)) return false;
-  if (!add_to_router(record, origin.spec)) return true;  // as complained
-  add_to_list(route);
+  if (!add_to_router(record, origin.spec)) {
+    leave_out(record);
+    return true;
+  }
+  add_to_list(record, route);
   return true;
 }
 
-void Compiler::add_to_list(std::shared_ptr<const Route> route) {
+void Compiler::add_to_list(const Record& record, std::shared_ptr<const Route> route) {
+  const auto slot = static_cast<uint32_t>(next_->routes.size());
   next_->routes.push_back(std::move(route));
-  next_->route_index.add(next_->routes, static_cast<uint32_t>(next_->routes.size() - 1));
+  next_->route_order.push_back({print_of(record), record.order, slot});
+}
+
+void Compiler::leave_out(const Record& record) {
+  next_->route_order.push_back({print_of(record), record.order, keep_left_out(record.id)});
 }
 
 // What other parts left on the present snapshot's route stays with it when nothing it depends on has changed.
@@ -84,7 +115,8 @@ void Compiler::take_over(const std::string& id, Route& route) const {
 }
 
 const Route* Compiler::present_route(std::string_view id) const {
-  const uint32_t had = present_ ? present_->route_index.find(present_->routes, id) : RouteIndex::kNone;
+  if (is_patching_) return patched_ != nullptr && patched_->id == id ? patched_ : nullptr;
+  const uint32_t had = present_ ? present_index_.find(present_->routes, id) : RouteIndex::kNone;
   return had == RouteIndex::kNone ? nullptr : present_->routes[had].get();
 }
 

@@ -33,8 +33,8 @@ void tidy_heap() {
 
 }  // namespace
 
-std::shared_ptr<Snapshot> Graveyard::make() {
-  return {new Snapshot, [this](Snapshot* snapshot) { bury(snapshot); }};
+std::shared_ptr<Snapshot> Graveyard::make(std::shared_ptr<Surroundings> shared) {
+  return {new Snapshot(std::move(shared)), [this](Snapshot* snapshot) { bury(snapshot); }};
 }
 
 void Graveyard::bury(Snapshot* snapshot) {
@@ -55,9 +55,15 @@ bool Graveyard::step(base::Duration budget) {
 // The router first: its routes' conditions live on in the routes, so that it only lets go of them.
 bool Graveyard::take_apart(Snapshot& snapshot) {
   snapshot.router.reset();
-  return drop_some(snapshot.routes) && drop_some(snapshot.consumers) && drop_some(snapshot.credentials) &&
-         drop_entries(snapshot.consumer_by_name) && snapshot.consumer_index.drop_some(kObjectsPerStep) &&
-         drop_entries(snapshot.upstreams) && drop_entries(snapshot.upstream_hashes);
+  snapshot.routes.drop_piece();
+  if (!snapshot.routes.is_empty()) return false;
+  return snapshot.around.use_count() > 1 || take_apart(*snapshot.around);
+}
+
+bool Graveyard::take_apart(Surroundings& around) {
+  return drop_some(around.consumers) && drop_some(around.credentials) &&
+         drop_entries(around.consumer_by_name) && around.consumer_index.drop_some(kObjectsPerStep) &&
+         drop_entries(around.upstreams) && drop_entries(around.upstream_hashes);
 }
 
 }  // namespace moongate::snapshot

@@ -23,13 +23,14 @@ class Graveyard {
   explicit Graveyard(std::function<void()> on_work) : on_work_(std::move(on_work)) {}
 
   /// A snapshot that comes here with its last pin.
-  std::shared_ptr<Snapshot> make();
+  std::shared_ptr<Snapshot> make(std::shared_ptr<Surroundings> shared = std::make_shared<Surroundings>());
   /// Frees for about `budget`; true when nothing is left.
   bool step(base::Duration budget);
 
  private:
   void bury(Snapshot* snapshot);
   static bool take_apart(Snapshot& snapshot);
+  static bool take_apart(Surroundings& around);
 
   std::function<void()> on_work_;
   std::deque<std::unique_ptr<Snapshot>> dead_;

@@ -71,11 +71,11 @@ class Play {
     }
     MG_ASSERT(world_.gateway.context().connection_count == 0);
     MG_ASSERT(world_.gateway.context().exchanges.active() == 0);
-    for (const auto& route : world_.gateway.context().snapshot->routes) {
-      if (!route->upstream) continue;
-      MG_ASSERT(route->upstream->nodes()[0].active == 0);
-      for (const auto& endpoint : route->upstream->nodes()[0].endpoints) endpoint->retire();
-    }
+    world_.gateway.context().snapshot->each_route([](const snapshot::Route& route) {
+      if (!route.upstream) return;
+      MG_ASSERT(route.upstream->nodes()[0].active == 0);
+      for (const auto& endpoint : route.upstream->nodes()[0].endpoints) endpoint->retire();
+    });
     world_.origin.connections.clear();
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares the router with the naive one on random routes and requests, a million cases over sets of 1 to
-// 10,000 routes. A failure prints the seed and the size of its set: with both in MOONGATE_ROUTER_SEED and
-// MOONGATE_ROUTER_ROUTES that set runs alone.
+// 10,000 routes, and a million more while routes come, change and go. A failure prints the seed and the size
+// of its set: with both in MOONGATE_ROUTER_SEED and MOONGATE_ROUTER_ROUTES that set runs alone.
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <random>
@@ -9,6 +9,7 @@
 
 #include "fixtures.h"
 #include "naive_router.h"
+#include "router/router_patch.h"
 
 using namespace moongate;
 using namespace moongate::router;
@@ -43,7 +44,8 @@ class OddTargets : public FilterHook {
 /// Random routes and requests that have a fair chance to meet.
 class Generator {
  public:
-  Generator(uint64_t seed, size_t route_count) : random_(seed), words_max_(route_count > 200 ? 60 : 0) {}
+  Generator(uint64_t seed, size_t route_count, int orders_max = 1 << 30)
+      : random_(seed), words_max_(route_count > 200 ? 60 : 0), orders_max_(orders_max) {}
 
   bool chance(int percent) { return below(100) < percent; }
   int below(int count) { return static_cast<int>(random_() % static_cast<uint64_t>(count)); }
@@ -80,7 +82,7 @@ class Generator {
     auto spec = std::make_shared<RouteSpec>();
     spec->id = std::to_string(index);
     spec->target = index;
-    spec->order = static_cast<uint32_t>(below(1 << 30));
+    spec->order = static_cast<uint32_t>(below(orders_max_));
     do spec->uris.push_back(pattern());
     while (chance(25));
     if (chance(40)) do
@@ -120,6 +122,7 @@ class Generator {
  private:
   std::mt19937_64 random_;
   int words_max_;
+  int orders_max_;
 };
 
 std::string describe(const NaiveMatch& match) {
@@ -162,34 +165,33 @@ struct Case {
   }
 };
 
-/// One set of routes, `request_count` requests; how many of them found a route.
-size_t compare(uint64_t seed, size_t route_count, size_t request_count) {
-  Generator generator(seed, route_count);
-  auto mode = static_cast<Router::Mode>(seed % 3);
+using Specs = std::vector<std::shared_ptr<const RouteSpec>>;
+
+std::unique_ptr<const Router> build(Router::Mode mode, const Specs& specs, size_t budget) {
   Router::Builder builder(mode);
-  std::vector<std::shared_ptr<const RouteSpec>> specs;
-  for (uint32_t i = 0; i < route_count; i++) {
-    specs.push_back(generator.route(i));
-    REQUIRE(builder.add(specs.back()).ok());
+  for (const auto& spec : specs) REQUIRE(builder.add(spec).ok());
+  while (!builder.step(budget)) {
   }
-  while (!builder.step(1 + seed % 97)) {
-  }
-  auto fast = builder.finish();
-  NaiveRouter naive(mode, specs);
+  return builder.finish();
+}
+
+/// Some requests; how many of them found a route.
+size_t compare_requests(const Router& fast, const NaiveRouter& naive, const Specs& specs,
+                        Generator& generator, size_t request_count, const std::string& about) {
   size_t found_count = 0;
   for (size_t i = 0; i < request_count; i++) {
-    Case random(generator, *specs[static_cast<size_t>(generator.below(static_cast<int>(route_count)))]);
+    Case random(generator, *specs[static_cast<size_t>(generator.below(static_cast<int>(specs.size())))]);
     static const uint16_t kPorts[] = {0, 8080, 81};
     Request request = random.request(generator.pick(kPorts));
     Match match;
     NaiveMatch expected;
     bool is_expected = naive.match(request, &expected);
-    bool is_found = fast->match(request, &match);
+    bool is_found = fast.match(request, &match);
     found_count += is_found;
     // What explains a match must have made the same one.
     Match explained;
     std::vector<Trial> trials;
-    REQUIRE(fast->explain(request, &explained, route_count * 4, &trials) == is_found);
+    REQUIRE(fast.explain(request, &explained, specs.size() * 4, &trials) == is_found);
     auto taken = std::find_if(trials.begin(), trials.end(),
                               [](const Trial& trial) { return trial.verdict == Verdict::kTaken; });
     REQUIRE((taken != trials.end()) == is_found);
@@ -198,12 +200,97 @@ size_t compare(uint64_t seed, size_t route_count, size_t request_count) {
     std::string want = is_expected ? describe(expected) : "none";
     std::string got = is_found ? describe(copy(match)) : "none";
     if (want == got) continue;
-    FAIL("seed " << seed << ", " << route_count << " routes, mode " << static_cast<int>(mode) << ": "
-                 << random.method_text << " " << random.host << ":" << request.port << " " << random.path
-                 << "\n  expected " << want << "\n  got      " << got);
+    FAIL(about << ", mode " << static_cast<int>(fast.mode()) << ": " << random.method_text << " "
+               << random.host << ":" << request.port << " " << random.path << "\n  expected " << want
+               << "\n  got      " << got);
   }
   return found_count;
 }
+
+/// One set of routes, `request_count` requests; how many of them found a route.
+size_t compare(uint64_t seed, size_t route_count, size_t request_count) {
+  Generator generator(seed, route_count);
+  auto mode = static_cast<Router::Mode>(seed % 3);
+  Specs specs;
+  for (uint32_t i = 0; i < route_count; i++) specs.push_back(generator.route(i));
+  auto fast = build(mode, specs, 1 + seed % 97);
+  std::ostringstream about;
+  about << "seed " << seed << ", " << route_count << " routes";
+  return compare_requests(*fast, NaiveRouter(mode, specs), specs, generator, request_count, about.str());
+}
+
+/// Routes that come and go in front of a router and its naive twin.
+class EditedRoutes {
+ public:
+  EditedRoutes(uint64_t seed, size_t route_count)
+      : generator_(seed, route_count, 3), mode_(static_cast<Router::Mode>(seed % 3)) {
+    for (uint32_t i = 0; i < route_count; i++) put(generator_.route(i));
+    next_ = static_cast<uint32_t>(route_count);
+    rebuild();
+  }
+
+  /// One to three routes become others, go or come; false when the router had to be built anew.
+  bool edit(size_t budget) {
+    Router::Patch patch(*router_);
+    bool is_patched = Router::Patch::can_take(*router_, 3);
+    Specs added;
+    for (int left = 1 + generator_.below(3); left > 0; left--) {
+      const size_t at = static_cast<size_t>(generator_.below(static_cast<int>(specs_.size())));
+      const int kind = generator_.below(10);
+      if (kind < 7 && specs_.size() > 2) {
+        const auto old = specs_[at];
+        if (std::find(added.begin(), added.end(), old) != added.end()) continue;
+        specs_.erase(specs_.begin() + static_cast<std::ptrdiff_t>(at));
+        patch.remove(old, old->target);
+        if (kind < 4) added.push_back(generator_.route(old->target));
+      } else {
+        added.push_back(generator_.route(next_++));
+      }
+    }
+    for (const auto& spec : added) {
+      put(spec);
+      REQUIRE(patch.add(spec, spec->target, spec->order).ok());
+    }
+    while (!patch.step(budget)) {
+    }
+    auto patched = patch.finish();
+    is_patched = is_patched && patched != nullptr;
+    if (is_patched)
+      router_ = std::move(patched);
+    else
+      rebuild();
+    return is_patched;
+  }
+
+  size_t compare_some(size_t request_count, const std::string& about) {
+    REQUIRE(router_->route_count() == specs_.size());
+    return compare_requests(*router_, NaiveRouter(mode_, specs_), specs_, generator_, request_count, about);
+  }
+
+  /// The same routes in the same order as one that was built at once has them.
+  bool lists_as_a_new_one() const {
+    const auto own = router_->list();
+    const auto wanted = build(mode_, specs_, 1000)->list();
+    return std::equal(own.begin(), own.end(), wanted.begin(), wanted.end(),
+                      [](const auto& a, const auto& b) { return a.target == b.target && a.spec == b.spec; });
+  }
+
+ private:
+  /// Routes are kept in the order in which a snapshot has them: by order, then by id.
+  void put(std::shared_ptr<const RouteSpec> spec) {
+    const auto is_before = [](const auto& a, const auto& b) {
+      return std::tie(a->order, a->id) < std::tie(b->order, b->id);
+    };
+    specs_.insert(std::upper_bound(specs_.begin(), specs_.end(), spec, is_before), spec);
+  }
+  void rebuild() { router_ = build(mode_, specs_, 1000); }
+
+  Generator generator_;
+  Router::Mode mode_;
+  Specs specs_;
+  uint32_t next_ = 0;
+  std::unique_ptr<const Router> router_;
+};
 
 struct Share {
   size_t route_count, set_count, request_count;  // requests for each set
@@ -234,4 +321,34 @@ TEST_CASE("the router finds what the naive router finds") {
     CHECK(found < count);
   }
   CHECK(total >= 1000000 / kSetsPart);
+}
+
+TEST_CASE("a router that was patched finds what the naive router finds, edit after edit") {
+  const Share kShares[] = {{2, 600, 10}, {10, 800, 20}, {40, 500, 20}, {250, 90, 60}, {2000, 4, 100}};
+  constexpr size_t kEdits = 40;
+  size_t total = 0;
+  size_t patched = 0;
+  size_t edits = 0;
+  for (const Share& share : kShares) {
+    const size_t set_count = (share.set_count + kSetsPart - 1) / kSetsPart;
+    size_t found = 0;
+    for (size_t i = 0; i < set_count; i++) {
+      const uint64_t seed = share.route_count * 7919 + i;
+      EditedRoutes routes(seed, share.route_count);
+      for (size_t edit = 0; edit < kEdits; edit++) {
+        patched += routes.edit(1 + seed % 61);
+        edits++;
+        std::ostringstream about;
+        about << "edited seed " << seed << ", " << share.route_count << " routes, edit " << edit;
+        found += routes.compare_some(share.request_count, about.str());
+        if (edit % 16 == 15) REQUIRE(routes.lists_as_a_new_one());
+      }
+    }
+    const size_t count = set_count * kEdits * share.request_count;
+    total += count;
+    CHECK(found > count / 10);
+    CHECK(found < count);
+  }
+  CHECK(total >= 1000000 / kSetsPart);
+  CHECK(patched > edits * 3 / 4);
 }

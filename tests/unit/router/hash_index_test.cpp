@@ -51,3 +51,31 @@ TEST_CASE("the hash tells texts of every size apart, each byte counting") {
   CHECK(seen.size() == count);
   CHECK(hash_in(hash_text("a"), 1) != hash_in(hash_text("a"), 2));
 }
+
+TEST_CASE("what is taken out of a copy is gone there, and everything else is found in both") {
+  for (uint64_t hash_max : {uint64_t{1}, uint64_t{40}, UINT64_MAX}) {
+    const auto hash_of = [&](uint32_t value) {
+      return hash_text("text " + std::to_string(value)) % hash_max;
+    };
+    HashIndex index;
+    index.allocate(500);
+    for (uint32_t i = 0; i < 400; i++) index.find_or_add(hash_of(i), i, [](uint32_t) { return false; });
+    HashIndex copy;
+    size_t at = 0;
+    size_t steps = 0;
+    for (size_t budget = 1; !copy.copy(index, &at, &budget); budget = 1) steps++;
+    CHECK(steps == 1);
+    const auto has = [&](const HashIndex& in, uint32_t value) {
+      return in.find(hash_of(value), [&](uint32_t seen) { return seen == value; }) == value;
+    };
+    for (uint32_t i = 0; i < 400; i += 3) {
+      copy.remove(copy.find_slot(hash_of(i), [&](uint32_t seen) { return seen == i; }), hash_of);
+      size_t kept = 0;
+      for (uint32_t j = 0; j < 400; j++) kept += has(copy, j) == (j > i || j % 3 != 0);
+      if (kept != 400) FAIL("after " << i << ", hashes below " << hash_max);
+    }
+    size_t kept = 0;
+    for (uint32_t j = 0; j < 400; j++) kept += has(index, j);
+    CHECK(kept == 400);
+  }
+}

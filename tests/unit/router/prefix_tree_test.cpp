@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The radix tree against a search through all stored texts.
-#include "router/prefix_tree.h"
+#include "router/prefix_tree_patch.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <deque>
+#include <map>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -78,4 +80,71 @@ TEST_CASE("a tree without texts has no root") {
   CHECK(builder.freeze(&root, &budget, [](uint32_t value) { return value; }));
   CHECK(root == kNone);
   CHECK(tree.find(root, "x") == kNone);
+}
+
+TEST_CASE("a patched copy finds old and new texts, and what it was copied from is as it was") {
+  std::mt19937 random(12);
+  for (size_t letter_count : {2, 12, 40, 256}) {
+    PrefixTreeBuilder builder;
+    builder.reserve(300);
+    std::deque<std::string> texts;
+    std::map<std::string, uint32_t> stored;
+    uint32_t root = builder.add_root();
+    for (uint32_t i = 0; i < 300; i++) {
+      texts.push_back(random_text(random, letter_count));
+      builder.value(root, texts.back()) = i;
+      stored[texts.back()] = i;
+    }
+    auto tree = std::make_unique<PrefixTree>();
+    builder.start_freeze(tree.get());
+    size_t budget = 10000;
+    REQUIRE(builder.freeze(&root, &budget, [](uint32_t value) { return value; }));
+    const auto check = [&](const PrefixTree& of, uint32_t from, const std::map<std::string, uint32_t>& all) {
+      for (int i = 0; i < 500; i++) {
+        std::string text = random_text(random, letter_count) + random_text(random, letter_count);
+        std::vector<uint32_t> expected;
+        for (size_t size = text.size() + 1; size-- > 0;) {
+          const auto found = all.find(text.substr(0, size));
+          if (found != all.end()) expected.push_back(found->second);
+        }
+        if (values_of<false>(of, from, text) != expected) FAIL("letters " << letter_count << ", try " << i);
+      }
+    };
+    for (uint32_t round = 0; round < 30; round++) {
+      const auto before = stored;
+      const uint32_t old_root = root;
+      auto next = std::make_unique<PrefixTree>();
+      PrefixTreePatch patch;
+      patch.start(*tree, next.get());
+      while (!patch.copy(&(budget = 1))) {
+      }
+      for (uint32_t i = 0; i < 20; i++) {
+        const std::string text = random_text(random, letter_count);
+        const uint32_t* present = patch.find(root, text);
+        REQUIRE((present != nullptr) == (stored.count(text) > 0));
+        patch.value(&root, text) = 1000 + round * 20 + i;
+        stored[text] = 1000 + round * 20 + i;
+      }
+      REQUIRE_FALSE(patch.is_spoilt());
+      check(*tree, old_root, before);
+      tree = std::move(next);
+      check(*tree, root, stored);
+    }
+  }
+}
+
+TEST_CASE("texts can be patched into a tree that has none") {
+  PrefixTree empty;
+  PrefixTree tree;
+  PrefixTreePatch patch;
+  size_t budget = 1;
+  uint32_t root = kNone;
+  patch.start(empty, &tree);
+  CHECK(patch.copy(&budget));
+  patch.value(&root, "/ab") = 1;
+  patch.value(&root, "/a") = 2;
+  patch.value(&root, "x") = 3;
+  CHECK(values_of<false>(tree, root, "/abc") == std::vector<uint32_t>{1, 2});
+  CHECK(values_of<false>(tree, root, "xy") == std::vector<uint32_t>{3});
+  CHECK(values_of<false>(tree, root, "/") == std::vector<uint32_t>{});
 }
