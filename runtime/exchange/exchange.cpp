@@ -69,6 +69,7 @@ void Exchange::end() {
   waiting_filter = Phase::kNone;
   is_answer_own = is_piece_last = is_held_last = false;
   held.clear();
+  websocket = {};
   coding = {};
   is_coded = is_head_sent = false;
   bytes_sent = body_bytes_sent = 0;

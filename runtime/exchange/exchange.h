@@ -69,6 +69,14 @@ struct TryRecord {
   base::Duration response_time{-1};
 };
 
+/// What plugin websocket-limits wants of a WebSocket's client; see proxy/websocket_guard.h.
+struct WebSocketLimits {
+  uint64_t message_size_max_bytes = 0;  // 0: any
+  double messages_per_second = 0;       // 0: any number
+  double burst = 0;                     // that many at once
+  bool is_limited() const { return message_size_max_bytes > 0 || messages_per_second > 0; }
+};
+
 class Exchange {
  public:
   explicit Exchange(uint32_t slot_index) : slot(slot_index) {}
@@ -154,6 +162,7 @@ class Exchange {
   bool is_piece_last = false;  // the one in body_filter
   bool is_held_last = false;   // what is held ends the answer
   base::ByteQueue held;        // of the answer's body, came while a filter waited
+  WebSocketLimits websocket;   // if it becomes one
   http::CodingPlan coding;     // what plugins want of this answer; see proxy/answer_coder.h
   bool is_coded = false;       // the body is on its way through a coder
   bool is_head_sent = false;

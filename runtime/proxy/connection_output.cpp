@@ -290,7 +290,8 @@ void Connection::start_tunnel(std::unique_ptr<upstream::Connection> upstream, st
                                        finish_exchange(Ending::kComplete);
                                        close();
                                      });
-  tunnel_->queue_to_client(unsent_.view());
+  if (exchange_) tunnel_->guard(WebSocketGuard::make(*exchange_));
+  tunnel_->queue_head(unsent_.view());
   tunnel_->queue_to_client(first_bytes);
   unsent_.clear();
   tunnel_->queue_to_upstream(peek());

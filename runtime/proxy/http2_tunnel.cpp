@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/http2_tunnel.h"
 
+#include <algorithm>
+
 #include "proxy/http2_connection.h"
 #include "proxy/tunnel.h"
 #include "tls/digest.h"
@@ -45,10 +47,12 @@ bool accepts_websocket(const Exchange& exchange) {
 
 Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connection> upstream,
                          std::string_view first_bytes)
-    : stream_(stream), upstream_(std::move(upstream)), idle_timer_(on_idle, this) {
+    : stream_(stream),
+      upstream_(std::move(upstream)),
+      guard_(WebSocketGuard::make(*stream.exchange_)),
+      idle_timer_(on_idle, this) {
   upstream_->stream.redirect(on_upstream_ready, this);
-  iovec piece{const_cast<char*>(first_bytes.data()), first_bytes.size()};
-  if (!first_bytes.empty()) stream_.send_body(*stream_.exchange_, &piece, 1, false);
+  if (!first_bytes.empty()) send_to_client(first_bytes, false);
 }
 
 void Http2Tunnel::close() {
@@ -61,7 +65,11 @@ void Http2Tunnel::on_idle(void* self) {
 }
 
 void Http2Tunnel::on_client_data(std::string_view bytes) {
-  to_upstream_.append(bytes);
+  window_used_ += bytes.size();
+  if (guard_)
+    guard_->pass_client(bytes, to_upstream_);
+  else
+    to_upstream_.append(bytes);
   on_ready();
 }
 
@@ -72,9 +80,40 @@ void Http2Tunnel::on_client_end() {
 
 void Http2Tunnel::on_ready() {
   if (!stream_.exchange_) return;
-  idle_timer_.start(stream_.context_.loop.timers(), kTunnelIdleTimeout);
-  if (!push_to_upstream() || !pull_from_upstream())
+  if (!has_begun_closing_) idle_timer_.start(stream_.context_.loop.timers(), kTunnelIdleTimeout);
+  if (is_closing()) begin_closing();
+  const bool is_alive = push_to_upstream() && pull_from_upstream();
+  if (is_closing()) begin_closing();
+  // A client that has been told so does not care what becomes of the upstream.
+  if (!is_alive && !(is_closing() && has_upstream_ended_))
     stream_.reset(http::Http2Code::kConnectError, Ending::kUpstreamBroke);
+}
+
+void Http2Tunnel::begin_closing() {
+  if (has_begun_closing_) return;
+  has_begun_closing_ = true;
+  idle_timer_.start(stream_.context_.loop.timers(), kWebSocketCloseTimeout);
+  if (!has_upstream_ended_) send_to_client({}, false);
+}
+
+// The stream ends with the upstream, or when the guard has told the client that it does.
+void Http2Tunnel::send_to_client(std::string_view bytes, bool is_last) {
+  base::ByteQueue passed;
+  if (guard_) {
+    guard_->pass_upstream(bytes, passed);
+    bytes = passed.view();
+  }
+  has_upstream_ended_ = is_last || (is_closing() && guard_->has_told_client());
+  if (bytes.empty() && !has_upstream_ended_) return;
+  iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+  stream_.send_body(*stream_.exchange_, &piece, bytes.empty() ? 0 : 1, has_upstream_ended_);
+}
+
+// What the guard keeps or adds is no part of what the client sent: only that opens its window.
+void Http2Tunnel::open_window(size_t size_max) {
+  const size_t size = std::min(size_max, window_used_);
+  window_used_ -= size;
+  if (size > 0) stream_.connection_->consume(stream_.id_, size);
 }
 
 // False when the upstream's connection broke.
@@ -85,9 +124,11 @@ bool Http2Tunnel::push_to_upstream() {
     if (result.status == IoStatus::kError) return false;
     if (result.status != IoStatus::kOk) break;
     to_upstream_.consume(result.size);
-    stream_.connection_->consume(stream_.id_, result.size);
+    open_window(result.size);
   }
-  if (!has_client_ended_ || !to_upstream_.is_empty() || is_end_passed_on_) return true;
+  if (!to_upstream_.is_empty()) return true;
+  open_window(window_used_);
+  if (!(has_client_ended_ || is_closing()) || is_end_passed_on_) return true;
   is_end_passed_on_ = true;
   upstream_->stream.shutdown_write();
   return true;
@@ -104,9 +145,7 @@ bool Http2Tunnel::pull_from_upstream() {
     const net::IoResult result = upstream_->stream.read(buffer, upstream::ReadBuffer::kSize);
     if (result.status == IoStatus::kError) return false;
     if (result.status == IoStatus::kBlocked) return true;
-    has_upstream_ended_ = result.status == IoStatus::kEof;
-    iovec piece{buffer, result.size};
-    stream_.send_body(*stream_.exchange_, &piece, has_upstream_ended_ ? 0 : 1, has_upstream_ended_);
+    send_to_client({buffer, result.size}, result.status == IoStatus::kEof);
   }
   return true;
 }

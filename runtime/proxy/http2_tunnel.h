@@ -9,6 +9,7 @@
 #include "base/byte_queue.h"
 #include "exchange/exchange.h"
 #include "net/timer.h"
+#include "proxy/websocket_guard.h"
 #include "upstream/pool.h"
 
 namespace moongate::proxy {
@@ -42,13 +43,20 @@ class Http2Tunnel {
   static void on_idle(void* self);
   bool push_to_upstream();
   bool pull_from_upstream();
+  void send_to_client(std::string_view bytes, bool is_last);
+  void open_window(size_t size_max);
+  bool is_closing() const { return guard_ && guard_->is_closing(); }
+  void begin_closing();
 
   Http2Stream& stream_;
   std::unique_ptr<upstream::Connection> upstream_;
+  std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
   base::ByteQueue to_upstream_;
+  size_t window_used_ = 0;  // bytes of the client's that its window is still closed by
   net::Timer idle_timer_;
   bool has_client_ended_ = false;
   bool has_upstream_ended_ = false;
+  bool has_begun_closing_ = false;
   bool is_end_passed_on_ = false;  // the client's, to the upstream
 };
 

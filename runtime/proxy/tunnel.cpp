@@ -27,10 +27,36 @@ void Connection::Tunnel::finish() {
 
 void Connection::Tunnel::on_ready() {
   if (is_finished_) return;
-  idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
-  bool is_alive =
-      move(client_, upstream_->stream, to_upstream_) && move(upstream_->stream, client_, to_client_);
-  if (!is_alive || (to_client_.is_over && to_upstream_.is_over)) finish();
+  if (!has_begun_closing_) idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
+  bool is_alive = move(client_, upstream_->stream, to_upstream_);
+  if (is_closing()) begin_closing();
+  is_alive = is_alive && move(upstream_->stream, client_, to_client_);
+  if (is_closing()) begin_closing();
+  // A client that was told to leave is read on: what it still sends would reset the connection and our word
+  // with it.
+  const bool is_over =
+      to_client_.is_over && to_upstream_.is_over && (!is_closing() || to_upstream_.has_read_end);
+  if (!is_alive || is_over) finish();
+}
+
+void Connection::Tunnel::begin_closing() {
+  if (has_begun_closing_) return;
+  has_begun_closing_ = true;
+  idle_timer_.start(context_.loop.timers(), kWebSocketCloseTimeout);
+  take({}, to_client_);
+}
+
+void Connection::Tunnel::take(std::string_view bytes, Direction& direction) {
+  if (!guard_)
+    direction.waiting.append(bytes);
+  else if (&direction == &to_upstream_)
+    guard_->pass_client(bytes, direction.waiting);
+  else
+    guard_->pass_upstream(bytes, direction.waiting);
+}
+
+bool Connection::Tunnel::is_cut(const Direction& direction) const {
+  return is_closing() && (&direction == &to_upstream_ || guard_->has_told_client());
 }
 
 bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& direction) {
@@ -55,12 +81,12 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
       if (result.status == IoStatus::kError) return false;
       if (result.status == IoStatus::kEof) direction.has_read_end = true;
       if (result.status == IoStatus::kOk) {
-        direction.waiting.append({buffer, result.size});
+        take({buffer, result.size}, direction);
         is_moving = to.may_write() || direction.waiting.size() < kWaitingMaxBytes;
       }
     }
   }
-  if (direction.has_read_end && direction.waiting.is_empty() && !direction.is_over) {
+  if ((direction.has_read_end || is_cut(direction)) && direction.waiting.is_empty() && !direction.is_over) {
     direction.is_over = true;
     to.shutdown_write();
   }

@@ -8,6 +8,7 @@
 
 #include "base/byte_queue.h"
 #include "proxy/connection.h"
+#include "proxy/websocket_guard.h"
 #include "upstream/pool.h"
 
 namespace moongate::proxy {
@@ -19,8 +20,12 @@ struct Connection::Tunnel {
   using OnEnd = std::function<void(uint64_t to_client_bytes, uint64_t to_upstream_bytes)>;
   Tunnel(Context& context, tls::Stream& client, std::unique_ptr<upstream::Connection> upstream, OnEnd on_end);
 
-  void queue_to_client(std::string_view bytes) { to_client_.waiting.append(bytes); }
-  void queue_to_upstream(std::string_view bytes) { to_upstream_.waiting.append(bytes); }
+  /// The client's messages are held to limits from now on.
+  void guard(std::unique_ptr<WebSocketGuard> guard) { guard_ = std::move(guard); }
+  /// What comes before the tunnel's own bytes.
+  void queue_head(std::string_view bytes) { to_client_.waiting.append(bytes); }
+  void queue_to_client(std::string_view bytes) { take(bytes, to_client_); }
+  void queue_to_upstream(std::string_view bytes) { take(bytes, to_upstream_); }
   /// Moves what can be moved; calls on_end when both directions are over.
   void on_ready();
 
@@ -36,6 +41,11 @@ struct Connection::Tunnel {
   static void on_idle(void* self);
   /// False when the connection broke.
   bool move(tls::Stream& from, tls::Stream& to, Direction& direction);
+  void take(std::string_view bytes, Direction& direction);
+  /// Nothing more is to be passed on, though more may come.
+  bool is_cut(const Direction& direction) const;
+  bool is_closing() const { return guard_ && guard_->is_closing(); }
+  void begin_closing();
   void finish();
 
   Context& context_;
@@ -44,7 +54,9 @@ struct Connection::Tunnel {
   Direction to_client_;
   Direction to_upstream_;
   OnEnd on_end_;
+  std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
   net::Timer idle_timer_;
+  bool has_begun_closing_ = false;
   bool is_finished_ = false;
 };
 

@@ -280,6 +280,19 @@ void mg_credential_attach(void* ex, const char* username, size_t size, uint64_t 
   of(ex).credential_print = print;
 }
 
+// Of two plugins that want something, each gets the stricter.
+void mg_websocket_limit(void* ex, double message_size_max_bytes, double messages_per_second, double burst) {
+  moongate::exchange::WebSocketLimits& limits = of(ex).websocket;
+  const auto size = static_cast<uint64_t>(message_size_max_bytes);
+  if (size > 0 && (limits.message_size_max_bytes == 0 || size < limits.message_size_max_bytes))
+    limits.message_size_max_bytes = size;
+  if (messages_per_second > 0 &&
+      (limits.messages_per_second <= 0 || messages_per_second < limits.messages_per_second)) {
+    limits.messages_per_second = messages_per_second;
+    limits.burst = burst;
+  }
+}
+
 void mg_response_encode(void* ex, const mg_coding* wanted) {
   of(ex).coding = {{static_cast<moongate::http::Coding>(wanted->coding), wanted->level, wanted->window_bits,
                     wanted->block_bits, wanted->mode},

@@ -19,12 +19,14 @@ const limit::Tables* bound_tables = nullptr;
 enum Result : int { kAdmitted, kRefused, kNoRoom, kResultCount };
 metrics::Counter* token_counters[kResultCount] = {};
 metrics::Counter* window_counters[kResultCount] = {};
+metrics::Counter* redis_counters[kResultCount] = {};
 
-void bind_counters(const metrics::Registry& registry, std::string_view limiter, metrics::Counter** counters) {
-  constexpr std::string_view kNames[kResultCount] = {"admitted", "refused", "table_full"};
+void bind_counters(const metrics::Registry& registry, std::string_view limiter, std::string_view failure,
+                   metrics::Counter** counters) {
+  const std::string_view names[kResultCount] = {"admitted", "refused", failure};
   for (int i = 0; i < kResultCount; i++) {
     counters[i] = registry.counter(metrics::Family::kLimiterDecisions,
-                                   metrics::Labels().add("limiter", limiter).add("result", kNames[i]).text());
+                                   metrics::Labels().add("limiter", limiter).add("result", names[i]).text());
   }
 }
 
@@ -51,8 +53,9 @@ int answer(limit::Outcome outcome, const limit::Verdict& verdict, metrics::Count
 void bind_limit_tables(const limit::Tables* tables) { bound_tables = tables; }
 
 void bind_limit_metrics(const metrics::Registry& registry) {
-  bind_counters(registry, "token_bucket", token_counters);
-  bind_counters(registry, "window", window_counters);
+  bind_counters(registry, "token_bucket", "table_full", token_counters);
+  bind_counters(registry, "window", "table_full", window_counters);
+  bind_counters(registry, "redis", "unavailable", redis_counters);
 }
 
 extern "C" {
@@ -79,6 +82,12 @@ __attribute__((visibility("default"), used)) int mg_limit_take_window(const char
                                         base::Clock::steady(), verdict);
   }
   return answer(outcome, verdict, window_counters, out);
+}
+
+// The decision itself was made elsewhere: 0 admitted, 1 refused, 2 none could be had.
+__attribute__((visibility("default"), used)) void mg_limit_count_redis(int result) {
+  if (result >= kAdmitted && result < kResultCount && redis_counters[result] != nullptr)
+    redis_counters[result]->add();
 }
 
 }  // extern "C"

@@ -10,15 +10,14 @@
 #include <memory>
 #include <string>
 
+#include "script/client_contexts.h"
 #include "script/host.h"
+#include "script/lua_box.h"
 #include "script/task.h"
 #include "script/tcp_socket.h"
 #include "script/udp_socket.h"
 
 namespace moongate::script {
-
-using base::Result;
-
 namespace {
 
 constexpr const char* kTcpType = "moongate.TcpSocket";
@@ -31,54 +30,13 @@ constexpr double kTimeoutMaxMs = 1e12;
 
 // What the sockets of one Lua state share: the first upvalue of every function here.
 struct SocketState {
-  explicit SocketState(Host& owner) : host(owner), pool(owner.loop()) {}
-  Result<std::shared_ptr<const tls::ClientContext>> context(bool is_verifying);
+  explicit SocketState(Host& owner) : host(owner), pool(owner.loop()), contexts(owner) {}
   Host& host;
   SocketPool pool;
-  std::shared_ptr<const tls::TrustStore> trust;  // what `contexts` were made with
-  std::shared_ptr<const tls::ClientContext> contexts[2];
+  ClientContexts contexts;
 };
 
-// Trusted is whom the snapshot's settings trust; before there is a snapshot, whom the system does.
-Result<std::shared_ptr<const tls::ClientContext>> SocketState::context(bool is_verifying) {
-  std::shared_ptr<const tls::TrustStore> now = host.snapshot() ? host.snapshot()->trust : trust;
-  if (!now) {
-    auto made = tls::TrustStore::make("");
-    if (!made) return made.error();
-    now = made.take();
-  }
-  if (now != trust) contexts[0] = contexts[1] = nullptr;
-  trust = std::move(now);
-  auto& slot = contexts[is_verifying ? 1 : 0];
-  if (slot) return slot;
-  tls::ClientOptions options;
-  options.trust = trust;
-  options.is_verifying = is_verifying;
-  auto made = tls::ClientContext::make(options);
-  if (made) slot = *made;
-  return made;
-}
-
-template <class T>
-T& check_box(lua_State* state, int index, const char* type) {
-  auto* box = static_cast<T**>(luaL_checkudata(state, index, type));
-  if (!*box) luaL_error(state, "this socket is gone: its worker ends");
-  return **box;
-}
-
-template <class T>
-int collect(lua_State* state) {
-  auto** box = static_cast<T**>(lua_touserdata(state, 1));
-  delete *box;
-  *box = nullptr;
-  return 0;
-}
-
-SocketState& shared(lua_State* state) {
-  auto* box = static_cast<SocketState**>(lua_touserdata(state, lua_upvalueindex(1)));
-  if (!*box) luaL_error(state, "no sockets any more: the worker ends");
-  return **box;
-}
+SocketState& shared(lua_State* state) { return shared_box<SocketState>(state); }
 
 TcpSocket& check_tcp(lua_State* state) { return check_box<TcpSocket>(state, 1, kTcpType); }
 UdpSocket& check_udp(lua_State* state) { return check_box<UdpSocket>(state, 1, kUdpType); }
@@ -133,11 +91,7 @@ int make_socket(lua_State* state, const char* type, Rest&... rest) {
     lua_gc(state, LUA_GCCOLLECT, 0);  // those that scripts forgot to close
     if (WaitingSocket::count() >= kSocketsMax) return push_failure(state, "too many sockets in this worker");
   }
-  auto** box = static_cast<T**>(lua_newuserdata(state, sizeof(T*)));
-  *box = nullptr;
-  luaL_getmetatable(state, type);
-  lua_setmetatable(state, -2);
-  *box = new T(sockets.host, rest...);
+  make_box<T>(state, type) = new T(sockets.host, rest...);
   return 1;
 }
 
@@ -169,7 +123,7 @@ int tcp_handshake(lua_State* state) {
   if (socket.is_busy_for(&task)) return refuse(state, kBusy);
   std::string name(check_view(state, 2));
   if (name.find('\0') != name.npos) return refuse(state, "a server name holds no zero byte");
-  auto context = shared(state).context(lua_toboolean(state, 3));
+  auto context = shared(state).contexts.get(lua_toboolean(state, 3));
   if (!context) return refuse(state, context.error().detail.c_str());
   socket.start_handshake(context.take(), std::move(name));
   return socket.finish_or_wait(state, task, socket.timeouts.connect);
@@ -373,16 +327,6 @@ int udp_set_timeout(lua_State* state) {
 
 int udp_close(lua_State* state) { return close_socket(state, check_udp(state)); }
 
-template <class T>
-void register_type(lua_State* state, const char* type) {
-  luaL_newmetatable(state, type);
-  lua_pushcfunction(state, collect<T>);
-  lua_setfield(state, -2, "__gc");
-  lua_pushboolean(state, 0);
-  lua_setfield(state, -2, "__metatable");
-  lua_pop(state, 1);
-}
-
 constexpr luaL_Reg kFunctions[] = {
     {"tcp", make_tcp},
     {"tcp_connect", tcp_connect},
@@ -412,26 +356,10 @@ constexpr luaL_Reg kFunctions[] = {
 }  // namespace
 
 void register_socket_functions(lua_State* state) {
-  Host& host = Host::current();
-  register_type<TcpSocket>(state, kTcpType);
-  register_type<UdpSocket>(state, kUdpType);
-  register_type<SocketState>(state, kStateType);
-  lua_getglobal(state, "package");
-  lua_getfield(state, -1, "loaded");
-  lua_newtable(state);
-  auto** box = static_cast<SocketState**>(lua_newuserdata(state, sizeof(SocketState*)));
-  *box = nullptr;
-  luaL_getmetatable(state, kStateType);
-  lua_setmetatable(state, -2);
-  *box = new SocketState(host);
-  for (const luaL_Reg& function : kFunctions) {
-    lua_pushvalue(state, -1);
-    lua_pushcclosure(state, function.func, 1);
-    lua_setfield(state, -3, function.name);
-  }
-  lua_pop(state, 1);
-  lua_setfield(state, -2, "moongate.native_socket");
-  lua_pop(state, 2);
+  register_box_type<TcpSocket>(state, kTcpType);
+  register_box_type<UdpSocket>(state, kUdpType);
+  register_box_module(state, "moongate.native_socket", kStateType, new SocketState(Host::current()),
+                      kFunctions);
 }
 
 }  // namespace moongate::script

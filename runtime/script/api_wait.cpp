@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "script/api_redis.h"
 #include "script/api_socket.h"
 #include "script/host.h"
 #include "script/task.h"
@@ -284,6 +285,7 @@ void register_wait_functions(lua_State* state) {
   lua_setfield(state, -2, "moongate.native_wait");
   lua_pop(state, 2);
   register_socket_functions(state);
+  register_redis_functions(state);
 }
 
 void run_timers_early(Host& host) {

@@ -34,6 +34,10 @@ t.describe("limit-count", function()
         },
       }),
       route("kept", { count = 1, time_window = 60 }),
+      -- Port 1 of loopback: nobody is there.
+      route("lost", { count = 1, time_window = 60, policy = "redis", redis_host = "127.0.0.1", redis_port = 1 }),
+      route("lenient", { count = 1, time_window = 60, policy = "redis-cluster", redis_cluster_name = "c",
+        redis_cluster_nodes = { "127.0.0.1:1", "[::1]:1" }, allow_degradation = true }),
     }
     for _, item in ipairs(more or {}) do
       routes[#routes + 1] = item
@@ -137,6 +141,15 @@ t.describe("limit-count", function()
     t.equal(ask("/sliding").status, 200)
   end)
 
+  t.it("answers 500 when Redis is out of reach, or admits when it may", function()
+    for _ = 1, 3 do
+      local res = ask("/lost")
+      t.equal(res.status, 500)
+      t.same(res.json(), { error_msg = "failed to limit count" })
+      t.equal(ask("/lenient").status, 200)
+    end
+  end)
+
   t.it("applies each rule whose key is there, with headers of its own", function()
     local res = ask("/rules", { ["X-User"] = "ann", ["X-Team"] = "red" })
     t.equal(res.status, 200)
@@ -179,12 +192,28 @@ t.describe("limit-count", function()
     t.matches(check({ rules = { rule, rule } }), "duplicate key '%$a' in rules")
     t.matches(check({ count = 1, time_window = 1, rules = { rule } }),
       "count/time_window and rules cannot be specified at the same time")
-    t.matches(check({ count = 1, time_window = 1, policy = "redis", redis_host = "127.0.0.1" }),
-      'policy "redis" is not available in this build')
     t.matches(check({ count = 1, time_window = 5, policy = "redis", redis_host = "127.0.0.1", sync_interval = 0.01 }),
       "sync_interval should not be smaller than 0%.1")
     t.matches(check({ count = 1, time_window = 5, policy = "redis", redis_host = "127.0.0.1", sync_interval = 9 }),
       "sync_interval should be smaller than time_window")
+    t.matches(check({ count = 1, time_window = 5, policy = "redis", redis_host = "127.0.0.1", sync_interval = 1 }),
+      "sync_interval is not available")
+    local function redis(fields)
+      fields.count, fields.time_window, fields.policy = 1, 1, fields.policy or "redis"
+      return check(fields)
+    end
+    t.matches(redis({}), "redis_host")
+    t.matches(redis({ redis_host = "a b" }), "redis_host: .*HOST:PORT")
+    t.matches(redis({ redis_host = "127.0.0.1", redis_port = 0 }), "redis_port")
+    t.matches(redis({ redis_host = "127.0.0.1", redis_timeout = 0 }), "redis_timeout")
+    t.matches(redis({ redis_host = "127.0.0.1", redis_database = -1 }), "redis_database")
+    t.matches(redis({ policy = "redis-cluster", redis_cluster_nodes = { "127.0.0.1:1" } }), "redis_cluster_name")
+    t.matches(redis({ policy = "redis-cluster", redis_cluster_name = "c", redis_cluster_nodes = {} }), "redis_cluster_nodes")
+    t.matches(redis({ policy = "redis-cluster", redis_cluster_name = "c", redis_cluster_nodes = { "127.0.0.1" } }),
+      'redis_cluster_nodes: "127.0.0.1" has no port')
+    t.matches(redis({ policy = "redis-sentinel" }), 'policy "redis%-sentinel" is not available in this build')
+    t.matches(check({ count = 1, time_window = 1, group = "r", policy = "redis", redis_host = "127.0.0.1" },
+      { count = 1, time_window = 1, group = "r", policy = "redis", redis_host = "127.0.0.2" }), "group conf mismatched")
     t.matches(check({ count = 1, time_window = 1, group = "g" }, { count = 2, time_window = 1, group = "g" }),
       "group conf mismatched")
   end)

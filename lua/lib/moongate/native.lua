@@ -99,6 +99,8 @@ int mg_consumer_text(uint32_t index, int kind, mg_text *out);
 uint64_t mg_credential_print(uint32_t index);
 /* The request was let in by this credential: it ends soon after the credential does. */
 void mg_credential_attach(mg_exchange *ex, const char *username, size_t size, uint64_t print);
+/* If the request becomes a WebSocket: limits on what its client sends. 0 is none. */
+void mg_websocket_limit(mg_exchange *ex, double message_size_max_bytes, double messages_per_second, double burst);
 /* One plugin of the consumer or its group: JSON {name, conf_json, resource_key, resource_version}; 0 past the last. */
 int mg_consumer_plugin(uint32_t index, uint32_t position, mg_text *out);
 
@@ -149,6 +151,8 @@ typedef struct {
 int mg_limit_take_token(const char *key, size_t key_size, double rate, double burst, double cost, mg_verdict *out);
 /* Fixed window of `window_s` seconds from the first request in it. */
 int mg_limit_take_window(const char *key, size_t key_size, double count, double window_s, double cost, mg_verdict *out);
+/* For the metrics page: Redis admitted (0), refused (1) or did not decide (2). */
+void mg_limit_count_redis(int result);
 
 /* --- regular expressions: api_regex.cpp ---------------------------------------------------------------------- */
 typedef struct mg_regex mg_regex;

@@ -36,7 +36,7 @@ local schema = {
         username = { type = "string" },
         password = { type = "string" },
         database = { type = "integer", minimum = 0, default = 0 },
-        ssl = { type = "boolean", enum = { false } },
+        ssl = { type = "boolean" },
         ssl_verify = { type = "boolean" },
         server_name = { type = "string" },
       },
@@ -88,7 +88,7 @@ function _M.check_schema(conf)
   if conf.limit_by == "path" and not conf.path then
     return false, "limit_by path requires path"
   end
-  if conf.policy == "redis" and not (conf.redis and conf.redis.host and redis_counters.is_host(conf.redis.host)) then
+  if conf.policy == "redis" and not redis_counters.is_server(conf.redis) then
     return false, "policy redis requires redis.host, a name or an address"
   end
   return check_limits(conf)
@@ -137,7 +137,7 @@ local function identify(conf, ctx)
   return by .. "=" .. value
 end
 
-local function add_local(_, counters, step)
+local function add_local(counters, step)
   local dict = ngx.shared[dict_name]
   local counts = {}
   for index, counter in ipairs(counters) do
@@ -148,6 +148,50 @@ local function add_local(_, counters, step)
     counts[index] = count
   end
   return counts
+end
+
+--- How long until every window that is full has ended; nil when none is.
+local function wait_of(plan, counters, counts)
+  local wait
+  for index, item in ipairs(plan.limits) do
+    if counts[index] > item.count then
+      wait = max(wait or 0, counters[index].left)
+    end
+  end
+  return wait
+end
+
+local function lower(counts)
+  for index, count in ipairs(counts) do
+    counts[index] = count - 1
+  end
+  return counts
+end
+
+--- Takes one request from each window, or from none. The second result is how long a refused one has to wait.
+local function take_local(_, counters, plan)
+  local counts, err = add_local(counters, 1)
+  if not counts then
+    return nil, nil, err
+  end
+  local wait = wait_of(plan, counters, counts)
+  if wait then
+    local given, reason = add_local(counters, -1)
+    if not given then
+      core.log.warn("kong-rate-limiting: a refused request stays counted: ", reason)
+    end
+    counts = given or counts
+  end
+  return counts, wait
+end
+
+local function take_redis(conf, counters, plan)
+  local counts, err = redis_counters.take(conf.redis, counters, plan.limits)
+  if not counts then
+    return nil, nil, err
+  end
+  local wait = wait_of(plan, counters, counts)
+  return wait and lower(counts) or counts, wait
 end
 
 --- Says what is left, for each window and, in the standard's words, for the one that has least.
@@ -162,17 +206,6 @@ local function show(plan, counters, counts)
     end
   end
   set_header("RateLimit-Limit", least.limit, "RateLimit-Remaining", least.remaining, "RateLimit-Reset", least.left)
-end
-
---- How long until every window that is full has ended; nil when none is.
-local function wait_of(plan, counters, counts)
-  local wait
-  for index, item in ipairs(plan.limits) do
-    if counts[index] > item.count then
-      wait = max(wait or 0, counters[index].left)
-    end
-  end
-  return wait
 end
 
 local function make_counters(conf, plan, ctx)
@@ -195,22 +228,14 @@ end
 function _M.access(conf, ctx)
   local plan = prepared[conf] or prepare(conf)
   local counters = make_counters(conf, plan, ctx)
-  local add = conf.policy == "redis" and redis_counters.add or add_local
-  local counts, err = add(conf.redis, counters, 1)
+  local take = conf.policy == "redis" and take_redis or take_local
+  local counts, wait, err = take(conf, counters, plan)
   if not counts then
     core.log.error("kong-rate-limiting: failed to get usage: ", err)
     if conf.fault_tolerant then
       return nil
     end
     return 500, { message = "An unexpected error occurred" }
-  end
-  local wait = wait_of(plan, counters, counts)
-  if wait then
-    local given, reason = add(conf.redis, counters, -1)
-    if not given then
-      core.log.warn("kong-rate-limiting: a refused request stays counted: ", reason)
-    end
-    counts = given or counts
   end
   if not conf.hide_client_headers then
     show(plan, counters, counts)

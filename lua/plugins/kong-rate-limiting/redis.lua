@@ -1,136 +1,82 @@
 -- SPDX-License-Identifier: Apache-2.0
---- The counters of kong-rate-limiting in Redis, over a kept connection. One round trip counts a request in all its windows;
---- a refused one takes its place back in a second.
+--- The counters of kong-rate-limiting in Redis: one script counts a request in all its windows, or refuses it in all.
 
-local concat = table.concat
+local redis = require("moongate.redis")
+
 local ipairs = ipairs
-local match = string.match
-local sub = string.sub
-local tonumber = tonumber
-local tostring = tostring
+local setmetatable = setmetatable
+local type = type
 
 local _M = {}
 
-local keepalive_ms = 60000
-local pool_size = 100
+-- KEYS the counters; ARGV the limit of each and the seconds until it ends, in turn. Returns the counts as they would be with
+-- the request; one above its limit says that nothing was counted.
+local source = [[
+local counts, fits = {}, true
+for i, key in ipairs(KEYS) do
+  counts[i] = (tonumber(redis.call("GET", key)) or 0) + 1
+  fits = fits and counts[i] <= tonumber(ARGV[2 * i - 1])
+end
+for i, key in ipairs(fits and KEYS or {}) do
+  redis.call("INCR", key)
+  redis.call("EXPIRE", key, ARGV[2 * i])
+end
+return counts
+]]
 
-local function command(...)
-  local parts = { "*" .. select("#", ...) .. "\r\n" }
-  for _, part in ipairs({ ... }) do
-    local text = tostring(part)
-    parts[#parts + 1] = "$" .. #text .. "\r\n" .. text .. "\r\n"
+local script
+local servers = setmetatable({}, { __mode = "k" }) -- by the conf's `redis`
+
+local function server_of(conf)
+  local server = servers[conf]
+  if server then
+    return server
   end
-  return concat(parts)
+  local err
+  server, err = redis.server({
+    places = { redis.place(conf.host, conf.port) },
+    username = conf.username,
+    password = conf.password,
+    database = conf.database,
+    timeout_ms = conf.timeout,
+    is_tls = conf.ssl,
+    is_verifying = conf.ssl_verify,
+    server_name = conf.server_name,
+  })
+  servers[conf] = server
+  return server, err
 end
 
---- Reads a reply that is a status, a number or an error: no command here has another.
-local function read_reply(sock)
-  local line, err = sock:receive("*l")
-  if not line then
-    return nil, err
-  end
-  local kind, rest = sub(line, 1, 1), sub(line, 2)
-  if kind == ":" then
-    return tonumber(rest)
-  end
-  if kind == "+" then
-    return rest
-  end
-  return nil, kind == "-" and rest or "unexpected reply: " .. line
+--- Says whether `conf` names a server.
+---@param conf table?
+---@return boolean
+function _M.is_server(conf)
+  return conf ~= nil and conf.host ~= nil and redis.check_places({ redis.place(conf.host, conf.port) })
 end
 
---- Sends commands at once and reads their replies; closes the connection when something went wrong.
-local function exchange(sock, commands)
-  local ok, err = sock:send(concat(commands))
-  local replies = {}
-  for index = 1, ok and #commands or 0 do
-    local reply
-    reply, err = read_reply(sock)
-    if reply == nil then
-      ok = nil
-      break
-    end
-    replies[index] = reply
-  end
-  if not ok then
-    sock:close()
-    return nil, err
-  end
-  return replies
-end
-
-local function greet(sock, redis)
-  local commands = {}
-  if redis.password and redis.password ~= "" then
-    local user = redis.username
-    if user and user ~= "" then
-      commands[1] = command("AUTH", user, redis.password)
-    else
-      commands[1] = command("AUTH", redis.password)
-    end
-  end
-  if redis.database and redis.database > 0 then
-    commands[#commands + 1] = command("SELECT", redis.database)
-  end
-  if #commands == 0 then
-    return true
-  end
-  return exchange(sock, commands)
-end
-
-local function open(redis)
-  local sock = ngx.socket.tcp()
-  sock:settimeout(redis.timeout)
-  -- Connections that were greeted differently must not be mixed up.
-  local pool = concat({ "kong-rate-limiting", redis.host, redis.port, redis.database or 0, redis.username or "",
-    redis.password or "" }, "|")
-  local ok, err = sock:connect(redis.host, redis.port, { pool = pool, pool_size = pool_size })
-  if not ok then
-    return nil, err
-  end
-  if (sock:getreusedtimes() or 0) == 0 then
-    ok, err = greet(sock, redis)
-    if not ok then
-      return nil, err
-    end
-  end
-  return sock
-end
-
---- Adds `step` to each counter and returns them. Yields.
----@param redis table                {host, port, timeout, username, password, database}
+--- Takes one request from each counter, or from none when one is full. Yields.
+---@param conf table                 the conf's `redis`
 ---@param counters table[]           {key, left}: what to count, and for how many seconds from now
----@param step integer               1 to take a place, -1 to give it back
----@return integer[]? counts
+---@param limits table[]             {count}: of each counter
+---@return integer[]? counts         with the request; above the limit where there was no room
 ---@return string? err
-function _M.add(redis, counters, step)
-  local sock, err = open(redis)
-  if not sock then
-    return nil, "redis " .. redis.host .. ":" .. redis.port .. ": " .. tostring(err)
+function _M.take(conf, counters, limits)
+  local server, err = server_of(conf)
+  if not server then
+    return nil, err
   end
-  local commands = {}
+  script = script or redis.script(source)
+  local keys, arguments = {}, {}
   for index, counter in ipairs(counters) do
-    commands[index * 2 - 1] = command("INCRBY", counter.key, step)
-    commands[index * 2] = command("EXPIRE", counter.key, counter.left)
+    keys[index] = counter.key
+    arguments[2 * index - 1], arguments[2 * index] = limits[index].count, counter.left
   end
-  local replies
-  replies, err = exchange(sock, commands)
-  if not replies then
-    return nil, "redis " .. redis.host .. ":" .. redis.port .. ": " .. tostring(err)
-  end
-  sock:setkeepalive(keepalive_ms, pool_size)
-  local counts = {}
-  for index = 1, #counters do
-    counts[index] = replies[index * 2 - 1]
+  local counts
+  counts, err = server:run(script, keys, arguments)
+  if type(counts) ~= "table" then
+    return nil, err or "an unexpected reply"
   end
   return counts
-end
-
---- True for a text that can be a host.
----@param host string
----@return boolean
-function _M.is_host(host)
-  return match(host, "^[%w%._:%-]+$") ~= nil
 end
 
 return _M

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- limit-count: a number of requests in a window of time, fixed or sliding, for each value of a key.
 --
--- Fixed windows are counted by the runtime in a table that all workers share; sliding ones in a shared dictionary
--- (sliding.lua). Under which key: key.lua. What a conf may hold: schema.lua.
+-- With policy local, fixed windows are counted by the runtime in a table that all workers share, sliding ones in a shared
+-- dictionary (sliding.lua); with the others, both in Redis (redis.lua). Under which key: key.lua. What a conf may hold: schema.lua.
 
 local core = require("apisix.core")
 local limit_key = require("apisix.plugins.limit-count.key")
 local limit_schema = require("apisix.plugins.limit-count.schema")
 local plugin = require("apisix.plugin")
+local redis_counters = require("apisix.plugins.limit-count.redis")
 local sliding = require("apisix.plugins.limit-count.sliding")
 local ffi = require("ffi")
 local native = require("moongate.native")
@@ -90,6 +91,9 @@ local function prepare(conf, ctx)
     is_sliding = conf.window_type == "sliding",
     refusal = conf.rejected_msg and { error_msg = conf.rejected_msg } or nil,
   }
+  if conf.policy ~= "local" then
+    plan.store, plan.store_fault = redis_counters.new(conf)
+  end
   if conf.rules then
     for index, item in ipairs(conf.rules) do
       plan.rules[index] = make_rule(conf, ctx, item, index)
@@ -156,6 +160,12 @@ local function value_of(rule, ctx)
 end
 
 local function take(plan, rule, value, is_fallback, count, window)
+  if plan.store_fault then
+    return nil, plan.store_fault
+  end
+  if plan.store then
+    return redis_counters.take(plan.store, limit_key.text(rule.slot, value, is_fallback), count, window, verdict[0])
+  end
   if plan.is_sliding then
     local dict = ngx.shared["plugin-limit-count"]
     if not dict then
@@ -222,7 +232,7 @@ local function apply(conf, plan, rule, ctx)
 end
 
 --- Takes one request from the allowance of the request's key, in every rule that applies.
---- Phases: access. Does not yield. No room for the counter: 500, or admits with `allow_degradation`.
+--- Phases: access. Yields only with Redis. It cannot count: 500, or admits with `allow_degradation`.
 ---@param conf plugin.LimitCountConf
 ---@param ctx moongate.Ctx
 ---@return integer? status    `rejected_code` when the allowance is spent

@@ -2,6 +2,7 @@
 --- The configuration of limit-count and what a schema cannot say about it.
 
 local core = require("apisix.core")
+local redis_counters = require("apisix.plugins.limit-count.redis")
 local native = require("moongate.native")
 
 local collectgarbage = collectgarbage
@@ -15,6 +16,10 @@ local positive_or_template = {
     { type = "string" },
   },
 }
+
+local function is_policy(name)
+  return { properties = { policy = { enum = { name } } }, required = { "policy" } }
+end
 
 local _M = {}
 
@@ -51,6 +56,9 @@ _M.conf = {
     allow_degradation = { type = "boolean", default = false },
     show_limit_quota_header = { type = "boolean", default = true },
   },
+  ["if"] = is_policy("redis"),
+  ["then"] = redis_counters.schemas["redis"],
+  ["else"] = { ["if"] = is_policy("redis-cluster"), ["then"] = redis_counters.schemas["redis-cluster"] },
   encrypt_fields = { "redis_password", "sentinel_password" },
 }
 
@@ -65,8 +73,10 @@ _M.metadata = {
 
 -- What the members of a group share; the fields that other parts of the gateway add to a conf do not count.
 local group_fields = {}
-for field in pairs(_M.conf.properties) do
-  group_fields[#group_fields + 1] = field
+for _, schema in ipairs({ _M.conf, redis_counters.schemas["redis"], redis_counters.schemas["redis-cluster"] }) do
+  for field in pairs(schema.properties) do
+    group_fields[#group_fields + 1] = field
+  end
 end
 
 local groups = setmetatable({}, { __mode = "v" })
@@ -137,7 +147,17 @@ local function check_sync_interval(conf)
   if type(conf.time_window) == "number" and interval >= conf.time_window then
     return false, "sync_interval should be smaller than time_window"
   end
-  return true
+  return false, "sync_interval is not available in this build: each request is counted in Redis at once; leave it out"
+end
+
+local function check_policy(conf)
+  if conf.policy == "local" then
+    return true
+  end
+  if conf.policy == "redis-sentinel" then
+    return false, 'policy "redis-sentinel" is not available in this build'
+  end
+  return redis_counters.check(conf)
 end
 
 --- Checks a conf and fills in the defaults.
@@ -145,8 +165,16 @@ end
 ---@return boolean ok
 ---@return string? err
 function _M.check(conf)
-  local ok, err = core.schema.check(_M.conf, conf)
-  for _, check in ipairs({ check_choice, check_sync_interval }) do
+  local ok, err = true, nil
+  local store = redis_counters.schemas[conf.policy]
+  if store then
+    -- First and by itself: of what is wrong in a `then`, a schema tells only that something is.
+    ok, err = core.schema.check(store, conf)
+  end
+  if ok then
+    ok, err = core.schema.check(_M.conf, conf)
+  end
+  for _, check in ipairs({ check_choice, check_sync_interval, check_policy }) do
     if not ok then
       return false, err
     end
@@ -154,9 +182,6 @@ function _M.check(conf)
   end
   if not ok then
     return false, err
-  end
-  if conf.policy ~= "local" then
-    return false, 'policy "' .. conf.policy .. '" is not available in this build'
   end
   if conf.rules then
     ok, err = check_rules(conf.rules)

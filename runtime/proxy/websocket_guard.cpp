@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/websocket_guard.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+#include "http/chars.h"
+
+namespace moongate::proxy {
+
+using http::WebSocketFrame;
+using http::WebSocketFrames;
+using Status = WebSocketFrames::Status;
+
+namespace {
+
+// Codes of RFC 6455 7.4.1.
+constexpr uint16_t kGoingAway = 1001;
+constexpr uint16_t kProtocolError = 1002;
+constexpr uint16_t kPolicyViolation = 1008;
+constexpr uint16_t kTooLarge = 1009;
+constexpr uint16_t kServerError = 1011;
+
+// What was agreed on says who may use which reserved bit. Of extensions other than permessage-deflate nothing
+// is known.
+void allow_extensions(const exchange::Exchange& exchange, WebSocketFrames::Options* options) {
+  for (const http::Field& field : exchange.response.fields) {
+    if (!http::equals_ignoring_case(field.name, "Sec-WebSocket-Extensions")) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      const std::string_view item = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(item.size() + 1, rest.size()));
+      const std::string_view name = http::trim_blanks(item.substr(0, item.find(';')));
+      if (http::equals_ignoring_case(name, "permessage-deflate"))
+        options->may_compress = true;
+      else if (!name.empty())
+        options->may_use_bits = true;
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<WebSocketGuard> WebSocketGuard::make(const exchange::Exchange& exchange) {
+  if (!exchange.websocket.is_limited()) return nullptr;
+  WebSocketFrames::Options client;
+  allow_extensions(exchange, &client);
+  WebSocketFrames::Options upstream = client;
+  upstream.is_client = false;
+  return std::unique_ptr<WebSocketGuard>(new WebSocketGuard(exchange, client, upstream));
+}
+
+WebSocketGuard::WebSocketGuard(const exchange::Exchange& exchange, const WebSocketFrames::Options& client,
+                               const WebSocketFrames::Options& upstream)
+    : limits_(exchange.websocket),
+      who_(std::string(exchange.remote_address) + " on route " +
+           (exchange.route ? std::string(exchange.route->id) : "")),
+      from_client_(client),
+      from_upstream_(upstream),
+      allowance_(limits_.burst),
+      counted_at_(base::Clock::steady()) {}
+
+bool WebSocketGuard::take_message() {
+  if (limits_.messages_per_second <= 0) return true;
+  const base::SteadyTime now = base::Clock::steady();
+  const double seconds = std::chrono::duration<double>(now - counted_at_).count();
+  allowance_ = std::min(limits_.burst, allowance_ + std::max(0.0, seconds) * limits_.messages_per_second);
+  counted_at_ = now;
+  if (allowance_ < 1) return false;
+  allowance_ -= 1;
+  return true;
+}
+
+// Pings count as messages, and so do pieces of a message without content: both cost the upstream as much.
+bool WebSocketGuard::admit(const WebSocketFrame& frame) {
+  const bool is_empty_piece = frame.opcode == 0 && frame.size == 0 && !frame.is_final;
+  const bool is_counted =
+      frame.begins_message() || is_empty_piece || (frame.is_control() && !frame.is_close());
+  if (is_counted && !take_message()) {
+    close(kPolicyViolation, "too many messages");
+    return false;
+  }
+  if (limits_.message_size_max_bytes > 0 && frame.message_size > limits_.message_size_max_bytes) {
+    close(kTooLarge, "message larger than " + std::to_string(limits_.message_size_max_bytes) + " bytes");
+    return false;
+  }
+  return true;
+}
+
+void WebSocketGuard::close(uint16_t code, std::string reason) {
+  close_code_ = code;
+  close_reason_ = std::move(reason);
+  MG_LOG(kWarn) << "websocket of " << who_ << " closed with " << close_code_ << ": " << close_reason_;
+}
+
+// What has passed ends between two frames, or nothing would have been found wrong.
+void WebSocketGuard::tell_upstream(base::ByteQueue& to_upstream) {
+  std::array<char, 4> mask{};
+  MG_ASSERT(::getrandom(mask.data(), mask.size(), 0) == static_cast<ssize_t>(mask.size()));
+  to_upstream.append(http::format_websocket_close(kGoingAway, "", &mask));
+}
+
+void WebSocketGuard::pass_client(std::string_view bytes, base::ByteQueue& to_upstream) {
+  while (!is_closing() && !has_client_closed_) {
+    const auto step = from_client_.feed(bytes);
+    bytes.remove_prefix(step.consumed);
+    if (step.status == Status::kMore) return;
+    if (step.status == Status::kFault) close(kProtocolError, from_client_.fault());
+    if (step.status == Status::kFault || (step.status == Status::kHeader && !admit(from_client_.frame())))
+      return tell_upstream(to_upstream);
+    to_upstream.append(step.bytes);
+    has_client_closed_ = from_client_.frame().is_close() && from_client_.is_between_frames();
+  }
+}
+
+void WebSocketGuard::pass_upstream(std::string_view bytes, base::ByteQueue& to_client) {
+  while (!has_told_client_) {
+    if (is_closing() && from_upstream_.is_between_frames()) {
+      has_told_client_ = true;
+      if (!has_upstream_closed_)
+        to_client.append(http::format_websocket_close(close_code_, close_reason_, nullptr));
+      return;
+    }
+    const auto step = from_upstream_.feed(bytes);
+    bytes.remove_prefix(step.consumed);
+    if (step.status == Status::kMore) return;
+    if (step.status == Status::kFault) {
+      close(kServerError, std::string("the upstream sent ") + from_upstream_.fault());
+      continue;
+    }
+    to_client.append(step.bytes);
+    if (step.status == Status::kHeader) has_upstream_closed_ |= from_upstream_.frame().is_close();
+  }
+}
+
+}  // namespace moongate::proxy

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""websocket-limits: messages of a client that are too large or too many end its WebSocket, over HTTP/1.1 and over HTTP/2, and do
+not reach the upstream. Without limits a tunnel is a tunnel."""
+
+import base64
+import hashlib
+import struct
+
+import http2_test
+from clock import Clock
+from harness import TestCase, route, sanitized, wait_for
+
+FINAL, TEXT, BINARY, CLOSE, PING, PONG = 0x80, 1, 2, 8, 9, 10
+MASK = b"\x11\x22\x33\x44"
+
+
+def frame(first, payload=b"", mask=MASK):
+    """A client's frame; without a mask a server's."""
+    bit, size = 0x80 if mask else 0, len(payload)
+    if size < 126:
+        head = struct.pack("!BB", first, bit | size)
+    elif size < 65536:
+        head = struct.pack("!BBH", first, bit | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, bit | 127, size)
+    return head + (mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload)) if mask else payload)
+
+
+def take_frame(data):
+    """(first byte, payload, rest), or None when there is no whole frame."""
+    if len(data) < 2:
+        return None
+    size, at = data[1] & 127, 2
+    if size > 125:
+        width = 2 if size == 126 else 8
+        size, at = int.from_bytes(data[2:2 + width], "big"), 2 + width
+    mask = data[at:at + 4] if data[1] & 128 else b"\0\0\0\0"
+    at += len(mask) if data[1] & 128 else 0
+    if len(data) < at + size:
+        return None
+    return data[0], bytes(b ^ mask[i % 4] for i, b in enumerate(data[at:at + size])), data[at + size:]
+
+
+def take_frames(data):
+    """([(first byte, payload)], what is left)"""
+    frames = []
+    while (taken := take_frame(data)) is not None:
+        frames.append(taken[:2])
+        data = taken[2]
+    return frames, data
+
+
+def close_of(code, text=b""):
+    return (FINAL | CLOSE, struct.pack("!H", code) + text)
+
+
+class Chat:
+    """An upstream that answers messages with their size, writes down every frame, and leaves when it is told to."""
+
+    def __init__(self, extensions=b"", half=b"", rest=b""):
+        """`half` is sent behind the handshake, `rest` when a close frame has come."""
+        self.extensions, self.half, self.rest, self.frames, self.has_ended = extensions, half, rest, [], False
+
+    def __call__(self, request, connection):
+        key = request.get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accepts = base64.b64encode(hashlib.sha1(key.encode()).digest())
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accepts +
+                        b"\r\n" + (b"Sec-WebSocket-Extensions: " + self.extensions + b"\r\n" if self.extensions else b"") + b"\r\n" + self.half)
+        data, reader = b"", connection.reader
+        while True:
+            data += bytes(reader.buffer)
+            reader.buffer.clear()
+            frames, data = take_frames(data)
+            self.frames += frames
+            for first, payload in frames:
+                if first & 15 in (TEXT, BINARY):
+                    connection.send(frame(FINAL | TEXT, str(len(payload)).encode(), mask=None))
+                if first & 15 == CLOSE and self.rest:
+                    connection.send(self.rest)
+            if not reader.fill():
+                self.left, self.has_ended = data, True
+                connection.close()
+                return
+
+
+class Socket1:
+    """A client over HTTP/1.1."""
+
+    HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+    def __init__(self, case, gw, target="/"):
+        self.client = gw.client()
+        case.addCleanup(self.client.close)
+        self.answer = self.client.request("GET", target, self.HANDSHAKE)
+        case.assertEqual(self.answer.status, 101)
+        self.frames, self.data, self.is_over = [], b"", False
+
+    def send(self, data):
+        self.client.send(data)
+
+    def step(self):
+        """Takes what has come, or waits for it."""
+        reader = self.client.reader
+        if not reader.buffer and not self.is_over:
+            self.is_over = not reader.fill()
+        frames, self.data = take_frames(self.data + bytes(reader.buffer))
+        reader.buffer.clear()
+        self.frames += frames
+
+    def wait(self, condition):
+        wait_for(lambda: condition() or self.step() or condition(), 10, f"{self.frames}")
+
+    def wait_end(self):
+        self.wait(lambda: self.is_over)
+
+    def leave(self):
+        self.client.close()
+
+
+class Socket2:
+    """A client over HTTP/2 (RFC 8441)."""
+
+    def __init__(self, case, gw, target="/"):
+        self.client = case.client(gw)
+        fields = [(n, target if n == ":path" else v) for n, v in http2_test.WEBSOCKET]
+        self.stream = self.client.open(fields, is_last=False)
+        self.client.wait(lambda: self.client.answer(self.stream).status == 200)
+
+    def send(self, data):
+        for i in range(0, len(data), 16000):
+            self.client.data(self.stream, data[i:i + 16000])
+
+    @property
+    def frames(self):
+        return take_frames(bytes(self.client.answer(self.stream).body))[0]
+
+    def wait(self, condition):
+        self.client.wait(condition)
+
+    def wait_end(self):
+        self.client.wait(lambda: self.client.answer(self.stream).is_over)
+
+    def leave(self):
+        self.client.data(self.stream, b"", is_last=True)
+
+
+class Limits:
+    """The same promises for both protocols; `chat(limits)` makes a gateway, `socket(gw)` a client."""
+
+    def open(self, limits, chat=None, **more):
+        chat = chat or Chat()
+        plugins = {"websocket-limits": limits} if limits else {}
+        gw = self.gateway(chat, {"enable_websocket": True, "plugins": plugins}, **more)
+        return self.socket(gw), chat
+
+    def assert_ended(self, client, chat, code, text):
+        """The client was told why, the upstream that it is over; neither got anything else at the end."""
+        client.wait_end()
+        self.assertEqual(client.frames[-1], close_of(code, text))
+        wait_for(lambda: chat.has_ended, 10, "the upstream's end")
+        client.leave()
+        self.assertEqual(chat.left, b"")
+        self.assertEqual(chat.frames[-1], close_of(1001))
+
+    def test_messages_within_the_limits_pass_in_any_number_of_frames(self):
+        client, chat = self.open({"max_message_bytes": 70000, "messages_per_second": 1, "burst": 4})
+        sent = [(FINAL | TEXT, b"x" * 70000), (TEXT, b"a" * 100), (FINAL | PING, b"?"), (0, b"b" * 69800), (FINAL, b"c" * 100), (FINAL | BINARY, b"")]
+        client.send(b"".join(frame(*f) for f in sent))
+        client.wait(lambda: len(client.frames) == 3)
+        self.assertEqual(chat.frames, sent)
+
+    def test_a_message_that_is_too_large_ends_it_before_any_of_it_passes(self):
+        client, chat = self.open({"max_message_bytes": 1000})
+        client.send(frame(FINAL | TEXT, b"x" * 1000) + frame(FINAL | TEXT, b"y" * 1001) + frame(FINAL | TEXT, b"z"))
+        self.assert_ended(client, chat, 1009, b"message larger than 1000 bytes")
+        self.assertEqual(chat.frames[:-1], [(FINAL | TEXT, b"x" * 1000)])
+
+    def test_a_message_is_as_large_as_its_frames_together(self):
+        client, chat = self.open({"max_message_bytes": 1000})
+        client.send(frame(TEXT, b"x" * 600) + frame(0, b"x" * 400) + frame(FINAL, b"y"))
+        self.assert_ended(client, chat, 1009, b"message larger than 1000 bytes")
+        self.assertEqual(chat.frames[:-1], [(TEXT, b"x" * 600), (0, b"x" * 400)])
+
+    def test_a_length_nobody_could_send_is_refused_at_once(self):
+        client, chat = self.open({"max_message_bytes": 1000})
+        client.send(struct.pack("!BBQ", FINAL | BINARY, 0xff, 2 ** 63 - 1) + MASK)
+        self.assert_ended(client, chat, 1009, b"message larger than 1000 bytes")
+
+    def test_too_many_messages_end_it(self):
+        clock = Clock(self)
+        client, chat = self.open({"messages_per_second": 1, "burst": 3}, env=clock.env)
+        client.send(frame(FINAL | TEXT, b"1") + frame(FINAL | PING) + frame(FINAL | TEXT, b"3"))
+        client.wait(lambda: len(client.frames) == 2)
+        clock.advance(2.5)
+        client.send(frame(FINAL | TEXT, b"4") + frame(FINAL | TEXT, b"5"))
+        client.wait(lambda: len(client.frames) == 4)
+        client.send(frame(FINAL | TEXT, b"6") + frame(FINAL | TEXT, b"7") + frame(FINAL | TEXT, b"8"))
+        self.assert_ended(client, chat, 1008, b"too many messages")
+        self.assertLessEqual(len(chat.frames), 7)
+
+    def test_pieces_without_content_count_like_messages(self):
+        client, chat = self.open({"messages_per_second": 0.001, "burst": 3})
+        client.send(frame(TEXT, b"x") + frame(0) * 3)
+        self.assert_ended(client, chat, 1008, b"too many messages")
+
+    def test_what_breaks_the_protocol_ends_it(self):
+        for bad, text in ((frame(FINAL | TEXT, b"x", mask=None), b"a frame that is not masked"),
+                          (frame(FINAL | 0x40 | TEXT, b"x"), b"a reserved bit that nothing was agreed on for"),
+                          (frame(FINAL | PING, b"x" * 126), b"a control frame of more than 125 bytes"),
+                          (frame(PING, b"x"), b"a control frame in fragments"), (frame(FINAL, b"x"), b"a continuation of no message")):
+            client, chat = self.open({"max_message_bytes": 1000})
+            client.send(frame(FINAL | TEXT, b"before") + bad)
+            self.assert_ended(client, chat, 1002, text)
+            self.assertEqual(chat.frames[:-1], [(FINAL | TEXT, b"before")])
+
+    def test_compressed_messages_count_as_they_are_sent(self):
+        client, chat = self.open({"max_message_bytes": 10}, Chat(b"permessage-deflate; server_no_context_takeover"))
+        client.send(frame(FINAL | 0x40 | TEXT, b"0123456789"))
+        client.wait(lambda: len(client.frames) == 1)
+        client.send(frame(FINAL | 0x40 | TEXT, b"0123456789+"))
+        self.assert_ended(client, chat, 1009, b"message larger than 10 bytes")
+
+    def test_a_frame_of_the_upstream_that_has_begun_is_finished_first(self):
+        begun = frame(FINAL | TEXT, b"h" * 50, mask=None)
+        client, chat = self.open({"max_message_bytes": 10}, Chat(half=begun[:20], rest=begun[20:] + frame(FINAL | TEXT, b"more", mask=None)))
+        client.send(frame(FINAL | TEXT, b"x" * 11))    # the upstream is told, and only then sends the rest
+        self.assert_ended(client, chat, 1009, b"message larger than 10 bytes")
+        self.assertEqual(client.frames[:-1], [(FINAL | TEXT, b"h" * 50)])
+
+    def test_a_client_that_closes_has_closed(self):
+        client, chat = self.open({"max_message_bytes": 10})
+        client.send(frame(FINAL | CLOSE, b"\x03\xe8") + frame(FINAL | TEXT, b"x" * 11))
+        wait_for(lambda: chat.frames, 10, "the close frame")
+        client.leave()
+        wait_for(lambda: chat.has_ended, 10, "the upstream's end")
+        self.assertEqual(chat.frames, [close_of(1000)])
+
+    def test_without_limits_a_tunnel_is_a_tunnel(self):
+        client, chat = self.open(None)
+        client.send(frame(FINAL | TEXT, b"x", mask=None) + frame(FINAL | 0x70 | TEXT, b"y" * 100000))
+        client.wait(lambda: len(client.frames) == 2)
+        self.assertEqual(chat.frames, [(FINAL | TEXT, b"x"), (FINAL | 0x70 | TEXT, b"y" * 100000)])
+
+
+@sanitized
+class OverHttp1(Limits, TestCase):
+    def gateway(self, chat, route_more, **more):
+        up = self.upstream(chat)
+        return self.serve({"routes": [route("/*", up, **route_more)]}, **more)
+
+    def socket(self, gw):
+        return Socket1(self, gw)
+
+    def test_frames_may_come_byte_by_byte(self):
+        client, chat = self.open({"max_message_bytes": 300})
+        for byte in frame(FINAL | TEXT, b"x" * 300):
+            client.send(bytes([byte]))
+        client.wait(lambda: len(client.frames) == 1)
+        for byte in frame(FINAL | TEXT, b"x" * 301)[:8]:
+            client.send(bytes([byte]))
+        self.assert_ended(client, chat, 1009, b"message larger than 300 bytes")
+
+    def test_a_client_that_does_not_leave_is_left(self):
+        clock = Clock(self)
+        client, _ = self.open({"max_message_bytes": 1}, env=clock.env)
+        client.send(frame(FINAL | TEXT, b"xx"))
+        client.wait_end()
+        clock.advance(6)
+
+        def is_left():
+            try:
+                client.send(b"x" * 1000)
+                return False
+            except OSError:
+                return True
+        wait_for(is_left, 10, "the connection being closed")
+
+
+@sanitized
+class OverHttp2(Limits, http2_test.Http2TestCase):
+    def gateway(self, chat, route_more, **more):
+        return self.serve2(chat, route_more=route_more, **more)[0]
+
+    def socket(self, gw):
+        return Socket2(self, gw)
