@@ -19,7 +19,7 @@ local FORBIDDEN_INCLUDES = { control = { worker = true, proxy = true } }
 -- Lua patterns of system includes, and the one folder that may have them.
 local LIBRARIES = {
   { "^event2/", "net" }, { "^event%.h$", "net" }, { "^ares", "net" },
-  { "^openssl/", "tls" }, { "^mbedtls/", "tls" }, { "^psa/", "tls" },
+  { "^openssl/", "tls/openssl" }, { "^mbedtls/", "tls/mbedtls" }, { "^psa/", "tls/mbedtls" },
   { "^luajit", "script" }, { "^lua%.h", "script" }, { "^lauxlib%.h$", "script" }, { "^lualib%.h$", "script" },
   { "^pcre2", "script" },
   { "^yaml%.h$", "config" }, { "^cjson/", "base" }, { "^cJSON", "base" }, { "^hiredis/", "redis" },
@@ -98,9 +98,9 @@ local function check_own_include(name, line, folder, included)
   end
 end
 
-local function check_library_include(name, line, folder, included)
+local function check_library_include(name, line, included)
   for _, library in ipairs(LIBRARIES) do
-    if included:find(library[1]) and folder ~= library[2] then
+    if included:find(library[1]) and not name:find("^runtime/" .. library[2] .. "/") then
       fault(name, line, "only " .. library[2] .. "/ includes <" .. included .. ">")
       return
     end
@@ -120,7 +120,7 @@ local function check_includes(name, lines)
     local included = line:match('^%s*#%s*include%s*[<"]([^>"]+)[>"]')
     if included then
       check_own_include(name, i, folder, included)
-      check_library_include(name, i, folder, included)
+      check_library_include(name, i, included)
     end
   end
 end

@@ -17,7 +17,9 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
-PARTS = ("lint", "lua", "unit", "fuzz", "plugins", "e2e")
+PARTS = ("lint", "lua", "unit", "fuzz", "plugins", "e2e", "small")
+# What depends on the TLS library, for the build with the other one.
+TLS_TESTS = ("tls_test", "tls_clients_test", "tls_hostile_test", "tls_ocsp_test", "upstream_tls_test", "http2_test.Protocol")
 OUR_SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.M)
 CATCH_ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)", re.M)
 CATCH_NOTHING = re.compile(r"^No tests ran", re.M)     # a filter for another program's test
@@ -91,12 +93,25 @@ def e2e_commands(filters):
                   is_live=True)
 
 
+def small_commands(filters):
+    """The build with mbedTLS: its unit tests and its fuzzer's corpus under the sanitizers, then the real binary."""
+    programs = os.path.join(ROOT, "build", "small-dev", "tests")
+    fuzzer, corpus = os.path.join(programs, "client_hello_fuzz"), os.path.join(ROOT, "tests", "fuzz", "corpus", "client_hello_fuzz")
+    library = os.path.join(ROOT, "build", "small", "tests", "lua", "libmg_lua_native.so")
+    e2e = [sys.executable, "tests/e2e/run.py", "--logs", os.path.join(LOGS, "e2e-small"), *(filters or TLS_TESTS)]
+    if not filters:
+        yield Command("tls_test", [os.path.join(programs, "tls_test")], count_catch, 600)
+        yield Command("client_hello_fuzz", [fuzzer, corpus], count_replay, 600)
+        yield Command("lua", ["luajit", "tests/lua/run.lua", library, "resty"], count_ours, 600)
+    yield Command("e2e", e2e, count_ours, 3000, {"MOONGATE_BIN": moongate("small")}, is_live=True)
+
+
 def lint_commands(filters):
     yield Command("lint", ["tools/check", *filters], count_ours, 900, is_live=True)
 
 
 COMMANDS = {"unit": unit_commands, "fuzz": fuzz_commands, "lua": lua_commands, "plugins": plugin_commands,
-            "e2e": e2e_commands, "lint": lint_commands}
+            "e2e": e2e_commands, "small": small_commands, "lint": lint_commands}
 # What a filter may rule out entirely: no test of that name in one of the two runs is no fault.
 MAY_BE_EMPTY = {"e2e", "e2e-sanitized"}
 

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "config/settings.h"
 #include "config/suggest.h"
+#include "tls/library.h"
 
 namespace moongate::cli {
 namespace {
@@ -16,7 +17,7 @@ constexpr const Command* kCommands[] = {
     &kExplainCommand,  &kPluginCommand,  &kConvertCommand, &kEchoCommand,  &kVersionCommand};
 
 int print_version(const Invocation& invocation) {
-  std::printf("moongate %s\n", invocation.version.c_str());
+  std::printf("moongate %s\ntls: %s\n", invocation.version.c_str(), tls::describe_library().c_str());
   return kDone;
 }
 

@@ -17,4 +17,9 @@ std::string describe_validity(const std::string& pem, base::WallTime now);
 /// addresses of a certificate, and never sent as the name of the server.
 bool is_address(std::string_view name);
 
+inline constexpr char kHexLower[] = "0123456789abcdef";
+inline constexpr char kHexUpper[] = "0123456789ABCDEF";
+/// Two of the sixteen `digits` for each byte.
+std::string hex(const unsigned char* bytes, size_t size, const char* digits);
+
 }  // namespace moongate::tls

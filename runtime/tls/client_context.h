@@ -24,6 +24,7 @@ class TrustStore {
 
   /// The same for stores made from the same text.
   const std::string& key() const { return key_; }
+  static std::string key_of(const std::string& pem);
 
   struct Parts;
   const Parts& parts() const { return *parts_; }

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/server_names.h"
 
+#include "tls/digest.h"
+
 namespace moongate::tls {
+
+// Whoever resumes a session under another name would be taken for the client that name had checked; and a
+// session that was allowed without a certificate must not be resumed where one is asked for.
+std::string ServerContext::client_scope_of(const ServerOptions& options) {
+  char scope[kDigestMaxBytes];
+  const char* rule = options.is_client_optional ? "optional" : "required";
+  return {scope, digest("sha256", options.id + '\0' + rule + '\0' + options.client_ca_pem, scope)};
+}
 
 bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext> context) {
   return contexts_.emplace(std::string(name), std::move(context)).second;

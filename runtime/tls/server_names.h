@@ -43,6 +43,7 @@ class ServerContext {
   const std::string& id() const { return id_; }
   /// What a client's certificate was checked for: the same for contexts that ask the same of their clients.
   const std::string& client_scope() const { return client_scope_; }
+  static std::string client_scope_of(const ServerOptions& options);
   bool wants_client_certificate() const { return wants_client_certificate_; }
 
   struct Parts;

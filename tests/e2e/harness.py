@@ -10,11 +10,13 @@ ended by itself with status 0, and none of its logs may hold a sanitizer report,
 
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -28,7 +30,7 @@ from wire import (HOST, Client, ClosedError, WireError, connect, free_port, get,
 
 __all__ = ["HOST", "Client", "ClosedError", "WireError", "connect", "free_port", "get", "raw", "request", "request_bytes",
            "untrusting_tls", "wait_for", "Load", "expect", "Upstream", "chunked", "describe", "ok", "Gateway", "TestCase",
-           "IS_FULL", "FULL_LIMIT_S", "full_size", "memory_kb", "open_files", "ROOT", "need", "sanitized", "is_sanitized", "route", "moongate", "moongate_bin", "Service"]
+           "IS_FULL", "FULL_LIMIT_S", "full_size", "memory_kb", "open_files", "ROOT", "need", "sanitized", "is_sanitized", "needs_tls", "missing_in_tls", "tls_versions", "route", "moongate", "moongate_bin", "Service"]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STOP_LIMIT_S = 20.0
@@ -54,6 +56,27 @@ def need(program):
     return path
 
 
+@functools.lru_cache(maxsize=None)
+def missing_in_tls():
+    """What the binary says that its TLS library lacks."""
+    found = re.search(r"^tls: .*; not in this build: (.*)$", moongate("version").stdout, re.M)
+    return frozenset(found.group(1).split(", ")) if found else frozenset()
+
+
+def needs_tls(feature):
+    """Marks a test (or a class of them) that a binary without this feature of TLS is not given."""
+    def mark(item):
+        item.needed_tls = feature
+        return item
+    return mark
+
+
+def tls_versions():
+    """Those that the binary speaks unless it is told otherwise, as Python's ssl and as the gateway name them."""
+    known = {ssl.TLSVersion.TLSv1_2: "TLSv1.2", ssl.TLSVersion.TLSv1_3: "TLSv1.3"}
+    return {version: name for version, name in known.items() if name not in missing_in_tls()}
+
+
 def sanitized(item):
     """Marks a test (or a class of them) that is also run with the binary of the dev preset, under the sanitizers."""
     item.is_sanitized = True
@@ -62,7 +85,7 @@ def sanitized(item):
 
 def is_sanitized():
     """True under the dev binary: limits on time are then wider."""
-    return "/dev/" in moongate_bin()
+    return os.path.basename(os.path.dirname(moongate_bin())) in ("dev", "small-dev")
 
 
 def full_size(test):

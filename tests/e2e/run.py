@@ -90,13 +90,23 @@ def flatten(suite):
             yield item
 
 
+def is_for_binary(test, method):
+    """Whether the binary has what the test needs. What it was not built with is no fault, and no service that is missing."""
+    from harness import missing_in_tls
+    needed = getattr(method, "needed_tls", getattr(type(test), "needed_tls", None))
+    if needed and needed in missing_in_tls():
+        print(f"left out: {test.id()}: {needed} is not in this build", flush=True)
+        return False
+    return True
+
+
 def is_wanted(test, filters, sanitized_only):
     if isinstance(test, unittest.loader._FailedTest):
         return True
     method = getattr(test, test._testMethodName)
     if sanitized_only and not (getattr(method, "is_sanitized", False) or getattr(type(test), "is_sanitized", False)):
         return False
-    return not filters or any(f in test.id() for f in filters)
+    return (not filters or any(f in test.id() for f in filters)) and is_for_binary(test, method)
 
 
 def run_file(name, filters, sanitized_only):

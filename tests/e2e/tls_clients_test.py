@@ -8,7 +8,7 @@ import unittest
 
 from certificates import authority, certificate
 from clock import Clock
-from harness import Gateway, moongate, route, sanitized, wait_for
+from harness import Gateway, missing_in_tls, moongate, route, sanitized, tls_versions, wait_for
 from tls_client import VARIABLES, TlsClient, TlsTestCase, resource, trusting
 
 PUBLIC = ["^/public(/|$)"]
@@ -58,7 +58,7 @@ class ClientCertificates(TlsTestCase):
         self.assertEqual(self.status("/private", name="b.test", host="b.test"), 200)
 
     def test_a_session_without_a_certificate_stays_one_when_it_is_resumed(self):
-        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        for version in tls_versions():
             gw = self.serve_public()
             context = trusting(version=version)
             with TlsClient(self.tls_port, context=context) as client:
@@ -114,6 +114,25 @@ class Protocols(TlsTestCase):
         self.assertTrue(self.refused(context=context))
         with TlsClient(self.tls_port, context=trusting(version=ssl.TLSVersion.TLSv1_2)) as client:
             self.assertEqual(client.sock.cipher()[0], wanted)
+
+    def test_a_version_that_the_build_has_not_is_refused_alone_and_left_out_beside_another(self):
+        alone = resource("1", ["a.test"], certificate("a.test"), ssl_protocols=["TLSv1.3"])
+        gw = Gateway({"routes": [VARIABLES], "ssls": [alone]}, start=False)
+        self.addCleanup(gw.close)
+        done = moongate("check", "-c", gw.config_path)
+        if "TLSv1.3" in missing_in_tls():
+            self.assertRegex(done.stdout + done.stderr, r"ssls\[0\].*ssl_protocols: this build has no TLSv1.3, it uses mbedTLS")
+        self.assertEqual(done.returncode, 1 if "TLSv1.3" in missing_in_tls() else 0)
+        self.serve_tls([{**alone, "ssl_protocols": ["TLSv1.2", "TLSv1.3"]}])
+        with TlsClient(self.tls_port) as client:
+            self.assertEqual(client.get("/who").get("x-version"), max(tls_versions().values()))
+
+    def test_a_certificate_that_cannot_be_stapled_is_served_and_the_log_says_why(self):
+        gw = self.serve_tls([resource("1", ["a.test"], certificate("a.test"), ocsp_stapling={"enabled": True})])
+        why = "this build uses mbedTLS, which cannot staple" if "OCSP stapling" in missing_in_tls() else "its issuer's certificate is not behind it"
+        gw.wait_log(why)
+        with TlsClient(self.tls_port) as client:
+            self.assertEqual(client.get("/who").status, 200)
 
     def test_ciphers_that_there_are_not_are_refused(self):
         config = {"moongate": {"tls": {"ciphers": "BLOWFISH"}}, "ssls": [resource("1", ["a.test"], certificate("a.test"))]}

@@ -9,7 +9,7 @@ import unittest
 
 from certificates import authority, certificate
 from clock import Clock
-from harness import HOST, Service, free_port, need, ok, read_text, sanitized, wait_for
+from harness import HOST, Service, free_port, need, needs_tls, ok, read_text, sanitized, wait_for
 from tls_client import TlsTestCase, resource
 
 _serials = iter(range(1000, 2000))
@@ -70,6 +70,7 @@ class Responder:
 
 
 @sanitized
+@needs_tls("OCSP stapling")
 class OcspStapling(TlsTestCase):
     def status(self, *arguments):
         """What a client is told: good, revoked, or none."""

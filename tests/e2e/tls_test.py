@@ -8,7 +8,7 @@ import ssl
 import unittest
 
 from certificates import authority, certificate
-from harness import HOST, Client, Upstream, ok, route, sanitized, wait_for
+from harness import HOST, Client, Upstream, needs_tls, ok, route, sanitized, tls_versions, wait_for
 from tls_client import VARIABLES, TlsClient, TlsTestCase, resource, trusting
 from wire import request_bytes
 
@@ -36,7 +36,7 @@ class Tls(TlsTestCase):
 
     def test_both_versions_are_spoken_and_no_older_one(self):
         self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
-        for version, text in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+        for version, text in tls_versions().items():
             with TlsClient(self.tls_port, context=trusting(version=version)) as client:
                 self.assertEqual(client.get("/who").get("x-version"), text)
         old = trusting()
@@ -44,6 +44,7 @@ class Tls(TlsTestCase):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         self.assertTrue(self.refused(context=old))
 
+    @needs_tls("TLSv1.3")
     def test_ssl_protocols_holds_for_its_names_only(self):
         self.serve_tls([resource("1", ["a.test"], certificate("a.test"), ssl_protocols=["TLSv1.3"]),
                         resource("2", ["b.test"], certificate("b.test"))])

@@ -2,7 +2,6 @@
 // Certificates and keys out of PEM texts, for both sides of a handshake.
 #include "tls/certificate.h"
 
-#include <arpa/inet.h>
 #include <openssl/asn1.h>
 #include <openssl/err.h>
 
@@ -85,14 +84,6 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
   if (X509_cmp_time(X509_get0_notBefore(own.get()), &moment) > 0)
     return "it is valid from " + describe_time(X509_get0_notBefore(own.get())) + " on";
   return {};
-}
-
-bool is_address(std::string_view name) {
-  char text[INET6_ADDRSTRLEN];
-  if (name.empty() || name.size() >= sizeof text || name.find('\0') != name.npos) return false;
-  text[name.copy(text, sizeof text - 1)] = '\0';
-  in6_addr address;
-  return ::inet_pton(AF_INET, text, &address) == 1 || ::inet_pton(AF_INET6, text, &address) == 1;
 }
 
 }  // namespace moongate::tls

@@ -10,7 +10,6 @@
 #include <cstring>
 
 #include "tls/certificate.h"
-#include "tls/digest.h"
 #include "tls/openssl/parts.h"
 
 namespace moongate::tls {
@@ -18,17 +17,6 @@ namespace moongate::tls {
 using base::Result;
 
 namespace {
-
-std::string digest_of(const std::string& text) {
-  char bytes[kDigestMaxBytes];
-  return {bytes, digest("sha256", text, bytes)};
-}
-
-// Each text with its size before it, so that no two lists of texts look alike.
-void add_text(std::string* to, std::string_view text) {
-  *to += std::to_string(text.size());
-  to->append(":").append(text);
-}
 
 // A server may offer a session at any time after the handshake; the last one counts.
 int keep_session(SSL* library, SSL_SESSION* session) {
@@ -66,7 +54,7 @@ Result<std::shared_ptr<const TrustStore>> TrustStore::make(const std::string& pe
   store->parts_->library.reset(X509_STORE_new());
   X509_STORE* library = store->parts_->library.get();
   if (library == nullptr) return describe_fault("no memory for trusted certificates");
-  store->key_ = digest_of(pem);
+  store->key_ = key_of(pem);
   if (pem.empty()) {
     if (X509_STORE_set_default_paths(library) != 1)
       return describe_fault("the system's trusted certificates cannot be used");
@@ -89,17 +77,6 @@ Result<std::shared_ptr<const TrustStore>> TrustStore::make(const std::string& pe
 
 ClientContext::ClientContext() : parts_(std::make_unique<Parts>()) {}
 ClientContext::~ClientContext() = default;
-
-std::string ClientContext::key_of(const ClientOptions& options) {
-  std::string text = options.is_verifying ? "verify" : "trust";
-  if (options.is_verifying && options.trust) add_text(&text, options.trust->key());
-  add_text(&text, options.certificate.certificate_pem);
-  add_text(&text, options.certificate.key_pem);
-  text += static_cast<char>('0' + static_cast<int>(options.version_min));
-  text += static_cast<char>('0' + static_cast<int>(options.version_max));
-  for (const std::string& protocol : options.protocols) add_text(&text, protocol);
-  return digest_of(text);
-}
 
 Result<std::shared_ptr<const ClientContext>> ClientContext::make(const ClientOptions& options) {
   ERR_clear_error();

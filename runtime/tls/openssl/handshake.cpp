@@ -81,8 +81,10 @@ bool read_server_name(SSL* library, std::string* name) {
   if (size < 5 || number(0) != size - 2 || data[2] != TLSEXT_NAMETYPE_host_name) return false;
   const size_t name_size = number(3);
   if (name_size != size - 5 || name_size == 0 || name_size > TLSEXT_MAXLEN_host_name) return false;
-  name->assign(reinterpret_cast<const char*>(data) + 5, name_size);
-  return name->find('\0') == std::string::npos;
+  const std::string_view text(reinterpret_cast<const char*>(data) + 5, name_size);
+  if (text.find('\0') != text.npos) return false;
+  name->assign(text);
+  return true;
 }
 
 // Runs before anything else of the client's first message is acted on, so that versions, tickets and the

@@ -2,7 +2,6 @@
 // Certificates and rules of one `ssls` resource, as OpenSSL has them.
 #include <openssl/err.h>
 
-#include "tls/digest.h"
 #include "tls/openssl/parts.h"
 
 namespace moongate::tls {
@@ -60,14 +59,10 @@ Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOpt
   if (auto used = use_ciphers(library, options); !used) return used.error();
   parts.version_min = library_version(options.version_min);
   parts.version_max = library_version(options.version_max);
-  // Whoever resumes a session under another name would be taken for the client that name had checked; and a
-  // session that was allowed without a certificate must not be resumed where one is asked for.
-  char scope[kDigestMaxBytes];
-  const char* rule = options.is_client_optional ? "optional" : "required";
-  const size_t size = digest("sha256", options.id + '\0' + rule + '\0' + options.client_ca_pem, scope);
-  SSL_CTX_set_session_id_context(library, reinterpret_cast<unsigned char*>(scope),
-                                 static_cast<unsigned>(size));
-  context->client_scope_.assign(scope, size);
+  const std::string scope = client_scope_of(options);
+  SSL_CTX_set_session_id_context(library, reinterpret_cast<const unsigned char*>(scope.data()),
+                                 static_cast<unsigned>(scope.size()));
+  context->client_scope_ = scope;
   if (!options.client_ca_pem.empty()) {
     if (auto used = use_client_ca(library, options.client_ca_pem); !used) return used.error();
     context->wants_client_certificate_ = true;

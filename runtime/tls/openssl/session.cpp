@@ -21,15 +21,6 @@ namespace {
 
 constexpr size_t kWriteMaxBytes = 16 * 1024;  // a record's worth: more would be cut into records anyway
 
-std::string hex(const unsigned char* bytes, size_t size, const char* digits) {
-  std::string text;
-  for (size_t i = 0; i < size; i++) {
-    text.push_back(digits[bytes[i] >> 4]);
-    text.push_back(digits[bytes[i] & 15]);
-  }
-  return text;
-}
-
 std::string name_text(X509_NAME* name) {
   BIO* out = BIO_new(BIO_s_mem());
   if (out == nullptr) return {};
@@ -223,11 +214,11 @@ PeerCertificate Session::peer() const {
   peer.subject = name_text(X509_get_subject_name(certificate));
   peer.issuer = name_text(X509_get_issuer_name(certificate));
   const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
-  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), "0123456789ABCDEF");
+  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), kHexUpper);
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   if (X509_digest(certificate, EVP_sha1(), digest, &size) == 1)
-    peer.fingerprint = hex(digest, size, "0123456789abcdef");
+    peer.fingerprint = hex(digest, size, kHexLower);
   peer.pem = pem_text(certificate);
   X509_free(certificate);
   return peer;
