@@ -11,7 +11,7 @@
 namespace moongate::cli {
 namespace {
 
-constexpr OptionSpec kOptions[] = {kConfigOption};
+constexpr OptionSpec kOptions[] = {kConfigOption, kDirectoryOption};
 
 std::string count_text(size_t count, std::string_view one, std::string_view many) {
   return std::to_string(count) + " " + std::string(count == 1 ? one : many);
@@ -31,6 +31,13 @@ void print_summary(const control::Loaded& loaded) {
   std::printf("%s\n", text.c_str());
 }
 
+/// A start has both, so they are judged together; whoever reads the verdict is to know what it is about.
+std::string describe_store(const std::string& directory, const control::ResourceStore::Map& stored) {
+  if (stored.empty()) return "the files alone: the Admin API has made nothing in " + directory;
+  return "the files with " + count_text(stored.size(), "resource", "resources") +
+         " that the Admin API has made in " + directory;
+}
+
 int check(const Invocation& invocation) {
   base::set_log_role("check");
   const base::Result<std::string> lua_root = find_lua_root();
@@ -38,18 +45,32 @@ int check(const Invocation& invocation) {
     print_error(lua_root.error().detail);
     return kFailed;
   }
+  const std::string directory = directory_of(invocation.arguments);
+  const base::Result<control::ResourceStore::Map> stored = control::ResourceStore::peek(directory);
+  if (!stored) {
+    print_error(stored.error().detail);
+    return kFailed;
+  }
   const control::ValidatorFactory factory = lua_validator_factory(*lua_root);
-  const control::Loaded loaded =
-      control::load_configuration({invocation.arguments.values("--config"), *lua_root, &factory});
+  control::LoadOptions options{invocation.arguments.values("--config"), *lua_root, &factory};
+  options.stored = &*stored;
+  const control::Loaded loaded = control::load_configuration(options);
+  const std::string looked_at = "looked at " + describe_store(directory, *stored);
   for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   for (const std::string& error : loaded.errors) std::fprintf(stderr, "%s\n", error.c_str());
-  if (!loaded.ok()) return kFailed;
+  if (!loaded.ok()) {
+    std::fprintf(stderr, "%s\n", looked_at.c_str());
+    return kFailed;
+  }
   print_summary(loaded);
+  std::printf("%s\n", looked_at.c_str());
   return kDone;
 }
 
 }  // namespace
 
-const Command kCheckCommand{"check", "", 0, "Checks configuration and plugins.", kOptions, check};
+const Command kCheckCommand{
+    "check",  "",   0, "Checks configuration and plugins, with what the Admin API has made in DIR.",
+    kOptions, check};
 
 }  // namespace moongate::cli

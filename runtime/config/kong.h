@@ -8,31 +8,14 @@
 //   kong_plugins.h   plugins, by a table                      kong_consumers.h consumers and credentials
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
-#include "base/value.h"
-#include "config/places.h"
+#include "config/dialect.h"
 
 namespace moongate::config {
 
-/// What a finding means for the configuration it is about.
-enum class KongLoss : uint8_t {
-  kNote,     // it works, a little differently
-  kLost,     // it does not work here; what was made of it fails closed
-  kRefused,  // nothing can stand for it: a gateway does not start with it
-};
-
-struct KongFinding {
-  KongLoss loss = KongLoss::kNote;
-  std::string text;  // "path:line: field: what; what to do"
-};
-
-struct KongTranslation {
-  base::Value root = base::Value::object();
-  std::vector<KongFinding> findings;
-};
+using KongLoss = DialectLoss;
+using KongFinding = DialectFinding;
+using KongFindings = DialectFindings;
+using KongTranslation = DialectTranslation;
 
 /// True for the tree of a file in Kong's format: it has `_format_version`.
 bool is_kong_file(const base::Value& root);

@@ -22,15 +22,6 @@ bool is_empty(const Value& value) {
 
 }  // namespace
 
-void KongFindings::add(KongLoss loss, const Value& at, std::string_view field, std::string_view what) {
-  if (list_.size() >= kCountMax) return;
-  std::string text = places_.error(at, field, what).detail;
-  // A service that serves several routes is looked at for each.
-  const bool is_known = std::any_of(list_.begin(), list_.end(),
-                                    [&](const KongFinding& finding) { return finding.text == text; });
-  if (!is_known) list_.push_back({loss, std::move(text)});
-}
-
 const Value* KongReader::find(std::string_view key) const {
   const Value* member = item_.body->find(key);
   return member == nullptr || member->is_null() ? nullptr : member;
@@ -108,17 +99,6 @@ void KongReader::refuse_keys(std::span<const std::string_view> keys, std::string
     if (member != nullptr && !is_empty(*member)) refuse(key, what);
   }
 }
-
-Value placed(Value value, const Value& from) {
-  value.set_place(from.file(), from.line());
-  return value;
-}
-
-Value placed_text(std::string text, const Value& from) {
-  return placed(Value::string(std::move(text)), from);
-}
-Value placed_number(double number, const Value& from) { return placed(Value::number(number), from); }
-Value placed_flag(bool truth, const Value& from) { return placed(Value::boolean(truth), from); }
 
 std::string kong_id(std::string_view name) {
   std::string id(name.substr(0, kIdMax));

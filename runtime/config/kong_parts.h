@@ -19,26 +19,6 @@ struct KongItem {
   std::string path(std::string_view key) const { return where + "." + std::string(key); }
 };
 
-class KongFindings {
- public:
-  static constexpr size_t kCountMax = 100;  // more of one file are left out
-
-  explicit KongFindings(const Places& places) : places_(places) {}
-  void add(KongLoss loss, const base::Value& at, std::string_view field, std::string_view what);
-  void note(const base::Value& at, std::string_view field, std::string_view what) {
-    add(KongLoss::kNote, at, field, what);
-  }
-  void refuse(const base::Value& at, std::string_view field, std::string_view what) {
-    add(KongLoss::kRefused, at, field, what);
-  }
-  std::vector<KongFinding> take() { return std::move(list_); }
-  const Places& places() const { return places_; }
-
- private:
-  const Places& places_;
-  std::vector<KongFinding> list_;
-};
-
 /// Reads the fields of one item. A field that is null is as good as absent; one of another type is refused.
 class KongReader {
  public:
@@ -76,12 +56,6 @@ void visit_kong_list(const base::Value* list, const std::string& where, KongFind
       findings.refuse(body, name, "expected a mapping");
   }
 }
-
-/// `value` with the place of `from`.
-base::Value placed(base::Value value, const base::Value& from);
-base::Value placed_text(std::string text, const base::Value& from);
-base::Value placed_number(double number, const base::Value& from);
-base::Value placed_flag(bool truth, const base::Value& from);
 
 /// `name` as an id of ours: what an id cannot hold becomes `-`, and 64 characters are enough.
 std::string kong_id(std::string_view name);

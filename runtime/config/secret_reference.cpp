@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "config/encrypted_fields.h"
 #include "config/places.h"
 
 namespace moongate::config {
@@ -33,6 +34,23 @@ Result<Value> find_member(const std::string& name, const std::string& key, const
   return *member;
 }
 
+/// What is wrong with the form of a reference to a manager; empty when nothing is.
+std::string describe_managed(std::string_view text) {
+  const std::string_view rest = text.substr(kManager.size());
+  const std::string quoted = "`" + std::string(text) + "`: ";
+  const std::string_view manager = rest.substr(0, rest.find('/'));
+  if (manager == "aws" || manager == "gcp")
+    return quoted + "secrets of " + std::string(manager) +
+           " are not supported in this version; keep them in Vault, or write $env://NAME";
+  if (manager != "vault")
+    return quoted + "there is no secret manager of that name; write $secret://vault/ID/PATH/KEY";
+  const bool has_empty = rest.ends_with('/') || rest.find("//") != rest.npos;
+  const bool has_dots = rest.find("/../") != rest.npos || rest.find("/./") != rest.npos;
+  if (has_empty || has_dots || std::count(rest.begin(), rest.end(), '/') < 3)
+    return quoted + "expected $secret://vault/ID/PATH/KEY";
+  return "";
+}
+
 std::optional<ReferenceFault> under(std::string step, std::optional<ReferenceFault> fault) {
   if (fault) fault->path.insert(fault->path.begin(), std::move(step));
   return fault;
@@ -41,13 +59,25 @@ std::optional<ReferenceFault> under(std::string step, std::optional<ReferenceFau
 }  // namespace
 
 bool is_reference(std::string_view text) {
-  return text.starts_with('$') && (has_prefix(text, kEnvironment) || text.starts_with(kManager));
+  return text.starts_with('$') &&
+         (has_prefix(text, kEnvironment) || text.starts_with(kManager) || text.starts_with(kEncryptedMark));
 }
 
 Result<Value> resolve_reference(std::string_view text, const Environment& environment) {
+  if (text.starts_with(kEncryptedMark)) {
+    const auto plain = Keyring::of_process().decrypt(text.substr(kEncryptedMark.size()));
+    if (!plain)
+      return base::invalid(
+          "no key of data_encryption.keyring decrypts it; bring back the key it was stored under, or put it "
+          "again");
+    // APISIX encrypts references too. Not twice: nobody makes that.
+    const bool is_again = is_reference(*plain) && !plain->starts_with(kEncryptedMark);
+    return is_again && !plain->starts_with(kManager) ? resolve_reference(*plain, environment)
+                                                     : Result<Value>(Value::string(*plain));
+  }
   if (!has_prefix(text, kEnvironment))
     return base::invalid("`" + std::string(text) +
-                         "`: secret managers are not in this version; write $env://NAME, or ${NAME}");
+                         "`: only plugins can use secret managers; write $env://NAME, or ${NAME}");
   const std::string_view rest = text.substr(kEnvironment.size());
   const size_t slash = std::min(rest.find('/'), rest.size());
   const std::string name(rest.substr(0, slash));
@@ -61,21 +91,33 @@ Result<Value> resolve_reference(std::string_view text, const Environment& enviro
   return key.empty() ? Result<Value>(Value::string(*value)) : find_member(name, key, *value);
 }
 
-std::optional<ReferenceFault> resolve_references(Value& value, const Environment& environment) {
+std::string_view manager_of(std::string_view text) {
+  if (!text.starts_with(kManager)) return {};
+  text.remove_prefix(kManager.size());
+  const size_t slash = text.find('/');
+  return slash == text.npos ? text : text.substr(0, text.find('/', slash + 1));
+}
+
+std::optional<ReferenceFault> resolve_references(Value& value, const Environment& environment,
+                                                 Managed managed) {
   if (value.is_string()) {
     if (!is_reference(value.as_string())) return std::nullopt;
+    if (managed == Managed::kKept && value.as_string().starts_with(kManager)) {
+      std::string fault = describe_managed(value.as_string());
+      return fault.empty() ? std::nullopt : std::optional(ReferenceFault{{}, std::move(fault)});
+    }
     Result<Value> resolved = resolve_reference(value.as_string(), environment);
     if (!resolved) return ReferenceFault{{}, resolved.error().detail};
     resolved->set_place(value.file(), value.line());
     value = resolved.take();
   } else if (value.is_array()) {
     for (size_t i = 0; i < value.items().size(); ++i) {
-      if (auto fault = under(std::to_string(i), resolve_references(value.items()[i], environment)))
+      if (auto fault = under(std::to_string(i), resolve_references(value.items()[i], environment, managed)))
         return fault;
     }
   } else if (value.is_object()) {
     for (auto& [key, member] : value.members()) {
-      if (auto fault = under(key, resolve_references(member, environment))) return fault;
+      if (auto fault = under(key, resolve_references(member, environment, managed))) return fault;
     }
   }
   return std::nullopt;

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "config/suggest.h"
+#include "tls/cipher.h"
 
 namespace moongate::config {
 
@@ -233,6 +234,10 @@ std::optional<std::string> normalize_dns_server(std::string_view text) {
 std::optional<std::string> normalize_text(std::string_view text) {
   if (text.empty() || text.size() > kTextMax || !is_printable(text)) return std::nullopt;
   return std::string(text);
+}
+
+std::optional<std::string> normalize_cipher_key(std::string_view text) {
+  return tls::is_cipher_key(text) ? std::optional<std::string>(text) : std::nullopt;
 }
 
 std::optional<std::string> normalize_log_format(std::string_view text) {

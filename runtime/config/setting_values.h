@@ -25,6 +25,8 @@ std::optional<std::string> normalize_network(std::string_view text);
 std::optional<std::string> normalize_dns_server(std::string_view text);
 /// Any text without control characters, not empty.
 std::optional<std::string> normalize_text(std::string_view text);
+/// A key of AES-128 or AES-256.
+std::optional<std::string> normalize_cipher_key(std::string_view text);
 /// "combined", "json", or a text with a `$` in it.
 std::optional<std::string> normalize_log_format(std::string_view text);
 

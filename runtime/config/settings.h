@@ -114,6 +114,19 @@ struct TlsSettings {
   std::string ticket_key_file;  // empty: keys of our own, kept in DIR
 };
 
+/// Of values that a secret manager gave.
+struct SecretSettings {
+  Milliseconds ttl{300'000};
+  Milliseconds retry_after{5'000};
+  Milliseconds stale{3'600'000};
+};
+
+/// As APISIX's `data_encryption`.
+struct DataEncryptionSettings {
+  std::vector<std::string> keyring;
+  bool enable_encrypt_fields = true;
+};
+
 enum class RouterKind : uint8_t { kHostUri, kUri, kUriWithParameter };
 
 struct Settings {
@@ -130,6 +143,8 @@ struct Settings {
   std::vector<std::string> plugin_paths;
   ScriptSettings script;
   SharedMemorySettings shared_memory;
+  SecretSettings secrets;
+  DataEncryptionSettings data_encryption;
   http::UriPolicy uri;
   RouterKind router = RouterKind::kHostUri;
   Milliseconds drain_timeout{240'000};

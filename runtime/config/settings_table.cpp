@@ -179,6 +179,21 @@ const Setting kScript[] = {
      "Memory for limits shared by the workers, in megabytes; each key takes 16 bytes."},
     {"shared_memory.dicts", OwnSlot{"a mapping of names to sizes from 4k to 64g", read_dicts, write_dicts},
      "Dictionaries that plugins share between workers (ngx.shared.NAME)."},
+    {"secrets.ttl", SecondsSlot{[](S& s) -> Milliseconds& { return s.secrets.ttl; }, 0.1, kDay},
+     "After how long the manager is asked again for what a $secret:// reference stands for."},
+    {"secrets.retry_after",
+     SecondsSlot{[](S& s) -> Milliseconds& { return s.secrets.retry_after; }, 0.1, kHour},
+     "After how long it is asked again when there was no value to be had."},
+    {"secrets.stale", SecondsSlot{[](S& s) -> Milliseconds& { return s.secrets.stale; }, 0, 7 * kDay},
+     "How much longer than its ttl a value is used while its manager does not answer."},
+    {"data_encryption.keyring",
+     TextListSlot{[](S& s) -> Texts& { return s.data_encryption.keyring; }, 16, normalize_cipher_key,
+                  "a key of 16 or 32 bytes"},
+     "Keys under which the Admin API keeps passwords and keys: the first encrypts, all decrypt; none leaves "
+     "them as they are."},
+    {"data_encryption.enable_encrypt_fields",
+     BoolSlot{[](S& s) -> bool& { return s.data_encryption.enable_encrypt_fields; }},
+     "Whether the keyring is used."},
 };
 
 const Setting kRequests[] = {

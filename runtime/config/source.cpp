@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/json.h"
+#include "config/apisix.h"
 #include "config/kong.h"
 #include "config/merge.h"
 #include "config/yaml_reader.h"
@@ -25,6 +26,8 @@ namespace {
 
 constexpr size_t kFileMaxBytes = size_t{64} << 20;
 constexpr size_t kTopKeysMax = 1000;
+constexpr std::string_view kApisixSettings = "config.yaml";
+constexpr std::string_view kApisixResources = "apisix.yaml";
 constexpr size_t kPrefixMax = 40;  // an id has at most 64 characters
 
 Result<std::string> read_file(const std::string& path) {
@@ -97,6 +100,20 @@ class SourceLoader {
     return loaded;
   }
 
+  /// Both files are wanted: a folder of something else is nothing to guess about.
+  Result<void> load_folder(const std::string& folder) {
+    const std::filesystem::path settings = std::filesystem::path(folder) / kApisixSettings;
+    const std::filesystem::path resources = std::filesystem::path(folder) / kApisixResources;
+    if (!std::filesystem::exists(settings) || !std::filesystem::exists(resources)) {
+      return base::invalid(
+          folder +
+          ": not a regular file, nor a folder with APISIX's config.yaml and apisix.yaml; name "
+          "a .yaml, .json or .lua file");
+    }
+    if (auto loaded = load_file(settings.string()); !loaded) return loaded;
+    return load_file(resources.string());
+  }
+
  private:
   Result<void> load_new_file(const std::string& path) {
     Result<uint16_t> index = source_.places_.add(path);
@@ -106,9 +123,7 @@ class SourceLoader {
     Result<Value> parsed = parse(path, *text, *index);
     if (!parsed) return parsed.error();
     Value root = parsed->is_null() ? Value::object() : parsed.take();
-    if (is_kong_file(root)) {
-      if (auto translated = translate(&root); !translated) return translated;
-    }
+    if (auto translated = translate(path, *text, &root); !translated) return translated;
     if (auto checked = check_top(path, root); !checked) return checked;
     if (auto included = load_includes(path, root); !included) return included;
     if (auto assigned = assign_ids(root, id_prefix(path, *index), source_.places_); !assigned)
@@ -160,17 +175,34 @@ class SourceLoader {
     return {};
   }
 
-  /// Replaces a tree in Kong's format by one in ours. All that stands in the way is named at once.
-  Result<void> translate(Value* root) {
-    KongTranslation translation = translate_kong(*root, source_.places_);
+  /// Replaces a tree in another gateway's format by one in ours.
+  Result<void> translate(const std::string& path, std::string_view text, Value* root) {
+    if (is_kong_file(*root)) return take(Dialect::kKong, translate_kong(*root, source_.places_), root);
+    if (is_apisix_file(*root)) {
+      has_apisix_file_ = true;
+      return take(Dialect::kApisix, translate_apisix(*root, source_.places_), root);
+    }
+    if (is_apisix_resources(path) && !has_end_flag(text))
+      return base::invalid(path +
+                           ":1: missing valid end flag; end the file with a line `#END` once it is whole");
+    return {};
+  }
+
+  /// What stands beside a config.yaml is APISIX's to read too: written with its flag, numbered as it does.
+  bool is_apisix_resources(const std::string& path) const {
+    return has_apisix_file_ && std::filesystem::path(path).filename() == kApisixResources;
+  }
+
+  /// All that stands in the way is named at once.
+  Result<void> take(Dialect dialect, DialectTranslation translation, Value* root) {
     *root = std::move(translation.root);
-    if (options_.on_kong_findings) {
-      options_.on_kong_findings(std::move(translation.findings));
+    if (options_.on_findings) {
+      options_.on_findings(dialect, std::move(translation.findings));
       return {};
     }
     std::string refused;
-    for (KongFinding& finding : translation.findings) {
-      if (finding.loss == KongLoss::kRefused)
+    for (DialectFinding& finding : translation.findings) {
+      if (finding.loss == DialectLoss::kRefused)
         refused += (refused.empty() ? "" : "\n") + finding.text;
       else
         source_.warnings_.push_back(std::move(finding.text));
@@ -252,7 +284,7 @@ class SourceLoader {
 
   // Files of one name in two folders are told apart by a fingerprint of the path as written.
   std::string id_prefix(const std::string& path, uint16_t index) {
-    if (index == 0) return "";
+    if (index == 0 || is_apisix_resources(path)) return "";
     std::string stem = std::filesystem::path(path).stem().string().substr(0, kPrefixMax);
     for (char& c : stem) {
       const bool is_allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -268,6 +300,7 @@ class SourceLoader {
   std::unordered_set<std::string> open_;
   std::unordered_set<std::string> done_;
   std::unordered_set<std::string> prefixes_;
+  bool has_apisix_file_ = false;
 };
 
 Result<Source> Source::load(const std::vector<std::string>& paths, const SourceOptions& options,
@@ -276,7 +309,12 @@ Result<Source> Source::load(const std::vector<std::string>& paths, const SourceO
   Source source;
   SourceLoader loader(source, options);
   Result<void> loaded;
-  for (size_t i = 0; i < paths.size() && loaded; i++) loaded = loader.load_file(paths[i]);
+  for (size_t i = 0; i < paths.size() && loaded; i++) {
+    if (std::filesystem::is_directory(paths[i]))
+      loaded = loader.load_folder(paths[i]);
+    else
+      loaded = loader.load_file(paths[i]);
+  }
   if (visited != nullptr) *visited = {source.files(), source.folders_};
   if (!loaded) return loaded.error();
   return source;

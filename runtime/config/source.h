@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/value.h"
-#include "config/kong.h"
+#include "config/dialect.h"
 #include "config/places.h"
 #include "config/substitute.h"
 
@@ -23,9 +23,9 @@ using LuaEvaluator = std::function<base::Result<base::Value>(const std::string& 
 struct SourceOptions {
   LuaEvaluator evaluate_lua;  // empty: .lua files are refused
   Environment environment = process_environment();
-  /// Given: what of a file in Kong's format cannot be translated goes here and is left out; else it refuses
-  /// the file.
-  std::function<void(std::vector<KongFinding>)> on_kong_findings;
+  /// Given: what of another gateway's file cannot be translated goes here and is left out; else it refuses
+  /// the file. Called once for each such file.
+  std::function<void(Dialect, std::vector<DialectFinding>)> on_findings;
 };
 
 /// What a load looked at: the files, whether they were there or not, and the folders in which a new file
@@ -41,7 +41,8 @@ struct Visited {
 /// once. Fails:   with "path:line:column: what; what would be right" at the first mistake in any file.
 class Source {
  public:
-  /// `visited` is filled also when the load fails.
+  /// A path may be a folder of APISIX's, with config.yaml and apisix.yaml. `visited` is filled also when the
+  /// load fails.
   static base::Result<Source> load(const std::vector<std::string>& paths, const SourceOptions& options,
                                    Visited* visited = nullptr);
 

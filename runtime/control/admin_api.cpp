@@ -63,7 +63,20 @@ std::optional<Verb> find_verb(const std::string& method, const AdminTarget& targ
   return std::nullopt;
 }
 
-/// The body as JSON, or the answer that says why it is none.
+/// The seconds in `ttl`; a fault when they are no number.
+Result<std::optional<double>> parse_ttl(const AdminArguments& arguments) {
+  const std::string text = argument(arguments, "ttl");
+  if (text.empty()) return std::optional<double>();
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_number = error == std::errc() && end == text.data() + text.size() && seconds > 0 &&
+                         std::isfinite(seconds) && seconds < 4e9;
+  if (!is_number) return base::invalid("invalid argument ttl: should be a number");
+  return std::optional<double>(seconds);
+}
+
+}  // namespace
+
 Result<Value> parse_body(const HttpRequest& request, std::optional<HttpResponse>* refusal) {
   if (request.body_excess != 0) {
     *refusal = admin_error(400, "invalid request body: request size " + std::to_string(request.body_excess) +
@@ -81,20 +94,6 @@ Result<Value> parse_body(const HttpRequest& request, std::optional<HttpResponse>
   *refusal = HttpResponse{400, "application/json", text + "}\n", {}};
   return Value();
 }
-
-/// The seconds in `ttl`; a fault when they are no number.
-Result<std::optional<double>> parse_ttl(const AdminArguments& arguments) {
-  const std::string text = argument(arguments, "ttl");
-  if (text.empty()) return std::optional<double>();
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool is_number = error == std::errc() && end == text.data() + text.size() && seconds > 0 &&
-                         std::isfinite(seconds) && seconds < 4e9;
-  if (!is_number) return base::invalid("invalid argument ttl: should be a number");
-  return std::optional<double>(seconds);
-}
-
-}  // namespace
 
 std::vector<std::string> split_path(std::string_view path) {
   std::vector<std::string> segments;
@@ -275,69 +274,6 @@ void AdminApi::ask_schemas(const Call& call, const std::vector<std::string>& que
   std::string body = std::move(answer->second);
   if (!body.empty()) body += "\n";
   call.answer({static_cast<uint16_t>(answer->first), "application/json", std::move(body), {}});
-}
-
-/// The whole of what the API has made, as APISIX's API-driven standalone mode has it.
-void AdminApi::on_configs(const Call& call) {
-  const std::string& method = call.request.method;
-  if (call.segments.size() == 2 && call.segments[1] == "validate" && method == "POST") {
-    std::optional<HttpResponse> refusal;
-    const Result<Value> body = parse_body(call.request, &refusal);
-    if (refusal) return call.answer(std::move(*refusal));
-    if (!body->is_object()) return call.answer(admin_error(400, "invalid request body: empty request body"));
-    return call.answer(callbacks_.validate_all(*body));
-  }
-  if (call.segments.size() != 1) return call.answer(admin_not_found());
-  if (method == "PUT") return replace_configs(call);
-  if (method != "GET" && method != "HEAD")
-    return call.answer(admin_error(405, "not supported `" + method + "` method for configs"));
-  HttpResponse response{200, "application/json", base::to_json(entries().everything()) + "\n", {}};
-  const bool is_as_put = digest_revision_ == store_.revision() && !digest_.empty();
-  if (is_as_put) response.fields.emplace_back("X-Digest", digest_);
-  call.answer(std::move(response));
-}
-
-void AdminApi::replace_configs(const Call& call) {
-  const std::string digest(call.request.field("X-Digest"));
-  if (digest.empty()) return call.answer(admin_error(400, "missing digest header"));
-  std::optional<HttpResponse> refusal;
-  Result<Value> body = parse_body(call.request, &refusal);
-  if (refusal) return call.answer(std::move(*refusal));
-  if (!body->is_object()) return call.answer(admin_error(400, "invalid request body: empty request body"));
-  if (digest == digest_ && digest_revision_ == store_.revision())
-    return call.answer(HttpResponse{204, "", "", {}});
-  const Value present = entries().everything();
-  for (const AdminResource* resource = &admin_resource(Kind::kRoute);;) {
-    const std::string name(resource->path);
-    const std::string key = name + "_conf_version";
-    if (const Value* version = body->find(key)) {
-      if (!version->is_number()) return call.answer(admin_error(400, key + " must be a number"));
-      const double current = present.get_number(key, 0);
-      if (version->as_number() < current) {
-        return call.answer(admin_error(
-            400, key + " must be greater than or equal to (" + base::to_json(Value::number(current)) + ")"));
-      }
-      if (version->as_number() == current) body->set(name, *present.find(name));
-      body->remove(key);
-    }
-    if (resource->kind == Kind::kStreamRoute) break;
-    resource = &admin_resource(static_cast<Kind>(static_cast<int>(resource->kind) + 1));
-  }
-  AdminWrite write;
-  write.verb = Verb::kReplaceAll;
-  write.body = body.take();
-  write.actor = call.caller.name;
-  write.peer = call.request.peer.host_text();
-  write.size_bytes = call.request.body.size();
-  write.answer = [this, digest, answer = call.answer](HttpResponse response) {
-    if (response.status == 202) {
-      digest_ = digest;
-      digest_revision_ = store_.revision();
-      response.fields.emplace_back("X-Digest", digest);
-    }
-    answer(std::move(response));
-  };
-  callbacks_.write(std::move(write));
 }
 
 }  // namespace moongate::control

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ inline constexpr size_t kAdminBodyMaxBytes = 1572864;
 
 /// The decoded segments of a path, empty ones left out.
 std::vector<std::string> split_path(std::string_view path);
+
+/// The body as JSON, null when there is none, or the answer that says why it is neither.
+base::Result<base::Value> parse_body(const HttpRequest& request, std::optional<HttpResponse>* refusal);
 
 /// Serves one listening socket.
 ///
@@ -40,7 +44,7 @@ class AdminApi {
     std::function<base::Value()> metrics;
     std::function<base::Value()> snapshots;
     std::function<base::Result<base::Value>(uint64_t)> compare_snapshot;
-    std::function<void(uint64_t number, const std::string& actor, std::function<void(const base::Value&)>)>
+    std::function<void(uint64_t number, const AdminCaller& caller, std::function<void(const base::Value&)>)>
         rollback;
   };
   AdminApi(net::EventLoop& loop, const ResourceStore& store, Callbacks callbacks);
@@ -73,8 +77,14 @@ class AdminApi {
   void on_write(Call& call, AdminTarget target);
   void on_plugins(const Call& call);
   void on_schema(const Call& call);
+
+  // admin_configs.cpp: below /apisix/admin/configs
   void on_configs(const Call& call);
+  void read_configs(const Call& call);
   void replace_configs(const Call& call);
+  std::optional<HttpResponse> take_versions(AdminWrite* write, std::map<std::string, double>* versions) const;
+  base::Value everything() const;
+
   void ask_schemas(const Call& call, const std::vector<std::string>& question);
   AdminEntries entries() const { return {store_, callbacks_.served()}; }
 
@@ -82,8 +92,14 @@ class AdminApi {
   Callbacks callbacks_;
   AdminAccess access_;
   HttpServer server_;
-  std::string digest_;  // of the last whole configuration that was put
-  uint64_t digest_revision_ = 0;
+  /// The last whole configuration that was put, and what its client said of it.
+  struct LastPut {
+    std::string digest;
+    uint64_t at_s = 0;
+    uint64_t revision = 0;  // of the store, once it was there
+    std::map<std::string, double> versions;
+  };
+  LastPut last_put_;
 };
 
 }  // namespace moongate::control

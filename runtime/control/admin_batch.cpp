@@ -80,11 +80,6 @@ std::string user_text(const Dependent& dependent) {
          "]";
 }
 
-/// What APISIX calls the id of a kind.
-std::string_view describe_id(const ResourceKey& key) {
-  return key.first == Kind::kConsumer ? "username" : key.first == Kind::kCredential ? "credential id" : "id";
-}
-
 double whole_seconds(uint64_t ms) {
   const uint64_t seconds = ms / 1000;
   return static_cast<double>(seconds);
@@ -233,6 +228,7 @@ AdminBatch::Fault AdminBatch::add_patch(const AdminWrite& write, AdminEffect* ef
   if (auto fault = check_precondition(write, present)) return fault;
   Result<Value> value = base::parse_json(present->json);
   if (!value) return admin_error(503, value.error().detail);
+  if (auto plain = live_.decrypt(key, &*value); !plain) return admin_error(503, plain.error().detail);
   const double created = value->get_number("create_time", 0);
   if (write.target.sub_path.empty()) {
     if (!write.body.is_object())
@@ -260,7 +256,10 @@ AdminBatch::Fault AdminBatch::put_value(const AdminWrite& write, const ResourceK
     return admin_error(503, "there are " + std::to_string(ResourceStore::kResourcesMax) +
                                 " resources already; delete some, or keep them in files");
   }
-  const std::string json = base::to_json(value);
+  Value kept = value;
+  if (auto encrypted = live_.encrypt(key, &kept); !encrypted)
+    return admin_error(400, encrypted.error().detail);
+  const std::string json = base::to_json(kept);
   std::vector<std::string> warnings;
   if (auto put = live_.put(key, json, &warnings); !put) return admin_error(400, put.error().detail);
   StoredResource stored;
@@ -269,7 +268,7 @@ AdminBatch::Fault AdminBatch::put_value(const AdminWrite& write, const ResourceK
   stored.created_index = present == nullptr ? revision_ : present->created_index;
   if (write.ttl_s) stored.expires_at_ms = now_ms_ + static_cast<uint64_t>(*write.ttl_s * 1000);
   effect->changes.push_back({key, present == nullptr ? "" : present->json, json});
-  effect->response = written_response(present == nullptr ? 201 : 200, key, value, stored.modified_index);
+  effect->response = written_response(present == nullptr ? 201 : 200, key, kept, stored.modified_index);
   for (const std::string& warning : warnings)
     effect->response.fields.emplace_back("X-Moongate-Warning", warning);
   changed_[key] = std::move(stored);
@@ -355,9 +354,7 @@ AdminBatch::Fault AdminBatch::read_wanted(const Value& body, std::map<ResourceKe
         return admin_error(400, "missing " + std::string(resource->noun) + " id");
       const auto key = parse_resource_name(std::string(name).append("/").append(id));
       if (wanted->emplace(*key, value_of_file(*key, item)).second) continue;
-      std::string text = "found duplicate ";
-      text.append(describe_id(*key)).append(" ").append(id).append(" in ").append(name);
-      return admin_error(400, text);
+      return admin_error(400, describe_duplicate(*key, name));
     }
   }
   return std::nullopt;
@@ -373,7 +370,8 @@ AdminBatch::Fault AdminBatch::add_replace_all(const AdminWrite& write, AdminEffe
   if (auto fault = read_wanted(write.body, &wanted)) return fault;
   std::vector<ResourceKey> gone;
   for (const auto& [key, stored] : store_.all()) {
-    if (!write.keeps_others && wanted.count(key) == 0) gone.push_back(key);
+    if (!write.keeps_others && write.kept.count(key.first) == 0 && wanted.count(key) == 0)
+      gone.push_back(key);
   }
   for (const Kind kind : kOrder) {
     for (auto& [key, value] : wanted) {
@@ -397,7 +395,10 @@ AdminBatch::Fault AdminBatch::replace_one(const AdminWrite& write, const Resourc
                                           AdminEffect* effect) {
   if (auto fault = check_not_in_file(key)) return fault;
   const StoredResource* present = find(key);
-  const Result<Value> before = base::parse_json(present == nullptr ? "{}" : present->json);
+  Result<Value> before = base::parse_json(present == nullptr ? "{}" : present->json);
+  if (before) {
+    if (auto plain = live_.decrypt(key, &*before); !plain) return admin_error(503, plain.error().detail);
+  }
   for (const char* time : {"create_time", "update_time"}) {
     const Value* had = before ? before->find(time) : nullptr;
     if (value.find(time) == nullptr && had != nullptr) value.set(time, *had);

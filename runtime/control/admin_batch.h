@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@
 
 namespace moongate::control {
 
+/// Who asks, for the audit log.
+struct AdminCaller {
+  std::string name;  // of the key, or of the command
+  std::string peer;
+};
+
 /// One write that was asked for.
 struct AdminWrite {
   enum class Verb : uint8_t { kPut, kPost, kPatch, kDelete, kReplaceAll };
@@ -22,8 +29,9 @@ struct AdminWrite {
   AdminTarget target;
   base::Value body;
   bool is_forced = false;
-  bool keeps_others = false;  // of kReplaceAll: what the body does not list stays
-  bool is_waiting = true;     // for every worker to serve it
+  bool keeps_others = false;    // of kReplaceAll: what the body does not list stays
+  std::set<config::Kind> kept;  // of kReplaceAll: what stays though the body does not list it
+  bool is_waiting = true;       // for every worker to serve it
   std::optional<double> ttl_s;
   std::string if_match;
   std::string actor;  // name of the key, for the audit log

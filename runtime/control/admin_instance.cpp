@@ -78,7 +78,8 @@ void AdminApi::rollback(const Call& call) {
   if (number == 0)
     return call.answer(
         admin_error(400, "say which snapshot, as in {\"number\": 3}; /moongate/admin/snapshots lists them"));
-  callbacks_.rollback(number, call.caller.name, [answer = call.answer](const Value& result) {
+  const AdminCaller caller{call.caller.name, call.request.peer.host_text()};
+  callbacks_.rollback(number, caller, [answer = call.answer](const Value& result) {
     if (result.get_bool("ok", false)) return answer(json_response(result));
     const Value* errors = result.find("errors");
     const bool has_reason = errors != nullptr && errors->is_array() && !errors->items().empty();

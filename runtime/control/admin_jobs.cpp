@@ -230,9 +230,10 @@ std::vector<StoredChange> Control::changes_to(const snapshot::BlobView& past) co
     const StoredResource* present = resources_->find(key);
     const Result<config::Resource> now = present == nullptr ? Result<config::Resource>(base::invalid("gone"))
                                                             : make_resource(key, present->json);
-    if (now && base::to_json(now->body, true) == record.body) continue;
     Result<Value> value = base::parse_json(record.body);
     if (!value) continue;
+    config::unmark(&*value);
+    if (now && now->body == *value) continue;
     Value stored = value_of_file(key, value.take());
     if (key.first != config::Kind::kPluginMetadata) {
       const uint64_t whole = wall_ms() / 1000;
@@ -257,12 +258,15 @@ HttpResponse Control::validate_all(const Value& body) {
   for (const auto& [name, list] : body.members()) {
     const AdminResource* resource = find_admin_resource(name);
     if (resource == nullptr || !list.is_array()) continue;
+    std::set<std::string> ids;
     for (size_t i = 0; i < list.items().size(); i++) {
       const Value& item = list.items()[i];
       const std::string id = config::id_of(item);
       const auto key = parse_resource_name(std::string(name).append("/").append(id));
+      const bool is_new = ids.insert(id).second;
       std::vector<std::string> warnings;
-      const Result<void> put = live_.put(*key, base::to_json(value_of_file(*key, item)), &warnings);
+      const Result<void> put = is_new ? live_.put(*key, base::to_json(value_of_file(*key, item)), &warnings)
+                                      : Result<void>(base::invalid(describe_duplicate(*key, name)));
       if (put) continue;
       Value error = Value::object();
       error.set("resource_type", Value::string(name));

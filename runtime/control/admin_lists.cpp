@@ -7,6 +7,8 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "config/encrypted_fields.h"
+#include "config/secret_reference.h"
 #include "control/admin_access.h"
 #include "control/loader.h"
 #include "http/uri.h"
@@ -106,7 +108,13 @@ class Filter {
 AdminEntries::Entry AdminEntries::make_entry(const ResourceKey& key, std::string_view body) const {
   const StoredResource* stored = store_.find(key);
   if (stored == nullptr) return {key, body};
-  return {key, stored->json, stored->created_index, stored->modified_index, true};
+  const bool has_encrypted = body.find(config::kEncryptedMark) != body.npos;
+  return {key,
+          stored->json,
+          stored->created_index,
+          stored->modified_index,
+          true,
+          has_encrypted ? body : std::string_view()};
 }
 
 /// Null also for one that is deleted and served for some milliseconds more.
@@ -122,13 +130,16 @@ bool AdminEntries::is_gone(const ResourceKey& key, const Record& record) const {
 Value AdminEntries::value_of(const Entry& entry) {
   base::Result<Value> value = base::parse_json(entry.json);
   if (!value || !value->is_object()) return Value::object();
+  if (!entry.marked.empty()) {
+    if (const base::Result<Value> marked = base::parse_json(entry.marked)) config::reveal(*marked, &*value);
+  }
   return entry.is_stored ? value.take() : value_of_file(entry.key, value.take());
 }
 
 void AdminEntries::append(std::string& out, const Entry& entry) {
   out += "{\"key\":";
   base::append_json_string(out, admin_key(entry.key));
-  const bool is_shown_whole = entry.is_stored && entry.key.first != Kind::kSsl;
+  const bool is_shown_whole = entry.is_stored && entry.key.first != Kind::kSsl && entry.marked.empty();
   out += ",\"value\":";
   if (is_shown_whole)
     out += entry.json;
@@ -202,7 +213,8 @@ Value AdminEntries::everything() const {
   }
   for (const auto& [key, stored] : store_.all()) {
     const std::string name(config::kind_list_name(key.first));
-    Value value = value_of({key, stored.json, 0, 0, true});
+    const Record* record = find_record(key);
+    Value value = value_of(make_entry(key, record == nullptr ? std::string_view() : record->body));
     if (key.first == Kind::kCredential || key.first == Kind::kPluginMetadata)
       value.set("id", Value::string(key.second));
     all.find(name)->items().push_back(shown_value(key, std::move(value)));

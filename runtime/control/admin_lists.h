@@ -35,6 +35,7 @@ class AdminEntries {
     uint64_t created_index = 0;
     uint64_t modified_index = 0;
     bool is_stored = false;
+    std::string_view marked = {};  // the resource in the snapshot, when some of its fields are encrypted
   };
   const snapshot::Record* find_record(const ResourceKey& key) const;
   bool is_gone(const ResourceKey& key, const snapshot::Record& record) const;

@@ -29,9 +29,9 @@ constexpr std::array<AdminResource, config::kKindCount> kResources{
      {Kind::kStreamRoute, "stream_routes", "stream route", true, false}}};
 
 // Parts of names whose values are nobody's business but the plugin's.
-constexpr std::array<std::string_view, 10> kSecretWords{"password", "secret",     "token",   "private",
+constexpr std::array<std::string_view, 11> kSecretWords{"password", "secret",     "token",   "private",
                                                         "passwd",   "credential", "api_key", "access_key",
-                                                        "auth_key", "signing"};
+                                                        "auth_key", "signing",    "keyring"};
 
 }  // namespace
 
@@ -93,6 +93,13 @@ Value value_of_file(const ResourceKey& key, Value body) {
   else if (key.first == Kind::kCredential)
     body.set("id", Value::string(std::string(own_id(key))));
   return body;
+}
+
+std::string describe_duplicate(const ResourceKey& key, std::string_view list) {
+  const std::string_view noun = key.first == Kind::kConsumer     ? "username"
+                                : key.first == Kind::kCredential ? "credential id"
+                                                                 : "id";
+  return "found duplicate " + std::string(noun) + " " + key.second + " in " + std::string(list);
 }
 
 bool is_secret_name(std::string_view name) {

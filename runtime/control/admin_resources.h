@@ -44,6 +44,8 @@ std::string_view own_id(const ResourceKey& key);
 base::Value shown_value(const ResourceKey& key, base::Value stored);
 /// The same from the form that configuration files have.
 base::Value value_of_file(const ResourceKey& key, base::Value body);
+/// "found duplicate username jack in consumers"
+std::string describe_duplicate(const ResourceKey& key, std::string_view list);
 /// Secrets replaced by `***`, for the audit log.
 base::Value masked_value(const base::Value& value);
 

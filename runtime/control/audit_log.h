@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DIR/audit.log: who changed what through the Admin API, a line of JSON for each resource. Secrets are
-// masked.
+// DIR/audit.log: who changed what through the Admin API or went back to which snapshot, a line of JSON for
+// each resource. Secrets are masked.
 #pragma once
 
 #include <string>
@@ -20,8 +20,13 @@ class AuditLog {
 
   void open();
   void write(const AdminEffect& effect, uint64_t snapshot, uint64_t now_ms);
+  /// Everything that differs, settings and files included; one line without a resource when nothing does.
+  void write_rollback(const AdminCaller& caller, const snapshot::BlobView& from, const snapshot::BlobView& to,
+                      uint64_t now_ms);
 
  private:
+  void append(const std::string& lines);
+
   std::string path_;
   snapshot::Descriptor file_;
 };

@@ -180,7 +180,7 @@ void Control::look_at_sources() {
   const Loaded loaded = load_configuration(load_options());
   Clock::refresh();
   watch_sources(loaded);
-  if (loaded.ok()) source_hash_ = loaded.file_hash;
+  if (loaded.ok()) note_sources(loaded);
   end_catching_up();
 }
 
@@ -227,8 +227,10 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
     current_.quarantined.push_back(std::string(record.id) + ": " + std::string(record.body));
   }
   if (Result<config::Settings> settings =
-          config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}")))
+          config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) {
     stapling_.set_snapshot(*view, settings->dns);
+    config::Keyring::of_process().set(settings->data_encryption);
+  }
   current_.memfd = std::move(memfd);
   current_.view = view.take();
   current_.blob = std::move(blob);

@@ -11,6 +11,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +71,7 @@ class Control {
     std::vector<CommandServer::Answer> answers;
     std::vector<AdminWrite> writes;  // not empty: of the Admin API, and none of the above
     bool is_single = false;          // takes no more writes
+    AdminCaller caller = {};         // of a rollback
   };
 
   Control(net::EventLoop& loop, const ControlStart& start);
@@ -87,6 +89,9 @@ class Control {
   void start_next_job();
   void run_reload(Job& job);
   void run_rollback(Job& job);
+  bool is_as_read(const Loaded& loaded) const;
+  bool serves_code(const std::string& path, uint64_t hash) const;
+  void note_sources(const Loaded& loaded);
   LoadOptions load_options();
   void watch_sources(const Loaded& loaded);
   void watch_good_sources();
@@ -94,6 +99,7 @@ class Control {
   void start_round(std::string blob);
   void on_round_progress();
   void commit_round();
+  void audit_rollback();
   void save_snapshot(base::Durability durability);
   void end_catching_up();
   void finish_job(const base::Value& answer);
@@ -147,6 +153,7 @@ class Control {
   CurrentSnapshot current_;
   config::Settings first_settings_;               // what cannot change before the next start
   std::optional<snapshot::Hash128> source_hash_;  // of what the files held when they were read last
+  std::map<std::string, LoadedCode> source_code_;
   uint64_t next_number_ = 1;
   LastError last_error_;
   bool is_serving_ = false;    // every worker has served once

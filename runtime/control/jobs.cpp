@@ -77,8 +77,8 @@ void Control::run_reload(Job& job) {
   watch_sources(loaded);
   if (!loaded.ok()) return refuse_job(std::move(loaded.errors));
   const bool is_same =
-      job.is_forced || !source_hash_ ? loaded.hash == current_.about.hash : loaded.file_hash == *source_hash_;
-  source_hash_ = loaded.file_hash;
+      loaded.hash == current_.about.hash || (!job.is_forced && source_hash_ && is_as_read(loaded));
+  note_sources(loaded);
   for (const std::string& warning : loaded.warnings) MG_LOG(kWarn) << warning;
   if (is_same) {
     last_error_ = {};
@@ -96,6 +96,35 @@ void Control::run_reload(Job& job) {
   Result<std::string> blob = number_blob(loaded.blob, next_number_++, job.reason);
   if (!blob) return refuse_job({blob.error().detail});
   start_round(blob.take());
+}
+
+/// Whether the files and their code are what they were when they were read last. Code that has come and gone
+/// with what the Admin API makes is no change of theirs.
+bool Control::is_as_read(const Loaded& loaded) const {
+  if (loaded.file_hash != *source_hash_) return false;
+  for (const auto& [path, code] : loaded.code) {
+    const auto known = source_code_.find(path);
+    const bool is_known = known != source_code_.end();
+    if (is_known ? known->second.hash != code.hash : code.is_of_files || !serves_code(path, code.hash))
+      return false;
+  }
+  return std::all_of(source_code_.begin(), source_code_.end(), [&](const auto& known) {
+    return !known.second.is_of_files || loaded.code.count(known.first) > 0;
+  });
+}
+
+bool Control::serves_code(const std::string& path, uint64_t hash) const {
+  for (const auto kind : {snapshot::RecordKind::kPluginSource, snapshot::RecordKind::kLibrarySource}) {
+    for (const snapshot::Record& record : current_.view.records_of(kind)) {
+      if (record.place == path && record.hash == hash) return true;
+    }
+  }
+  return false;
+}
+
+void Control::note_sources(const Loaded& loaded) {
+  source_hash_ = loaded.file_hash;
+  source_code_ = loaded.code;
 }
 
 LoadOptions Control::load_options() {
@@ -226,6 +255,8 @@ void Control::commit_round() {
   round_.reset();
   // Without a worker to ask nobody has been ready before.
   if (auto stored = store_pending(); !stored) return refuse_job({stored.error().detail});
+  // Before what served until now is let go of.
+  if (jobs_.front().rollback_to) audit_rollback();
   if (auto set = set_current(std::move(round_blob_), std::move(round_memfd_)); !set)
     return refuse_job({set.error().detail});
   const bool is_of_writes = pending_.batch != nullptr;
@@ -262,6 +293,11 @@ void Control::commit_round() {
   add_texts(answer, "warnings", warnings);
   for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
   finish_job(answer);
+}
+
+void Control::audit_rollback() {
+  Result<snapshot::BlobView> to = snapshot::BlobView::open(round_blob_);
+  if (to) audit_.write_rollback(jobs_.front().caller, current_.view, *to, wall_ms());
 }
 
 /// What the processes were started with cannot change under them.
@@ -309,6 +345,10 @@ void Control::finish_job(const Value& answer) {
 
 void Control::refuse_job(std::vector<std::string> errors) {
   if (!jobs_.front().writes.empty()) return refuse_writes(503, errors.front());
+  // What was looked at may have brought another keyring along.
+  if (const auto settings =
+          config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}")))
+    config::Keyring::of_process().set(settings->data_encryption);
   const std::string& reason = jobs_.front().reason;
   for (const std::string& error : errors)
     MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;

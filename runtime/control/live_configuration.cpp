@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/json.h"
+#include "control/certificate_words.h"
 #include "control/plugin_sources.h"
 #include "control/references.h"
 #include "control/resource_checks.h"
@@ -50,6 +51,7 @@ Result<void> LiveConfiguration::begin(const snapshot::BlobView& served) {
   Result<config::Settings> settings = config::settings_from_json(view_.body_of(RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
   settings_ = settings.take();
+  config::Keyring::of_process().set(settings_.data_encryption);
   return load_validator();
 }
 
@@ -77,6 +79,7 @@ Result<void> LiveConfiguration::load_validator() {
   if (auto loaded = (*made)->load(sources, std::string(attributes)); !loaded) return loaded;
   validator_ = made.take();
   code_key_ = key;
+  fields_.reset();
   return {};
 }
 
@@ -113,11 +116,43 @@ Result<void> LiveConfiguration::add_missing_plugins(const Resource& resource) {
   return loaded;
 }
 
+Result<const config::EncryptedFields*> LiveConfiguration::encrypted_fields() {
+  if (!fields_) {
+    Result<config::EncryptedFields> fields = read_encrypted_fields(*validator_);
+    if (!fields) return fields.error();
+    fields_ = fields.take();
+  }
+  return &*fields_;
+}
+
+Result<void> LiveConfiguration::encrypt(const ResourceKey& key, Value* stored) {
+  if (config::Keyring::of_process().is_empty()) return {};
+  Resource resource{key.first, key.second, *stored};
+  if (auto added = add_missing_plugins(resource); !added) return added;
+  const auto fields = encrypted_fields();
+  if (!fields) return fields.error();
+  (*fields)->encrypt(key.first, key.second, stored);
+  return {};
+}
+
+Result<void> LiveConfiguration::decrypt(const ResourceKey& key, Value* stored) {
+  if (config::Keyring::of_process().is_empty()) return {};
+  const auto fields = encrypted_fields();
+  if (!fields) return fields.error();
+  (*fields)->decrypt(key.first, key.second, stored);
+  return {};
+}
+
 Result<void> LiveConfiguration::put(const ResourceKey& key, std::string_view json,
                                     std::vector<std::string>* warnings) {
   Result<Resource> resource = make_resource(key, json);
   if (!resource) return resource.error();
   if (auto added = add_missing_plugins(*resource); !added) return added;
+  if (!config::Keyring::of_process().is_empty()) {
+    const auto fields = encrypted_fields();
+    if (!fields) return fields.error();
+    (*fields)->mark(key.first, key.second, &resource->body);
+  }
   const auto before =
       changes_.find(key) == changes_.end() ? std::optional<std::optional<std::string>>() : changes_.at(key);
   changes_[key] = base::to_json(resource->body, true);
@@ -153,8 +188,9 @@ Result<void> LiveConfiguration::check_words(const Resource& resource) {
   changed.resources.push_back(resource);
   Result<std::vector<Complaint>> complaints = validator_->check_changes(changed, context_of(resource));
   if (!complaints) return complaints.error();
-  if (complaints->empty()) return {};
-  return base::invalid(complaints->front().text);
+  if (!complaints->empty()) return base::invalid(complaints->front().text);
+  if (resource.kind == Kind::kSsl) return check_certificate_words(resource.body);
+  return {};
 }
 
 config::Document LiveConfiguration::context_of(const Resource& resource) const {

@@ -38,6 +38,9 @@ class LiveConfiguration {
 
   /// Forgets the changes of the batch before; the bytes of `served` must outlive this batch.
   base::Result<void> begin(const snapshot::BlobView& served);
+  /// Between what clients send and what is stored, under `data_encryption.keyring`.
+  base::Result<void> encrypt(const ResourceKey& key, base::Value* stored);
+  base::Result<void> decrypt(const ResourceKey& key, base::Value* stored);
   /// One resource becomes what `json` says. What is odd about it goes to `warnings`.
   base::Result<void> put(const ResourceKey& key, std::string_view json, std::vector<std::string>* warnings);
   /// One resource goes. Who refers to it is quarantined.
@@ -61,6 +64,7 @@ class LiveConfiguration {
   using Identity = std::pair<std::string, std::string>;  // plugin and credential
 
   base::Result<void> load_validator();
+  base::Result<const config::EncryptedFields*> encrypted_fields();
   base::Result<void> add_missing_plugins(const config::Resource& resource);
   base::Result<void> check(const config::Resource& resource, std::vector<std::string>* warnings);
   base::Result<void> check_words(const config::Resource& resource);
@@ -79,7 +83,8 @@ class LiveConfiguration {
   const ValidatorFactory& make_validator_;
   SnapshotChecker& checker_;
   std::unique_ptr<Validator> validator_;
-  uint64_t code_key_ = 0;  // of what the validator has loaded
+  uint64_t code_key_ = 0;                          // of what the validator has loaded
+  std::optional<config::EncryptedFields> fields_;  // of its plugins, once they were asked for
   config::Settings settings_;
   snapshot::BlobView view_;
   Sources added_;  // plugins that the snapshot does not have yet

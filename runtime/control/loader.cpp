@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "config/encrypted_fields.h"
 #include "config/source.h"
 #include "config/suggest.h"
 #include "control/findings.h"
@@ -75,11 +76,13 @@ class Loader {
     const auto& paths = document->settings.plugin_paths;
     out_.folders.insert(out_.folders.end(), paths.begin(), paths.end());
     if (!collected) return collected.error();
+    if (auto marked = mark_encrypted(**validator, document, collected->sources); !marked) return marked;
     note_links(collected->sources);
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
     read_trusted(*document);
     report_missing(*document, collected->missing);
     check_references(*document, findings_);
+    check_managers(*document, findings_);
     if (!findings_.is_empty()) return {};
     write_bodies(*document);
     note_known(*document, collected->sources);
@@ -124,6 +127,23 @@ class Loader {
     return {};
   }
 
+  /// Stored resources are read as they lie in the store; which of their fields are encrypted the schemas say.
+  Result<void> mark_encrypted(Validator& validator, config::Document* document, const Sources& sources) {
+    config::Keyring::of_process().set(document->settings.data_encryption);
+    const bool has_stored = options_.stored != nullptr && !options_.stored->empty();
+    if (config::Keyring::of_process().is_empty() || !has_stored) return {};
+    const Value* attributes = document->root.find("plugin_attr");
+    const bool has_attributes = attributes != nullptr && attributes->is_object();
+    auto loaded = validator.load(sources, has_attributes ? base::to_json(*attributes) : std::string("{}"));
+    if (!loaded) return loaded;
+    Result<config::EncryptedFields> fields = read_encrypted_fields(validator);
+    if (!fields) return fields.error();
+    for (Resource& resource : document->resources) {
+      if (resource.is_stored) fields->mark(resource.kind, resource.id, &resource.body);
+    }
+    return {};
+  }
+
   /// A plugin that is a link changes where the link leads to.
   void note_links(const Sources& sources) {
     std::error_code error;
@@ -137,7 +157,8 @@ class Loader {
   /// Paths are taken from the folder of the first configuration file, like those of `include`.
   Result<CollectedSources> collect(config::Document& document) {
     SourceSearch search{{}, options_.lua_root};
-    const auto folder = std::filesystem::absolute(options_.config_paths.front()).parent_path();
+    const auto first = std::filesystem::absolute(options_.config_paths.front());
+    const auto folder = std::filesystem::is_directory(first) ? first : first.parent_path();
     std::string& trusted = document.settings.upstream.tls_trusted_certificate;
     if (!trusted.empty()) trusted = (folder / trusted).lexically_normal().string();
     for (std::string& path : document.settings.plugin_paths) {
@@ -147,19 +168,21 @@ class Loader {
     }
     std::set<std::string> names;
     for (const Resource& resource : document.resources) {
-      if (resource.kind == Kind::kPluginMetadata) names.insert(resource.id);
+      std::set<std::string>& users = resource.is_stored ? names : file_plugins_;
+      if (resource.kind == Kind::kPluginMetadata) users.insert(resource.id);
       const Value* plugins = resource.body.find("plugins");
       if (plugins == nullptr || !plugins->is_object()) continue;
-      for (const auto& [name, conf] : plugins->members()) names.insert(name);
+      for (const auto& [name, conf] : plugins->members()) users.insert(name);
     }
     if (const Value* listed = document.root.find("plugins"); listed != nullptr && listed->is_array()) {
       for (const Value& item : listed->items()) {
         // APISIX writes {name: ..., stream: true} for plugins of streams.
         const std::string_view name =
             item.is_string() ? std::string_view(item.as_string()) : item.get_string("name");
-        if (!name.empty()) names.insert(std::string(name));
+        if (!name.empty()) file_plugins_.insert(std::string(name));
       }
     }
+    names.insert(file_plugins_.begin(), file_plugins_.end());
     return collect_sources(names, search);
   }
 
@@ -318,10 +341,11 @@ class Loader {
                                       std::pair(&sources.libraries, RecordKind::kLibrarySource)}) {
       for (const SourceFile& file : *files) {
         writer.add(Record{kind, 0, 0, file.name, file.path, file.text, 0});
-        of_files.add(file.name);
-        of_files.add(file.text);
+        const bool is_of_files = is_of_files_code(file.name, kind == RecordKind::kPluginSource);
+        out_.code[file.path] = {snapshot::hash64(file.text), is_of_files};
       }
     }
+    for (const std::string& name : file_plugins_) of_files.add(name);
     for (const auto& [name, reason] : findings_.quarantined())
       writer.add(Record{RecordKind::kQuarantined, 0, 0, name, "", reason, 0});
     of_files.add(settings);
@@ -337,6 +361,14 @@ class Loader {
     return {};
   }
 
+  /// Of libraries those are a plugin's own that lie beside its init.lua.
+  bool is_of_files_code(const std::string& name, bool is_plugin) const {
+    constexpr std::string_view kOwn = "apisix.plugins.";
+    if (is_plugin) return file_plugins_.count(name) > 0;
+    if (!name.starts_with(kOwn)) return true;
+    return file_plugins_.count(name.substr(kOwn.size(), name.find('.', kOwn.size()) - kOwn.size())) > 0;
+  }
+
   struct Trees {
     config::Source source;
     config::Document document;
@@ -345,8 +377,9 @@ class Loader {
   const LoadOptions& options_;
   SnapshotChecker own_checker_;
   Findings findings_;
-  std::string trusted_;              // what upstream.tls_trusted_certificate holds
-  std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
+  std::set<std::string> file_plugins_;  // those that the files name
+  std::string trusted_;                 // what upstream.tls_trusted_certificate holds
+  std::vector<std::string> bodies_;     // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
   std::vector<std::pair<const Resource*, snapshot::Hash128>> keys_;
   Loaded out_;
@@ -366,6 +399,12 @@ Result<Resource> make_resource(const ResourceKey& key, std::string_view json) {
     body->set("id", Value::string(key.second));
   resource.body = body.take();
   return resource;
+}
+
+Result<config::EncryptedFields> read_encrypted_fields(Validator& validator) {
+  const Result<std::pair<int, std::string>> answer = validator.describe_schemas({"encrypted_fields"});
+  if (!answer) return answer.error();
+  return config::EncryptedFields::from_json(answer->second);
 }
 
 Loaded load_configuration(const LoadOptions& options) { return Loader(options).load(); }

@@ -5,11 +5,13 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "config/document.h"
+#include "config/encrypted_fields.h"
 #include "control/known_good.h"
 #include "control/resource_checks.h"
 #include "control/resource_store.h"
@@ -38,13 +40,23 @@ inline constexpr uint32_t kStoredOrder = uint32_t{1} << 30;
 /// The configuration's form of a stored resource: what the API adds for its clients is left out.
 base::Result<config::Resource> make_resource(const ResourceKey& key, std::string_view json);
 
+/// A Lua source that was read.
+struct LoadedCode {
+  uint64_t hash = 0;
+  bool is_of_files = false;  // and not there only because a stored resource uses its plugin
+};
+
+/// Of the plugins that the validator has loaded.
+base::Result<config::EncryptedFields> read_encrypted_fields(Validator& validator);
+
 /// What a load gave. Either errors, or a blob.
 struct Loaded {
   std::vector<std::string> errors;    // "file:line: field: what is wrong; what would be right"
   std::vector<std::string> warnings;  // the same form; nothing is refused for them
   std::string blob;                   // with number 0: see number_blob
   snapshot::Hash128 hash;
-  snapshot::Hash128 file_hash;  // of what the files hold alone
+  snapshot::Hash128 file_hash;             // of what the files hold alone, without code
+  std::map<std::string, LoadedCode> code;  // by path
   config::Settings settings;
   std::array<size_t, config::kKindCount> counts{};
   size_t plugin_count = 0;

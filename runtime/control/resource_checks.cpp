@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 
 #include "config/resources.h"
 #include "config/secret_reference.h"
@@ -128,6 +129,24 @@ void check_upstream(const Resource& resource, const Value* upstream, Path path, 
   findings.warn(resource, path, "health checks are not in this version; every node is taken for healthy");
 }
 
+/// Calls `look` for each reference to a secret manager: the way to it, and "vault/1".
+template <class Look>
+void each_reference(const Value& value, const Path& path, Look look) {
+  const auto below = [&](const std::string& step, const Value& member) {
+    Path next = path;
+    next.push_back(step);
+    each_reference(member, next, look);
+  };
+  if (value.is_string()) {
+    if (const std::string_view manager = config::manager_of(value.as_string()); !manager.empty())
+      look(path, manager);
+  } else if (value.is_array()) {
+    for (size_t i = 0; i < value.items().size(); i++) below(std::to_string(i), value.items()[i]);
+  } else if (value.is_object()) {
+    for (const auto& [key, member] : value.members()) below(key, member);
+  }
+}
+
 /// The field by which a plugin's consumers are told apart.
 struct CredentialField {
   std::string_view plugin;
@@ -171,6 +190,23 @@ void check_references(const config::Document& document, Findings& findings) {
   }
 }
 
+void check_managers(const config::Document& document, Findings& findings) {
+  std::set<std::string, std::less<>> managers;
+  for (const Resource& resource : document.resources) {
+    if (resource.kind == Kind::kSecret) managers.insert(resource.id);
+  }
+  for (const Resource& resource : document.resources) {
+    const Value* plugins = resource.body.find("plugins");
+    if (plugins == nullptr || findings.concerns(resource)) continue;
+    each_reference(*plugins, {"plugins"}, [&](const Path& path, std::string_view manager) {
+      if (managers.count(manager) == 0)
+        findings.warn(resource, path,
+                      "there is no secrets/" + std::string(manager) +
+                          "; what this is part of answers 503 until there is");
+    });
+  }
+}
+
 void check_resources(const config::Document& document, Findings& findings) {
   const bool has_parameters = document.settings.router == config::RouterKind::kUriWithParameter;
   for (const Resource& resource : document.resources) {
@@ -188,9 +224,11 @@ void check_resources(const config::Document& document, Findings& findings) {
     if (resource.kind == Kind::kService) check_hosts(resource, findings);
     if (resource.kind == Kind::kStreamRoute)
       findings.warn(resource, {}, "stream routes are not in this version; nothing is served for it");
-    if (resource.kind == Kind::kSecret)
+    if (resource.kind == Kind::kSecret && !resource.id.starts_with("vault/"))
       findings.warn(resource, {},
-                    "secret managers are not in this version; write $env://NAME where it is used");
+                    "secrets of " + resource.id.substr(0, resource.id.find('/')) +
+                        " are not supported in this version; keep them in Vault, or write $env://NAME where "
+                        "they are used");
   }
 }
 

@@ -15,6 +15,9 @@ namespace moongate::control {
 /// `$env://` and `$secret://` in plugin confs.
 void check_references(const config::Document& document, Findings& findings);
 
+/// Warns about references to secret managers that the document does not have.
+void check_managers(const config::Document& document, Findings& findings);
+
 /// Parses each resource as a worker will and looks at each route's conditions; leaves out what `findings`
 /// concerns already.
 void check_resources(const config::Document& document, Findings& findings);

@@ -109,6 +109,20 @@ Result<ResourceStore> ResourceStore::open(const std::string& directory) {
   return store;
 }
 
+Result<ResourceStore::Map> ResourceStore::peek(const std::string& directory) {
+  ResourceStore store(directory + "/store");
+  std::string log;
+  // The log first: what is moved into the base meanwhile is found there.
+  if (::access((store.folder_ + "/log").c_str(), F_OK) == 0) {
+    Result<std::string> bytes = base::read_file(store.folder_ + "/log", kFileMaxBytes);
+    if (!bytes) return bytes.error();
+    log = bytes.take();
+  }
+  if (auto read = store.read_base(); !read) return read.error();
+  if (auto taken = store.take_log(log); !taken) return taken.error();
+  return std::move(store.resources_);
+}
+
 const StoredResource* ResourceStore::find(const ResourceKey& key) const {
   const auto found = resources_.find(key);
   return found == resources_.end() ? nullptr : &found->second;
@@ -138,32 +152,40 @@ Result<void> ResourceStore::read_log() {
   if (!log_.is_open()) return base::io_error(path);
   const Result<std::string> bytes = base::read_file(path, kFileMaxBytes);
   if (!bytes) return bytes.error();
+  const Result<size_t> taken = take_log(*bytes);
+  if (!taken) return taken.error();
+  log_size_ = *taken;
+  if (log_size_ < bytes->size()) {
+    MG_LOG(kWarn) << path << ": a write that broke off, " << bytes->size() - log_size_
+                  << " bytes, is cut off";
+    if (::ftruncate(log_.get(), static_cast<off_t>(log_size_)) != 0 || ::fsync(log_.get()) != 0)
+      return base::io_error(path);
+  }
+  return base::sync_folder(folder_);
+}
+
+/// How many bytes hold whole frames; behind them is at most a write that broke off.
+Result<size_t> ResourceStore::take_log(std::string_view bytes) {
+  const std::string path = folder_ + "/log";
   const uint64_t base_revision = revision_;
   size_t at = 0;
-  while (at < bytes->size()) {
-    const auto payload = read_frame(*bytes, at);
+  while (at < bytes.size()) {
+    const auto payload = read_frame(bytes, at);
     if (!payload) break;
     const Result<Value> parsed = base::parse_json(*payload);
     // A base that was written and a log that could not be emptied any more: the base has it already.
     const bool is_in_base = parsed && count_in(*parsed, "revision") <= base_revision;
     if (!is_in_base) {
-      if (auto taken = take_frame(*payload, path); !taken) return taken;
+      if (auto taken = take_frame(*payload, path); !taken) return taken.error();
     }
     at += kFrameHeaderSize + payload->size();
   }
-  if (at < bytes->size()) {
-    if (has_frame_behind(*bytes, at)) {
-      return base::invalid(
-          path + ": damaged at byte " + std::to_string(at) +
-          ", with changes behind it that were acknowledged; bring back a copy of the file, or "
-          "cut it off there to lose them");
-    }
-    MG_LOG(kWarn) << path << ": a write that broke off, " << bytes->size() - at << " bytes, is cut off";
-    if (::ftruncate(log_.get(), static_cast<off_t>(at)) != 0 || ::fsync(log_.get()) != 0)
-      return base::io_error(path);
+  if (at < bytes.size() && has_frame_behind(bytes, at)) {
+    return base::invalid(path + ": damaged at byte " + std::to_string(at) +
+                         ", with changes behind it that were acknowledged; bring back a copy of the file, or "
+                         "cut it off there to lose them");
   }
-  log_size_ = at;
-  return base::sync_folder(folder_);
+  return at;
 }
 
 Result<void> ResourceStore::take_frame(std::string_view payload, const std::string& path) {

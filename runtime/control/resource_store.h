@@ -52,6 +52,8 @@ class ResourceStore {
   using Map = std::map<ResourceKey, StoredResource>;
 
   static base::Result<ResourceStore> open(const std::string& directory);
+  /// What the files hold now, for whoever only looks: nothing is made or mended, an instance may run on them.
+  static base::Result<Map> peek(const std::string& directory);
 
   const Map& all() const { return resources_; }
   const StoredResource* find(const ResourceKey& key) const;
@@ -69,6 +71,7 @@ class ResourceStore {
   explicit ResourceStore(std::string folder) : folder_(std::move(folder)) {}
   base::Result<void> read_base();
   base::Result<void> read_log();
+  base::Result<size_t> take_log(std::string_view bytes);
   base::Result<void> take_frame(std::string_view payload, const std::string& path);
   void apply(const StoredChange& change);
   base::Result<void> write_base();

@@ -67,7 +67,7 @@ void Control::on_command(const std::string& command, const Value& request,
     const double wanted = request.get_number("number", 0);
     if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15)
       return answer(refusal({"`number` is not the number of a snapshot"}));
-    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}, {}});
+    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}, {}, false, {"rollback", ""}});
   }
   answer(refusal({"unknown command `" + command +
                   "`; known are apply, reload, rollback, snapshots, status, stop and reopen"}));
@@ -157,8 +157,8 @@ void Control::add_instance_callbacks(AdminApi::Callbacks* callbacks) {
   callbacks->metrics = [this] { return summarize_metrics(*start_.metrics); };
   callbacks->snapshots = [this] { return list_snapshots(); };
   callbacks->compare_snapshot = [this](uint64_t wanted) { return compare_snapshot(wanted); };
-  callbacks->rollback = [this](uint64_t wanted, const std::string& actor, CommandServer::Answer done) {
-    add_job({wanted, "rollback by " + actor, true, {std::move(done)}, {}});
+  callbacks->rollback = [this](uint64_t wanted, const AdminCaller& caller, CommandServer::Answer done) {
+    add_job({wanted, "rollback by " + caller.name, true, {std::move(done)}, {}, false, caller});
   };
 }
 

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 
+#include "base/base64.h"
 #include "proxy/http2_connection.h"
 #include "proxy/tunnel.h"
 #include "tls/digest.h"
-
-extern "C" size_t mg_base64_encode(const char* data, size_t size, int is_url, int is_padded, char* out);
 
 namespace moongate::proxy {
 
@@ -18,12 +17,6 @@ using net::IoStatus;
 namespace {
 
 constexpr std::string_view kKeyField = "Sec-WebSocket-Key";
-constexpr size_t kEncodedMaxBytes = 32;
-
-std::string encode(const char* bytes, size_t size) {
-  char text[kEncodedMaxBytes];
-  return {text, mg_base64_encode(bytes, size, 0, 1, text)};
-}
 
 }  // namespace
 
@@ -32,7 +25,7 @@ void offer_websocket(Exchange& exchange) {
   constexpr size_t kKeyBytes = 16;
   char digest[tls::kDigestMaxBytes];
   tls::digest("sha256", exchange.request_id(), digest);
-  exchange.request.fields.set(kKeyField, exchange.arena.copy(encode(digest, kKeyBytes)));
+  exchange.request.fields.set(kKeyField, exchange.arena.copy(base::to_base64({digest, kKeyBytes})));
   exchange.request.fields.set("Upgrade", "websocket");
 }
 
@@ -42,7 +35,7 @@ bool accepts_websocket(const Exchange& exchange) {
   if (!key || !accept) return false;
   char digest[tls::kDigestMaxBytes];
   const std::string text = std::string(key->value) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455 1.3
-  return accept->value == encode(digest, tls::digest("sha1", text, digest));
+  return accept->value == base::to_base64({digest, tls::digest("sha1", text, digest)});
 }
 
 Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connection> upstream,

@@ -94,4 +94,14 @@ void count_plugin(Context& context, const std::string& name, uint64_t samples, u
   if (errors > 0) registry.counter(Family::kPluginErrors, labels.text())->add(errors);
 }
 
+void count_plugin_calls(Context& context, const std::string& name, exchange::Phase phase, uint64_t calls) {
+  constexpr std::string_view kNames[] = {"none",          "rewrite",     "access", "before_proxy",
+                                         "header_filter", "body_filter", "log"};
+  static_assert(std::size(kNames) == static_cast<size_t>(exchange::Phase::kCount));
+  if (calls == 0) return;
+  metrics::Labels labels;
+  labels.add("plugin", name).add("phase", kNames[static_cast<size_t>(phase)]);
+  context.metrics->registry.counter(Family::kPluginCalls, labels.text())->add(calls);
+}
+
 }  // namespace moongate::proxy

@@ -30,5 +30,7 @@ void count_retry(Context& context);
 void count_stall(Context& context);
 /// Adds what a plugin used since the last call: CPU samples of 10 ms, and errors.
 void count_plugin(Context& context, const std::string& name, uint64_t samples, uint64_t errors);
+/// Adds how often a plugin was called in a phase since the last call.
+void count_plugin_calls(Context& context, const std::string& name, exchange::Phase phase, uint64_t calls);
 
 }  // namespace moongate::proxy

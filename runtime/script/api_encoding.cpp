@@ -7,20 +7,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/base64.h"
+
 namespace {
 
-constexpr char kStandard[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr char kUrl[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-constexpr uint8_t kNone = 0xff;
+using moongate::base::Base64Alphabet;
 
-constexpr std::array<uint8_t, 256> reverse_of(const char* alphabet) {
-  std::array<uint8_t, 256> reverse{};
-  for (auto& value : reverse) value = kNone;
-  for (uint8_t i = 0; i < 64; ++i) reverse[static_cast<uint8_t>(alphabet[i])] = i;
-  return reverse;
-}
-constexpr auto kStandardReverse = reverse_of(kStandard);
-constexpr auto kUrlReverse = reverse_of(kUrl);
+Base64Alphabet alphabet_of(int is_url) { return is_url != 0 ? Base64Alphabet::kUrl : Base64Alphabet::kStandard; }
 
 constexpr std::array<uint32_t, 256> make_crc_table() {
   std::array<uint32_t, 256> table{};
@@ -69,52 +62,12 @@ int hex_value(char c) {
 extern "C" {
 
 size_t mg_base64_encode(const char* data, size_t size, int is_url, int is_padded, char* out) {
-  const char* alphabet = is_url != 0 ? kUrl : kStandard;
-  auto* in = reinterpret_cast<const uint8_t*>(data);
-  char* at = out;
-  size_t i = 0;
-  for (; i + 2 < size; i += 3) {
-    uint32_t group = uint32_t{in[i]} << 16 | uint32_t{in[i + 1]} << 8 | in[i + 2];
-    *at++ = alphabet[group >> 18];
-    *at++ = alphabet[group >> 12 & 63];
-    *at++ = alphabet[group >> 6 & 63];
-    *at++ = alphabet[group & 63];
-  }
-  size_t rest = size - i;
-  if (rest > 0) {
-    uint32_t group = uint32_t{in[i]} << 16 | (rest == 2 ? uint32_t{in[i + 1]} << 8 : 0);
-    *at++ = alphabet[group >> 18];
-    *at++ = alphabet[group >> 12 & 63];
-    if (rest == 2) *at++ = alphabet[group >> 6 & 63];
-    for (size_t pad = rest; is_padded != 0 && pad < 3; ++pad) *at++ = '=';
-  }
-  return static_cast<size_t>(at - out);
+  return moongate::base::encode_base64({data, size}, alphabet_of(is_url), is_padded != 0, out);
 }
 
 long mg_base64_decode(const char* data, size_t size, int is_url, char* out) {
-  const auto& reverse = is_url != 0 ? kUrlReverse : kStandardReverse;
-  size_t end = size;
-  while (end > 0 && size - end < 2 && data[end - 1] == '=') --end;
-  if (end % 4 == 1) return -1;
-  char* at = out;
-  uint32_t group = 0;
-  for (size_t i = 0; i < end; ++i) {
-    uint8_t value = reverse[static_cast<uint8_t>(data[i])];
-    if (value == kNone) return -1;
-    group = group << 6 | value;
-    if (i % 4 == 3) {
-      *at++ = static_cast<char>(group >> 16 & 0xff);
-      *at++ = static_cast<char>(group >> 8 & 0xff);
-      *at++ = static_cast<char>(group & 0xff);
-      group = 0;
-    }
-  }
-  if (end % 4 == 2) *at++ = static_cast<char>(group >> 4 & 0xff);
-  if (end % 4 == 3) {
-    *at++ = static_cast<char>(group >> 10 & 0xff);
-    *at++ = static_cast<char>(group >> 2 & 0xff);
-  }
-  return at - out;
+  const auto decoded = moongate::base::decode_base64({data, size}, alphabet_of(is_url), out);
+  return decoded ? static_cast<long>(*decoded) : -1;
 }
 
 size_t mg_escape_uri(const char* data, size_t size, int kind, char* out) {

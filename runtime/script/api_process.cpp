@@ -57,6 +57,7 @@ int32_t mg_plugin_number(const char* name, size_t size) {
 }
 int mg_plugin_is_quarantined(int32_t number) { return Host::current().is_quarantined(number); }
 volatile int32_t* mg_running_plugin(void) { return Host::current().running_plugin(); }
+double* mg_plugin_calls(void) { return Host::current().plugin_calls(); }
 
 uint64_t mg_random(void) {
   static thread_local std::mt19937_64 engine = [] {
@@ -85,6 +86,7 @@ int64_t mg_consumer_by_name(const char* name, size_t size) {
   return known == snapshot()->consumer_by_name.end() ? -1 : static_cast<int64_t>(known->second);
 }
 
+int mg_has_managed_credentials(void) { return snapshot() && snapshot()->has_managed_credentials ? 1 : 0; }
 int64_t mg_credential_find(const char* plugin, size_t plugin_size, const char* attribute,
                            size_t attribute_size, const char* value, size_t value_size) {
   if (!snapshot()) return -1;

@@ -175,7 +175,28 @@ void Host::adopt_snapshot(const snapshot::Snapshot& now) {
     lua_setfield(state, -2, name.c_str());
   }
   if (vm_->call(2, 0) != 0) MG_LOG(kError) << "adopting plugins: " << pop_error();
+  adopt_secrets(now);
   accounts_.adopt(now);
+}
+
+void Host::adopt_secrets(const snapshot::Snapshot& now) {
+  lua_State* state = vm_->state();
+  push_function("adopt_secrets");
+  lua_createtable(state, 0, static_cast<int>(now.secrets.size()));
+  for (const auto& [id, json] : now.secrets) {
+    lua_pushlstring(state, json.data(), json.size());
+    lua_setfield(state, -2, id.c_str());
+  }
+  lua_createtable(state, 0, 3);
+  const auto set_seconds = [state](const char* key, config::Milliseconds time) {
+    lua_pushnumber(state, std::chrono::duration<double>(time).count());
+    lua_setfield(state, -2, key);
+  };
+  const config::SecretSettings& settings = now.settings->secrets;
+  set_seconds("ttl", settings.ttl);
+  set_seconds("retry_after", settings.retry_after);
+  set_seconds("stale", settings.stale);
+  if (vm_->call(2, 0) != 0) MG_LOG(kError) << "adopting secrets: " << pop_error();
 }
 
 void Host::release_snapshot(int script_handle) {

@@ -79,6 +79,10 @@ class Host {
   uint64_t samples(size_t plugin_number) const {
     return plugin_number < kPluginsMax ? samples_[plugin_number] : 0;
   }
+  /// Calls by 8 * plugin number + phase. Whole numbers: compiled Lua adds to a double without making an
+  /// object.
+  double* plugin_calls() { return calls_.data(); }
+  static constexpr size_t kPhasesMax = 8;
   int32_t plugin_number(std::string_view name) { return accounts_.number_of(name); }
   std::string describe_plugin(int32_t number) const { return accounts_.describe(number); }
   bool is_quarantined(int32_t plugin_number) const { return accounts_.is_quarantined(plugin_number); }
@@ -127,6 +131,7 @@ class Host {
   void count_waiting_log(Task& task);
   int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases,
                   std::string* reason);
+  void adopt_secrets(const snapshot::Snapshot& now);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);
   void relieve_memory();
@@ -155,6 +160,7 @@ class Host {
   int32_t own_running_plugin_ = 0;
   volatile int32_t* running_plugin_ = nullptr;
   volatile uint64_t samples_[kPluginsMax] = {};
+  std::vector<double> calls_ = std::vector<double>(kPluginsMax * kPhasesMax);
 };
 
 }  // namespace moongate::script

@@ -13,11 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "base/base64.h"
 #include "script/test_functions.h"
 #include "shm/moving_clock.h"
 #include "tls/digest.h"
-
-extern "C" size_t mg_base64_encode(const char* data, size_t size, int is_url, int is_padded, char* out);
 
 namespace moongate::script {
 namespace {
@@ -141,7 +140,7 @@ int hmac(lua_State* state) {
 int base64url(lua_State* state) {
   const std::string_view data = text_at(state, 1);
   std::string out((data.size() + 2) / 3 * 4, '\0');
-  const size_t size = mg_base64_encode(data.data(), data.size(), 1, 0, out.data());
+  const size_t size = base::encode_base64(data, base::Base64Alphabet::kUrl, false, out.data());
   lua_pushlstring(state, out.data(), size);
   return 1;
 }

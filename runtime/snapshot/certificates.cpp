@@ -68,7 +68,8 @@ Result<std::vector<std::shared_ptr<const router::Regex>>> read_skip_mtls(const c
 Result<config::Ssl> Compiler::parse_certificate(const Record& record) const {
   Result<base::Value> body = base::parse_json(record.body);
   if (!body) return body.error();
-  if (const auto fault = config::resolve_references(*body, config::process_environment()))
+  if (const auto fault =
+          config::resolve_references(*body, config::process_environment(), config::Managed::kRefused))
     return base::invalid(config::field_text("", fault->path).substr(1) + ": " + fault->what);
   Result<config::Ssl> ssl = config::parse_ssl(*body);
   if (ssl && ssl->id.empty()) ssl->id = record.id;

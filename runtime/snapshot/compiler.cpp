@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "config/encrypted_fields.h"
 #include "config/resources.h"
 #include "config/secret_reference.h"
 
@@ -212,6 +213,7 @@ void Compiler::read_settings() {
                                                                           : Mode::kHostUri;
   router_ = std::make_unique<router::Router::Builder>(mode);
   next_->settings = std::make_shared<const config::Settings>(settings.take());
+  config::Keyring::of_process().set(next_->settings->data_encryption);
   read_trust();
   next_->plugin_attributes_json = blob_.body_of(RecordKind::kPluginAttr, "{}");
   const size_t route_count = blob_.records_of(RecordKind::kRoute).size();
@@ -248,6 +250,13 @@ void Compiler::read_sources() {
   next_->code_hash = mix(next_->code_hash, libraries);
   for (const Record& record : blob_.records_of(RecordKind::kPluginMetadata)) {
     next_->plugin_metadata[std::string(record.id)] = std::string(record.body);
+  }
+  for (const Record& record : blob_.records_of(RecordKind::kSecret)) {
+    Result<std::string> resolved = config::resolve_json(std::string(record.body));
+    if (resolved)
+      next_->secrets[std::string(record.id)] = resolved.take();
+    else
+      complain(record, resolved.error().detail.substr(1));
   }
 }
 
@@ -441,8 +450,11 @@ void Compiler::add_credential_of(uint32_t consumer, const std::string& credentia
       {consumer, credential_id, plugin.conf_json, print, next_->first_credentials[consumer]});
   next_->first_credentials[consumer] = number;
   next_->credentials_by_plugin[plugin.name].push_back(number);
+  next_->has_managed_credentials |= plugin.conf_json->find("\"$secret://") != std::string::npos;
   for (const auto& [attribute, value] : conf->members()) {
-    if (value.is_string()) next_->consumer_index.add(plugin.name, attribute, value.as_string(), number);
+    // Nobody is recognised by showing the reference itself.
+    if (value.is_string() && !config::is_reference(value.as_string()))
+      next_->consumer_index.add(plugin.name, attribute, value.as_string(), number);
   }
 }
 

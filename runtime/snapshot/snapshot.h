@@ -48,6 +48,7 @@ struct Surroundings {
   ConsumerIndex consumer_index;
   std::unordered_map<std::string, uint32_t> consumer_by_name;
   std::unordered_map<std::string, std::vector<uint32_t>> credentials_by_plugin;
+  bool has_managed_credentials = false;  // one of them refers to a secret
 
   std::shared_ptr<const tls::ServerNames> server_names;
   std::unordered_map<std::string, ServerCertificate> server_contexts;  // by id
@@ -64,6 +65,7 @@ struct Surroundings {
   std::unordered_map<std::string, std::shared_ptr<const tls::ClientContext>> client_contexts;  // by key
 
   std::unordered_map<std::string, std::string> plugin_metadata;  // plugin name to JSON
+  std::unordered_map<std::string, std::string> secrets;          // "vault/1" to JSON
   std::vector<std::shared_ptr<const ScriptSource>> plugin_sources;
   std::vector<std::shared_ptr<const ScriptSource>> library_sources;
   uint64_t code_hash = 0;  // of all plugins and libraries

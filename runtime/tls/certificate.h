@@ -13,6 +13,10 @@ namespace moongate::tls {
 /// when it does, or when there is no certificate.
 std::string describe_validity(const std::string& pem, base::WallTime now);
 
+/// Whether a text begins with a certificate, or is a private key without a password, in PEM form.
+bool holds_certificate(const std::string& pem);
+bool holds_key(const std::string& pem);
+
 /// Whether a text is an IPv4 or IPv6 address (without brackets): such a name is looked for among the
 /// addresses of a certificate, and never sent as the name of the server.
 bool is_address(std::string_view name);

@@ -261,11 +261,19 @@ void Worker::export_plugin_accounts() {
   const auto& accounts = host_->accounts();
   exported_samples_.resize(accounts.size());
   exported_errors_.resize(accounts.size());
+  exported_calls_.resize(accounts.size() * script::Host::kPhasesMax);
   for (size_t i = 1; i < accounts.size(); i++) {
     if (accounts[i].name.empty()) continue;
     uint64_t samples = host_->samples(i);
     proxy::count_plugin(context_, accounts[i].name, samples - exported_samples_[i],
                         accounts[i].errors - exported_errors_[i]);
+    for (size_t phase = 1; phase < static_cast<size_t>(exchange::Phase::kCount); phase++) {
+      const size_t at = i * script::Host::kPhasesMax + phase;
+      const double calls = host_->plugin_calls()[at];
+      proxy::count_plugin_calls(context_, accounts[i].name, static_cast<exchange::Phase>(phase),
+                                static_cast<uint64_t>(calls - exported_calls_[at]));
+      exported_calls_[at] = calls;
+    }
     exported_samples_[i] = samples;
     exported_errors_[i] = accounts[i].errors;
   }

@@ -97,6 +97,7 @@ class Worker {
   std::vector<Retiring> retiring_;  // former snapshots that exchanges still pin
   std::vector<uint64_t> exported_samples_;
   std::vector<uint64_t> exported_errors_;
+  std::vector<double> exported_calls_;
   net::Timer beat_;
   TurnMeter turn_meter_;
   base::SteadyTime drain_until_{};

@@ -61,6 +61,20 @@ class Commands(AdminCase):
         done = self.gw.run("apply", self.gw.path("nothing.yaml"))
         self.assertEqual(done.returncode, 1)
 
+    def test_check_judges_the_files_with_what_the_api_has_made(self):
+        alone = self.gw.run("check", "-c", self.gw.path("harness.yaml"), "-c", self.write("same.yaml", self.config))
+        self.assertEqual((alone.returncode, alone.stderr), (0, ""))
+        self.assertIn("looked at the files alone: the Admin API has made nothing in " + self.gw.run_dir, alone.stdout)
+        self.put("/routes/api", {"uri": "/api", "upstream_id": "u"})
+        both = self.gw.run("check", "-c", self.write("same.yaml", self.config))
+        self.assertEqual(both.returncode, 0, both.stderr)
+        self.assertIn("ok: 2 routes", both.stdout)
+        self.assertIn("looked at the files with 1 resource that the Admin API has made in " + self.gw.run_dir, both.stdout)
+        broken = self.gw.run("check", "-c", self.write("less.yaml", {"routes": []}))
+        self.assertEqual(broken.returncode, 1)
+        self.assertIn("routes/api.upstream_id: failed to fetch upstream info by upstream id [u]", broken.stderr)
+        self.assertIn("looked at the files with 1 resource", broken.stderr)
+
     def test_history_tells_who_changed_what(self):
         self.put("/routes/api", mocking("/api", "x"))
         listed = json.loads(self.gw.run("history", "--json").stdout)

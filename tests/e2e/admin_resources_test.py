@@ -255,6 +255,21 @@ class OtherResources(AdminCase):
         self.assertEqual(self.admin("PATCH", "/ssls/1", {"labels": {"a": "b"}}).status, 200, "the key is still there")
         self.assert_refused(self.admin("PUT", "/ssls/2", {**body, "certs": [shop.cert]}), 400, "mismatched number of certs and keys")
 
+    def test_what_is_no_certificate_is_named_as_apisix_names_it(self):
+        shop, other = certificate("shop.example"), certificate("other.example")
+        good = {"sni": "shop.example", "cert": shop.cert, "key": shop.key}
+        bad_cert, bad_key = shop.cert.replace("\n", "\n!", 3), shop.key.replace("\n", "\n!", 3)
+        no_cert = "failed to parse cert: PEM_read_bio_X509_AUX() failed"
+        no_key = "failed to parse key: PEM_read_bio_PrivateKey() failed"
+        for body, text in (({"cert": bad_cert}, no_cert), ({"key": bad_key}, no_key),
+                           ({"certs": [other.cert, bad_cert], "keys": [other.key, other.key]}, "failed to handle cert-key pair[2]: " + no_cert),
+                           ({"certs": [other.cert], "keys": [bad_key]}, "failed to handle cert-key pair[1]: " + no_key),
+                           ({"client": {"ca": bad_cert}}, "failed to validate client_cert: " + no_cert)):
+            refused = self.admin("PUT", "/ssls/1", {**good, **body})
+            self.assertEqual((refused.status, refused.json()), (400, {"error_msg": text}))
+        self.assert_refused(self.admin("PUT", "/ssls/1", {**good, "key": other.key}), 400, "the key does not belong to the certificate")
+        self.assertEqual(self.admin("PUT", "/ssls/1", {**good, "certs": [other.cert], "keys": [other.key]}).status, 201)
+
     def test_stream_routes_are_refused(self):
         for method, path in (("PUT", "/stream_routes/1"), ("POST", "/stream_routes")):
             self.assert_refused(self.admin(method, path, {"upstream": nodes()}), 400, "stream mode is disabled, can not add stream routes")
@@ -336,11 +351,50 @@ class Whole(AdminCase):
         self.assertEqual(self.admin("PUT", "/configs", {}, {"X-Digest": "d4"}).status, 202)
         self.assertEqual(self.gw.get("/new").status, 404)
 
+    def test_a_whole_configuration_may_be_yaml_both_ways(self):
+        yaml = {"Content-Type": "application/yaml", "X-Digest": "y1"}
+        text = "routes:\n  - id: y\n    uri: /y   # a comment\n    plugins: {mocking: {response_example: yaml, content_type: text/plain}}\n"
+        done = self.admin("PUT", "/configs", text, yaml)
+        self.assertEqual((done.status, done.get("X-Digest"), done.get("X-Last-Modified").isdigit()), (202, "y1", True), done)
+        self.assertEqual(self.gw.get("/y").body, b"yaml")
+        shown = self.admin("GET", "/configs", headers={"Accept": "application/yaml"})
+        self.assertEqual((shown.get("Content-Type"), shown.get("X-Digest"), shown.get("X-Last-Modified")), ("application/yaml", "y1", done.get("X-Last-Modified")))
+        again = self.admin("PUT", "/configs", shown.body, {**yaml, "X-Digest": "y2"})
+        self.assertEqual(again.status, 202, again.body)
+        self.assertEqual(self.gw.get("/y").body, b"yaml")
+        head = self.admin("HEAD", "/configs")
+        self.assertEqual((head.status, head.body, head.get("X-Digest")), (200, b"", "y2"))
+        for bad in ("routes: [", "- a list", "a text"):
+            self.assert_refused(self.admin("PUT", "/configs", bad, yaml | {"X-Digest": "y3"}), 400, "invalid request body: invalid yaml request body")
+            self.assert_refused(self.admin("POST", "/configs/validate", bad, yaml), 400, "invalid request body: invalid yaml request body")
+        self.assertEqual(self.admin("POST", "/configs/validate", text, yaml).json(), {})
+
+    def test_versions_of_lists_are_the_client_s_and_an_equal_one_leaves_its_list_alone(self):
+        shop = certificate("shop.example")
+        first = {"routes": [{"id": "a", **mocking("/a", "a")}], "ssls": [{"id": "s", "sni": "shop.example", "cert": shop.cert, "key": shop.key}],
+                 "routes_conf_version": 1000, "ssls_conf_version": 7}
+        self.assertEqual(self.admin("PUT", "/configs", first, {"X-Digest": "1"}).status, 202)
+        whole = self.admin("GET", "/configs").json()
+        self.assertEqual([whole[k + "_conf_version"] for k in ("routes", "ssls", "services")], [1000, 7, 1])
+        lower = {"routes": [], "routes_conf_version": 999}
+        self.assert_refused(self.admin("PUT", "/configs", lower, {"X-Digest": "2"}), 400, "routes_conf_version must be greater than or equal to (1000)")
+        self.assert_refused(self.admin("PUT", "/configs", {"routes_conf_version": "x"}, {"X-Digest": "2"}), 400, "routes_conf_version must be a number")
+        same = {"routes": [], "routes_conf_version": 1000, "ssls_conf_version": 7}
+        self.assertEqual(self.admin("PUT", "/configs", same, {"X-Digest": "3"}).status, 202)
+        self.assertEqual((self.gw.get("/a").body, self.admin("GET", "/ssls/s").status), (b"a", 200))
+        self.put("/routes/b", mocking("/b", "b"))
+        after = self.admin("GET", "/configs")
+        self.assertEqual((after.json()["routes_conf_version"], after.get("X-Digest")), (1001, None))
+        self.assertEqual(self.admin("PUT", "/configs", {"routes": [], "ssls_conf_version": 7}, {"X-Digest": "4"}).status, 202)
+        self.assertEqual((self.gw.get("/a").status, self.admin("GET", "/ssls/s").status), (404, 200))
+
     def test_validate_names_every_fault(self):
         answer = self.admin("POST", "/configs/validate", {"routes": [mocking("/a", "x") | {"id": "1"}, {"id": "2", "uri": 1, "plugins": {}}]})
         self.assertEqual(answer.status, 400)
         (error,) = answer.json()["errors"]
         self.assertEqual((error["resource_type"], error["resource_id"], error["index"]), ("routes", "2", 1))
+        twice = self.admin("POST", "/configs/validate", {"consumers": [{"username": "jack"}, {"username": "jack"}]}).json()["errors"]
+        self.assertEqual([(e["index"], e["error"]) for e in twice], [(1, "found duplicate username jack in consumers")])
         self.assertEqual(self.admin("POST", "/configs/validate", {"routes": [mocking("/a", "x") | {"id": "1"}]}).json(), {})
         self.assertEqual(self.admin("GET", "/routes").json()["total"], 0)
 

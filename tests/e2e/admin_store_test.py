@@ -12,7 +12,7 @@ import threading
 import unittest
 
 from admin import AdminCase, mocking, nodes
-from harness import Client, ClosedError, Load, WireError, expect, request_bytes, sanitized, wait_for
+from harness import Client, ClosedError, Load, WireError, expect, request, request_bytes, sanitized, wait_for
 
 
 class Writer(threading.Thread):
@@ -244,6 +244,24 @@ class Files(AdminCase):
         self.gw.apply({**self.config, "routes": [{"id": "other", **mocking("/other", "file")}]})
         self.assertEqual((self.gw.get("/a").body, self.gw.get("/other").body, self.gw.get("/mine").status), (b"api", b"file", 404))
 
+    def test_a_file_that_is_written_as_it_was_makes_no_snapshot_of_what_the_api_brought(self):
+        warned = {"routes": [{"id": "odd", **mocking("odd", "odd")}]}
+        self.gw.apply(warned)
+        self.put("/routes/1", {"uri": "/e", "plugins": {"echo": {"body": "echo"}}})
+        before, looks = self.gw.status()["snapshot"], self.gw.log_text().count("no path is like this")
+        self.gw.write_config(json.dumps(warned, indent=3))
+        self.wait(lambda: self.gw.log_text().count("no path is like this") > looks, "the look at the file")
+        self.assertEqual(self.gw.status()["snapshot"], before)
+
+    def test_code_that_only_the_api_uses_is_taken_when_it_is_edited(self):
+        source = """local _M = {version = 1, priority = 10, name = "mine", schema = {type = "object"}}
+            function _M.access() return 200, "%s" end return _M"""
+        self.gw.write_plugin("mine", source % "one")
+        self.put("/routes/1", {"uri": "/p", "plugins": {"mine": {}}})
+        self.assertIn(b"one", self.gw.get("/p").body)
+        self.gw.write_plugin("mine", source % "two")
+        self.wait(lambda: b"two" in self.gw.get("/p").body, "the edited plugin")
+
     def test_a_rollback_brings_back_what_the_api_had_made(self):
         self.put("/routes/1", mocking("/a", "one"))
         self.wait(lambda: any("routes/1" in s["reason"] for s in self.snapshots()), "the snapshot on disk")
@@ -291,6 +309,29 @@ class Audit(AdminCase):
 
 @sanitized
 class Hostile(AdminCase):
+    def test_a_rollback_is_in_the_audit_log_with_what_it_changed(self):
+        self.put("/routes/1", mocking("/a", "one"))
+        self.gw.status()  # what was made last is on disk then
+        number = self.gw.status()["snapshot"]["number"]
+        self.put("/routes/1", mocking("/a", "two"))
+        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "the-secret-key"}}})
+        self.gw.status()
+        headers = {"X-API-KEY": self.gw.admin_key(), "Content-Type": "application/json"}
+        done = request(self.gw.admin_port, "POST", "/moongate/admin/rollback", headers, json.dumps({"number": number}).encode())
+        self.assertEqual(done.status, 200, done.body)
+        done = self.gw.run("rollback", str(number))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(os.path.join(self.gw.run_dir, "audit.log")) as f:
+            text = f.read()
+        self.assertNotIn("the-secret-key", text)
+        lines = [json.loads(line) for line in text.splitlines() if '"ROLLBACK"' in line]
+        self.assertEqual([(l["resource"], l["actor"], l["peer"]) for l in lines],
+                         [("code of plugin key-auth", "admin", "127.0.0.1"), ("consumers/jack", "admin", "127.0.0.1"),
+                          ("routes/1", "admin", "127.0.0.1"), ("", "rollback", "")])
+        self.assertEqual([lines[2][side]["plugins"]["mocking"]["response_example"] for side in ("before", "after")], ["two", "one"])
+        self.assertEqual((lines[1]["before"]["username"], lines[1]["after"]), ("jack", None))
+        self.assertEqual(lines[2]["snapshot"], lines[3]["snapshot"] - 1)
+
     def test_random_bodies_change_nothing_and_are_named(self):
         """Seeded: what a wrong byte or a wrong value does is the same in every run."""
         rng = random.Random(7)

@@ -103,8 +103,8 @@ CASES = {
                               "routes[0].plugins.mocking.response_example", ["no JSON object"]),
     "a reference without a name": (with_plugins({"mocking": {"response_example": "$env://"}}), "$env://", "routes[0].plugins.mocking.response_example",
                                    ["names no variable"]),
-    "a secret manager": ({"consumers": [{"username": "a", "plugins": {"key-auth": {"key": "$secret://vault/1/a/b"}}}]}, "$secret://",
-                         "consumers[0].plugins.key-auth.key", ["secret managers", "$env://NAME"]),
+    "a secret manager": ({"consumers": [{"username": "a", "plugins": {"key-auth": {"key": "$secret://aws/1/a/b"}}}]}, "$secret://",
+                         "consumers[0].plugins.key-auth.key", ["secrets of aws are not supported", "$env://NAME"]),
     "a resolved value its plugin refuses": (with_plugins({"ip-restriction": {"whitelist": ["$env://MOONGATE_TEXT"]}}), '"ip-restriction"',
                                             "routes[0].plugins.ip-restriction", ["invalid ip address: $env://MOONGATE_TEXT"]),
 }

@@ -161,6 +161,20 @@ class Metrics(TestCase):
         gw.get("/a")
         wait_for(lambda: self.counts(gw).get(("ra", "200")) == 31, 10, "31 requests counted")
 
+    def test_calls_of_plugins_are_counted_by_phase(self):
+        plugins = {"mocking": {"response_example": "m"}, "cors": {},
+                   "response-rewrite": {"status_code": 201, "_meta": {"filter": [["arg_new", "==", "1"]]}}}
+        gw = self.serve({"routes": [{"uri": "/m", "plugins": plugins}]})
+        for target in ("/m", "/m", "/m?new=1"):
+            gw.get(target)
+
+        def calls():
+            values = parse_metrics(gw.metrics().body.decode()).get("moongate_plugin_calls_total", [])
+            return {(labels["plugin"], labels["phase"]): value for labels, value in values}
+        wait_for(lambda: calls().get(("mocking", "access")) == 3, 10, "three calls of mocking")
+        self.assertEqual({key: calls().get(key) for key in (("cors", "rewrite"), ("cors", "header_filter"), ("response-rewrite", "header_filter"))},
+                         {("cors", "rewrite"): 3, ("cors", "header_filter"): 3, ("response-rewrite", "header_filter"): 1})
+
     def test_hostile_label_values_keep_the_page_valid_and_bounded(self):
         gw = self.gateway()
         with gw.client() as c:

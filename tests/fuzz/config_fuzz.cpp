@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "config/apisix.h"
 #include "config/document.h"
 #include "config/kong.h"
 #include "config/merge.h"
@@ -34,11 +35,10 @@ void parse(const config::Resource& resource) {
   check(config::parse_ssl(resource.body));
 }
 
-/// Kong's format becomes ours. Whatever is found is said in a sentence, and the result survives being
-/// written.
-void translate(base::Value* root, const config::Places& places) {
-  config::KongTranslation translation = config::translate_kong(*root, places);
-  for (const config::KongFinding& finding : translation.findings) {
+/// Another gateway's format becomes ours. Whatever is found is said in a sentence, and the result survives
+/// being written.
+void translate(base::Value* root, config::DialectTranslation translation) {
+  for (const config::DialectFinding& finding : translation.findings) {
     if (finding.text.empty()) std::abort();
   }
   const auto keep = [](const std::string&) { return std::optional<std::string>(); };
@@ -55,7 +55,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!root) return 0;
   config::Places places;
   if (!places.add("fuzz.yaml")) std::abort();
-  if (config::is_kong_file(*root)) translate(&*root, places);
+  if (config::is_kong_file(*root)) translate(&*root, config::translate_kong(*root, places));
+  if (config::is_apisix_file(*root)) translate(&*root, config::translate_apisix(*root, places));
   if (root->is_object()) {
     base::Value both = *root;
     check(config::assign_ids(both, "x.", places));

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
---- `require("apisix.secret")`: references in confs. `$env://` is resolved here; `$secret://` is left as it stands, with
---- an error in the log, when no manager has resolved it before.
+--- `require("apisix.secret")`: references in confs. A plugin's own conf has what they stand for already; this is for what
+--- it reads elsewhere. One that cannot be had is left as it stands, with an error in the log.
 
 local env = require("moongate.core.env")
 local log = require("moongate.core.log")
+local secrets = require("moongate.secrets")
 
 local pairs = pairs
 local setmetatable = setmetatable
@@ -23,7 +24,7 @@ end
 ---@param value any
 ---@return boolean
 function _M.is_secret_ref(value)
-  return type(value) == "string" and (is_env(value) or sub(value, 1, 10) == "$secret://")
+  return type(value) == "string" and (is_env(value) or secrets.is_reference(value))
 end
 
 local function resolve(value)
@@ -33,8 +34,12 @@ local function resolve(value)
       return found
     end
     log.error("failed to fetch secret value of ", value, ": ", err or "not set")
-  elseif sub(value, 1, 10) == "$secret://" then
-    log.error("failed to fetch secret value of ", value, ": no secret manager")
+  elseif secrets.is_reference(value) then
+    local found, err = secrets.get(value)
+    if found ~= nil then
+      return found
+    end
+    log.error("failed to fetch secret value of ", err)
   end
   return value
 end
@@ -65,7 +70,7 @@ local function has_reference(value, depth)
   return false
 end
 
---- Returns a copy of a conf with the references resolved; the conf itself when it has none.
+--- Returns a copy of a conf with the references resolved; the conf itself when it has none. May wait for a manager.
 ---@param conf table?
 ---@return table?
 function _M.fetch_secrets(conf)

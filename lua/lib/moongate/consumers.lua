@@ -4,7 +4,9 @@
 
 local cjson = require("cjson.safe")
 local ffi = require("ffi")
+local log = require("moongate.core.log")
 local native = require("moongate.native")
+local secrets = require("moongate.secrets")
 
 local C = native.C
 local ffi_string = ffi.string
@@ -78,6 +80,7 @@ local function by_credential(number)
       consumer[key] = value
     end
     consumer.auth_conf = cjson.decode(text_at(number, credential_conf))
+    consumer._references = secrets.references_in(consumer.auth_conf)
     consumer.credential_id = id ~= "" and id or nil
     consumer._base = base
     consumer._print = C.mg_credential_print(number)
@@ -86,42 +89,27 @@ local function by_credential(number)
   return consumer
 end
 
---- Finds who shows `value` as `attribute` of `plugin_name` ("key-auth", "key", "abc").
----@return table? consumer    with `auth_conf`, the credential's conf
-function _M.find(plugin_name, attribute, value)
-  local number = tonumber(C.mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
-  if number < 0 then
+-- The consumer with what its credential's references stand for; nil when that cannot be had. May wait.
+local function with_secrets(consumer)
+  local references = consumer._references
+  if not references then
+    return consumer
+  end
+  local values, err = secrets.get_all(references)
+  if not values then
+    log.error("consumer ", consumer.username, " is not recognised: ", err)
     return nil
   end
-  return by_credential(number)
-end
-
--- {conf_version, nodes, len} as APISIX has it; the nodes, one table for each consumer, only when somebody looks.
-local lazy_nodes = {
-  __index = function(conf, key)
-    if key == "nodes" or key == "len" then
-      conf.nodes = _M.all(conf.plugin_name)
-      conf.len = #conf.nodes
-      return rawget(conf, key)
-    end
-  end,
-}
-
---- What stands for all consumers of `plugin_name`, at no cost before its nodes are read.
----@return table
-function _M.conf(plugin_name)
-  local known = fresh_cache()
-  local conf = known.confs[plugin_name]
-  if not conf then
-    conf = setmetatable({ plugin_name = plugin_name, conf_version = known.snapshot }, lazy_nodes)
-    known.confs[plugin_name] = conf
+  local copy = {}
+  for key, value in pairs(consumer) do
+    copy[key] = value
   end
-  return conf
+  copy.auth_conf = secrets.replaced(consumer.auth_conf, values)
+  return copy
 end
 
---- All consumers with a credential of `plugin_name`.
----@return table[]
-function _M.all(plugin_name)
+-- As they are written.
+local function list_all(plugin_name)
   local known = fresh_cache().all
   local list = known[plugin_name]
   if not list then
@@ -138,6 +126,73 @@ function _M.all(plugin_name)
     known[plugin_name] = list
   end
   return list
+end
+
+--- All consumers with a credential of `plugin_name`; without those whose secrets cannot be had. May wait for secrets.
+---@return table[] list
+---@return boolean is_lasting    the list holds as long as the configuration
+function _M.all(plugin_name)
+  local list = list_all(plugin_name)
+  if C.mg_has_managed_credentials() == 0 then
+    return list, true
+  end
+  local resolved = {}
+  for _, consumer in ipairs(list) do
+    resolved[#resolved + 1] = with_secrets(consumer)
+  end
+  return resolved, false
+end
+
+-- The native index has no values of secrets: those credentials are looked through.
+local function find_by_secret(plugin_name, attribute, value)
+  for _, consumer in ipairs(list_all(plugin_name)) do
+    if consumer._references and secrets.is_reference(consumer.auth_conf[attribute]) then
+      local resolved = with_secrets(consumer)
+      if resolved and resolved.auth_conf[attribute] == value then
+        return resolved
+      end
+    end
+  end
+end
+
+--- Finds who shows `value` as `attribute` of `plugin_name` ("key-auth", "key", "abc").
+---@return table? consumer    with `auth_conf`, the credential's conf
+function _M.find(plugin_name, attribute, value)
+  local number = tonumber(C.mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
+  if number >= 0 then
+    return with_secrets(by_credential(number))
+  end
+  if C.mg_has_managed_credentials() == 0 then
+    return nil
+  end
+  return find_by_secret(plugin_name, attribute, value)
+end
+
+-- {conf_version, nodes, len} as APISIX has it; the nodes, one table for each consumer, only when somebody looks.
+local lazy_nodes = {
+  __index = function(conf, key)
+    if key == "nodes" or key == "len" then
+      local nodes, is_lasting = _M.all(conf.plugin_name)
+      if not is_lasting then
+        return key == "nodes" and nodes or #nodes
+      end
+      conf.nodes = nodes
+      conf.len = #nodes
+      return rawget(conf, key)
+    end
+  end,
+}
+
+--- What stands for all consumers of `plugin_name`, at no cost before its nodes are read.
+---@return table
+function _M.conf(plugin_name)
+  local known = fresh_cache()
+  local conf = known.confs[plugin_name]
+  if not conf then
+    conf = setmetatable({ plugin_name = plugin_name, conf_version = known.snapshot }, lazy_nodes)
+    known.confs[plugin_name] = conf
+  end
+  return conf
 end
 
 -- The plugins of a consumer and its group that are no credentials, checked and ready; false when there are none.

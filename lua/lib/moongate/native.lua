@@ -79,6 +79,8 @@ int32_t mg_plugin_number(const char *name, size_t size);
 int mg_plugin_is_quarantined(int32_t number);
 /* Where the number of the plugin that runs is written, for the watchdog and the accounts. */
 volatile int32_t *mg_running_plugin(void);
+/* How often each plugin was called: at 8 * number + phase, with the phases from 1 on as in exchange::Phase. */
+double *mg_plugin_calls(void);
 /* Appends to the body of an answer made by a plugin. */
 void mg_answer_append(mg_exchange *ex, const char *data, size_t size);
 
@@ -89,6 +91,8 @@ int mg_upstream_set(mg_exchange *ex, const char *data, size_t size, int is_id, m
 /* --- consumers: api_consumer.cpp. Numbers are those of the snapshot that serves; -1 is nobody ------------------ */
 double mg_snapshot_number(void);
 int64_t mg_consumer_by_name(const char *name, size_t size);
+/* 1 when a credential of some consumer refers to a secret. */
+int mg_has_managed_credentials(void);
 int64_t mg_credential_find(const char *plugin, size_t plugin_size, const char *attribute, size_t attribute_size,
                            const char *value, size_t value_size);
 /* The credentials of a plugin, one after another. */

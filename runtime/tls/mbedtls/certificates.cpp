@@ -98,4 +98,14 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
   return {};
 }
 
+bool holds_certificate(const std::string& pem) {
+  Certificates certificates;
+  return count_marks(pem) > 0 && mbedtls_x509_crt_parse(certificates.get(), bytes_of(pem), pem.size() + 1) >= 0;
+}
+
+bool holds_key(const std::string& pem) {
+  Key key;
+  return mbedtls_pk_parse_key(key.get(), bytes_of(pem), pem.size() + 1, nullptr, 0) == 0;
+}
+
 }  // namespace moongate::tls

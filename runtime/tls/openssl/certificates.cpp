@@ -86,4 +86,18 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
   return {};
 }
 
+bool holds_certificate(const std::string& pem) {
+  const Bio text = read_text(pem);
+  const Certificate own(PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_password, nullptr));
+  ERR_clear_error();
+  return own != nullptr;
+}
+
+bool holds_key(const std::string& pem) {
+  const Bio text = read_text(pem);
+  const Key key(PEM_read_bio_PrivateKey(text.get(), nullptr, refuse_password, nullptr));
+  ERR_clear_error();
+  return key != nullptr;
+}
+
 }  // namespace moongate::tls

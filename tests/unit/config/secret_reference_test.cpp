@@ -68,3 +68,23 @@ TEST_CASE("JSON without references stays as it is, byte for byte") {
   CHECK(*resolve_json(R"({"b": 1,  "a": "x"})") == R"({"b": 1,  "a": "x"})");
   CHECK(resolve_json(R"({"a": ["$env://MOONGATE_IS_NOT_SET"]})").error().detail.starts_with(".a[0]: "));
 }
+
+TEST_CASE("a reference to a manager stays where plugins have it, and must be well formed") {
+  for (const char* text : {"$secret://vault/1/a/b", "$secret://vault/1/deep/er/b"}) {
+    INFO(text);
+    Value value = Value::string(text);
+    CHECK_FALSE(resolve_references(value, kEnvironment));
+    CHECK(value.as_string() == text);
+    CHECK(manager_of(text) == "vault/1");
+    const auto fault = resolve_references(value, kEnvironment, Managed::kRefused);
+    REQUIRE(fault);
+    CHECK(fault->what.find("only plugins can use secret managers") != std::string::npos);
+  }
+  for (const char* text :
+       {"$secret://", "$secret://vault", "$secret://vault/1", "$secret://vault/1/a", "$secret://vault/1//b",
+        "$secret://vault/1/a/", "$secret://vault/1/../b", "$secret://aws/1/a/b", "$secret://x/1/a/b"}) {
+    INFO(text);
+    Value value = Value::string(text);
+    CHECK(resolve_references(value, kEnvironment));
+  }
+}

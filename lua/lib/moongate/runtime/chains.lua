@@ -11,10 +11,13 @@ local exit = require("moongate.exit")
 local loader = require("moongate.runtime.loader")
 local meta = require("moongate.runtime.meta")
 local native = require("moongate.native")
+local secrets = require("moongate.secrets")
 
+local bor = require("bit").bor
 local concat = table.concat
 local ipairs = ipairs
 local load = load
+local pairs = pairs
 local pcall = pcall
 local setmetatable = setmetatable
 local sort = table.sort
@@ -32,6 +35,7 @@ _M.phase_bits = phase_bits
 ---@field run table<string, fun(confs: table[], ctx: table): integer?, any, any>   by phase; nil where there is no hook
 ---@field confs table<string, table[]>
 ---@field phases integer            bit per phase
+---@field has_secrets boolean?      resolve() must be called before each request
 ---@field entries table[]           {name, object, conf, number, priority}, in order
 
 local chains = {}
@@ -54,17 +58,21 @@ end
 
 local running_plugin = native.C.mg_running_plugin()
 _M.running_plugin = running_plugin
+-- Calls by plugin and phase: 8 counts for each plugin.
+local calls = native.C.mg_plugin_calls()
+_M.calls = calls
 
 -- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
 -- its index comes back with what it returned.
 local function write_run(count)
-  local lines = { "local running, recorded" }
+  local lines = { "local running, recorded, calls" }
   for i = 1, count do
-    lines[#lines + 1] = ", f" .. i .. ", n" .. i
+    lines[#lines + 1] = (", f%d, n%d, c%d"):format(i, i, i)
   end
   lines[#lines + 1] = " = ...\nreturn function(confs, ctx)\n  local code, body\n"
   for i = 1, count do
-    lines[#lines + 1] = ("  running[0] = n%d\n  code, body = f%d(confs[%d], ctx)\n"):format(i, i, i)
+    lines[#lines + 1] = ("  running[0] = n%d\n  calls[c%d] = calls[c%d] + 1\n"):format(i, i, i)
+    lines[#lines + 1] = ("  code, body = f%d(confs[%d], ctx)\n"):format(i, i)
     lines[#lines + 1] = "  if code ~= nil or body ~= nil or recorded[0] ~= 0 and ctx._exit then "
     lines[#lines + 1] = ("running[0] = 0 return %d, code, body end\n"):format(i)
   end
@@ -75,17 +83,18 @@ end
 local function make_run(hooks)
   local key = {}
   for i, hook in ipairs(hooks) do
-    key[i] = id_of(hook.fn) .. ":" .. hook.number
+    key[i] = id_of(hook.fn) .. ":" .. hook.count_index
   end
   key = concat(key, ",")
   local run = run_cache[key]
   if run then
     return run
   end
-  local upvalues = { running_plugin, exit.recorded }
+  local upvalues = { running_plugin, exit.recorded, calls }
   for _, hook in ipairs(hooks) do
     upvalues[#upvalues + 1] = hook.fn
     upvalues[#upvalues + 1] = hook.number
+    upvalues[#upvalues + 1] = hook.count_index
   end
   run = load(write_run(#hooks), "=chain")(unpack(upvalues))
   run_cache[key] = run
@@ -108,8 +117,22 @@ local function decode_conf(entry)
   return conf
 end
 
+-- nil when the conf is right, its defaults filled in; else what is wrong.
+local function check_conf(name, object, conf)
+  if not object.check_schema then
+    return nil
+  end
+  local conf_meta = conf._meta
+  conf._meta = nil -- the plugin's schema does not know it
+  local ok, valid, reason = pcall(object.check_schema, conf)
+  conf._meta = conf_meta
+  if not ok or not (valid or conf_meta.disable) then
+    return "failed to check the configuration of plugin " .. name .. " err: " .. tostring(ok and reason or valid)
+  end
+end
+
 --- Decodes and checks one conf, as routes and consumers give it.
----@return table? item    {name, object, conf, number, priority}
+---@return table? item    {name, object, conf, number, priority}; with references to secrets also `secrets`, see resolve()
 ---@return string? err
 function _M.make_entry(set_handle, entry)
   local module = loader.find(set_handle, entry.name)
@@ -120,19 +143,66 @@ function _M.make_entry(set_handle, entry)
   if not conf then
     return nil, "plugin [" .. entry.name .. "]: " .. err
   end
+  local references = secrets.references_in(conf)
+  local written = references and secrets.replaced(conf, {})
   local object = module.object
-  if object.check_schema then
-    local conf_meta = conf._meta
-    conf._meta = nil -- the plugin's schema does not know it
-    local ok, valid, reason = pcall(object.check_schema, conf)
-    conf._meta = conf_meta
-    if not ok or not (valid or conf_meta.disable) then
-      return nil, "failed to check the configuration of plugin " .. entry.name .. " err: " .. tostring(ok and reason or valid)
-    end
+  err = check_conf(entry.name, object, conf)
+  if err then
+    return nil, err
   end
   local item_meta = conf._meta
   local priority = item_meta and item_meta.priority or object.priority
-  return { name = entry.name, object = object, conf = conf, number = module.number, priority = priority }
+  return {
+    name = entry.name, object = object, conf = conf, number = module.number, priority = priority,
+    secrets = references and { references = references, written = written, values = {} },
+  }
+end
+
+local function has_new_values(known, values)
+  for reference, value in pairs(values) do
+    if known[reference] ~= value then
+      return true
+    end
+  end
+  return false
+end
+
+-- A conf of its own for each set of values: plugins keep what they make of a conf by its identity.
+local function resolve_entry(entry)
+  local kept = entry.secrets
+  local values, err = secrets.get_all(kept.references)
+  if not values then
+    return "plugin " .. entry.name .. ": " .. err
+  end
+  if not has_new_values(kept.values, values) then
+    return nil
+  end
+  local conf = secrets.replaced(kept.written, values)
+  conf._meta = entry.conf._meta
+  err = check_conf(entry.name, entry.object, conf)
+  if err then
+    return "plugin " .. entry.name .. ": what its secrets stand for does not fit: "
+      .. secrets.hidden(tostring(err), values)
+  end
+  kept.values, entry.conf = values, conf
+end
+
+--- Puts what references to secrets stand for into the chain's confs; may wait. Only for chains that `has_secrets`.
+---@param chain moongate.Chain
+---@return string? err      what cannot be had: the chain must not run then
+function _M.resolve(chain)
+  for _, entry in ipairs(chain.entries) do
+    local err = entry.secrets and resolve_entry(entry)
+    if err then
+      return err
+    end
+  end
+  for phase, hooks in pairs(chain.hooks) do
+    local confs = chain.confs[phase]
+    for index, hook in ipairs(hooks) do
+      confs[index] = hook.entry.conf
+    end
+  end
 end
 
 -- A plugin may leave out phases in which a conf gives it nothing to do: `wants(conf, phase)` tells. When it fails the hook
@@ -153,7 +223,7 @@ end
 function _M.assemble(entries, fields)
   sort(entries, by_priority)
   local chain = { entries = entries, fields = fields, shared_fields = { __index = fields }, run = {}, confs = {}, hooks = {}, phases = 0 }
-  for _, phase in ipairs(_M.phases) do
+  for phase_index, phase in ipairs(_M.phases) do
     local hooks, confs = {}, {}
     for _, entry in ipairs(entries) do
       local fn = entry.object[phase]
@@ -161,7 +231,8 @@ function _M.assemble(entries, fields)
         fn = entry.object.delayed_body_filter
       end
       if type(fn) == "function" and is_wanted(entry, phase) then
-        hooks[#hooks + 1] = { fn = meta.wrap(fn, entry), number = entry.number, entry = entry }
+        local count_index = entry.number * 8 + phase_index
+        hooks[#hooks + 1] = { fn = meta.wrap(fn, entry, calls, count_index), number = entry.number, count_index = count_index, entry = entry }
         confs[#confs + 1] = entry.conf
       end
     end
@@ -170,6 +241,12 @@ function _M.assemble(entries, fields)
       chain.confs[phase] = confs
       chain.hooks[phase] = hooks
       chain.phases = chain.phases + phase_bits[phase]
+    end
+  end
+  for _, entry in ipairs(entries) do
+    if entry.secrets then
+      chain.has_secrets = true
+      chain.phases = bor(chain.phases, phase_bits.rewrite) -- where they are asked for
     end
   end
   return chain

@@ -5,6 +5,7 @@ local chains = require("moongate.runtime.chains")
 
 local concat = table.concat
 local take_exit = require("moongate.exit").take
+local calls = chains.calls
 local running_plugin = chains.running_plugin
 local tostring = tostring
 local type = type
@@ -22,8 +23,10 @@ local function run_chain(chain, phase, ctx)
   if index then
     local hooks = chain.hooks[phase]
     for i = index + 1, #hooks do
-      running_plugin[0] = hooks[i].number
-      hooks[i].fn(confs[i], ctx)
+      local hook = hooks[i]
+      running_plugin[0] = hook.number
+      calls[hook.count_index] = calls[hook.count_index] + 1
+      hook.fn(confs[i], ctx)
     end
     running_plugin[0] = 0
     take_exit(ctx)

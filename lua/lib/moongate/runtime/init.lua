@@ -18,6 +18,7 @@ return {
   load_set = loader.load_set,
   release_set = loader.release_set,
   adopt_set = loader.adopt_set,
+  adopt_secrets = require("moongate.secrets").adopt,
   destroy_all = loader.destroy_all,
   build_chain = chains.build,
   release_chain = chains.release,

@@ -68,8 +68,10 @@ end
 --- Puts what `_meta` asks for around a hook; the hook itself when it asks for nothing.
 ---@param fn function
 ---@param entry table
+---@param calls table           where the caller has counted the call already
+---@param count_index integer
 ---@return function
-function _M.wrap(fn, entry)
+function _M.wrap(fn, entry, calls, count_index)
   local meta = entry.conf._meta
   if not meta or next(meta) == nil then
     return fn
@@ -82,6 +84,7 @@ function _M.wrap(fn, entry)
   end
   return function(conf, ctx)
     if filter and not filter(ctx) then
+      calls[count_index] = calls[count_index] - 1
       return nil
     end
     if pre_function then

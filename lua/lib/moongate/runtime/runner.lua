@@ -108,6 +108,17 @@ local function is_closed_by_quarantine(slot, chain)
   return false
 end
 
+-- Asks for the secrets that a chain's confs refer to. Without them the chain does not run, in no phase of the request.
+local function lacks_secrets(slot, chain)
+  local err = chain and chain.has_secrets and chains.resolve(chain)
+  if not err then
+    return false
+  end
+  slot.chain, slot.global_chain = nil, nil
+  answer.failure(slot.ex, 503, err)
+  return true
+end
+
 -- After authentication: the consumer's plugins join the route's. Those that are new still get their rewrite.
 local function join_consumer(slot)
   local ctx = slot.ctx
@@ -115,7 +126,7 @@ local function join_consumer(slot)
   if not merged then
     return fresh and answer.failure(slot.ex, 503, fresh) or 0
   end
-  if is_closed_by_quarantine(slot, merged) then
+  if is_closed_by_quarantine(slot, merged) or lacks_secrets(slot, merged) or lacks_secrets(slot, fresh) then
     return 1
   end
   slot.chain = merged
@@ -129,6 +140,9 @@ end
 
 local function run_request(slot)
   local global_chain = slot.global_chain
+  if lacks_secrets(slot, global_chain) or lacks_secrets(slot, slot.chain) then
+    return 1
+  end
   if global_chain and run_chain(slot, global_chain, "rewrite") == 1 then
     return 1
   end

@@ -117,6 +117,22 @@ function _M.all_plugins()
   return encode(plugin_table())
 end
 
+local function fields_of(schema)
+  return type(schema) == "table" and schema.encrypt_fields or nil
+end
+
+--- Which fields of the plugins' confs are kept encrypted.
+function _M.encrypted_fields()
+  local all = {}
+  for name, plugin in pairs(registry.all()) do
+    all[name] = {
+      conf = fields_of(plugin.schema), consumer = fields_of(plugin.consumer_schema or plugin.schema),
+      metadata = fields_of(plugin.metadata_schema),
+    }
+  end
+  return encode(all)
+end
+
 --- Everything there is to say, as the Control API has it.
 function _M.everything()
   local main = {
