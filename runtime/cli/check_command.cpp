@@ -46,16 +46,17 @@ int check(const Invocation& invocation) {
     return kFailed;
   }
   const std::string directory = directory_of(invocation.arguments);
-  const base::Result<control::ResourceStore::Map> stored = control::ResourceStore::peek(directory);
-  if (!stored) {
-    print_error(stored.error().detail);
-    return kFailed;
-  }
   const control::ValidatorFactory factory = lua_validator_factory(*lua_root);
   control::LoadOptions options{invocation.arguments.values("--config"), *lua_root, &factory};
-  options.stored = &*stored;
+  control::ResourceStore::Map stored;
+  options.find_stored = [&](const config::Settings& settings) -> base::Result<const control::ResourceStore::Map*> {
+    auto found = control::ResourceStore::peek(directory, control::store_folder(settings.etcd));
+    if (!found) return found.error();
+    stored = found.take();
+    return &stored;
+  };
   const control::Loaded loaded = control::load_configuration(options);
-  const std::string looked_at = "looked at " + describe_store(directory, *stored);
+  const std::string looked_at = "looked at " + describe_store(directory, stored);
   for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   for (const std::string& error : loaded.errors) std::fprintf(stderr, "%s\n", error.c_str());
   if (!loaded.ok()) {

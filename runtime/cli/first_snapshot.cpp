@@ -43,13 +43,14 @@ Message load(control::LoadOptions options, const std::string& directory) {
     message.text = store.error().detail;
     return message;
   }
-  const Result<control::ResourceStore> resources = control::ResourceStore::open(directory);
-  if (!resources) {
-    message.text = resources.error().detail;
-    return message;
-  }
+  std::optional<control::ResourceStore> resources;
+  options.find_stored = [&](const config::Settings& settings) -> Result<const control::ResourceStore::Map*> {
+    auto opened = control::ResourceStore::open(directory, control::store_folder(settings.etcd));
+    if (!opened) return opened.error();
+    resources.emplace(opened.take());
+    return &resources->all();
+  };
   // What was acknowledged is served; what cannot be any more, quarantined.
-  options.stored = &resources->all();
   options.is_tolerated = [](const std::string&) { return true; };
   const control::Loaded loaded = control::load_configuration(options);
   for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());

@@ -121,6 +121,18 @@ void print_worker(const Value& worker) {
               end.c_str());  // NOLINT: both formats take the one text
 }
 
+void print_store(const Value& store) {
+  const bool is_shared = store.get_string("kind") == "etcd";
+  std::printf("  %s: %llu resources at revision %llu (%s)\n",
+              is_shared ? std::string(store.get_string("endpoint")).c_str() : "store",
+              number_of(store, "resources"), number_of(store, "revision"),
+              std::string(store.get_string("hash")).c_str());
+  if (!is_shared) return;
+  const std::string fault(store.get_string("fault"));
+  std::printf("  etcd is %s%s%s\n", std::string(store.get_string("state")).c_str(), fault.empty() ? "" : ": ",
+              fault.c_str());
+}
+
 void print_status(const Value& status) {
   std::printf("moongate %s, pid %llu, up %llu s\n", std::string(status.get_string("version")).c_str(),
               number_of(status, "pid"), number_of(status, "uptime_s"));
@@ -129,6 +141,7 @@ void print_status(const Value& status) {
       std::printf("  listens on %s\n", address.as_string().c_str());
   }
   for (const Value& worker : status.find("workers")->items()) print_worker(worker);
+  if (const Value* store = status.find("store"); store != nullptr && store->is_object()) print_store(*store);
   if (const Value* plugins = status.find("quarantined_plugins"); plugins != nullptr && plugins->is_array()) {
     for (const Value& name : plugins->items()) {
       std::printf(

@@ -5,6 +5,7 @@
 #include <array>
 #include <unordered_map>
 
+#include "config/etcd_values.h"
 #include "config/merge.h"
 #include "config/setting_values.h"
 #include "config/suggest.h"
@@ -44,7 +45,7 @@ constexpr std::string_view kCredentialMark = "/credentials/";
 constexpr size_t kIdMax = 256;
 
 // Sections of APISIX's config.yaml, which people paste by mistake.
-constexpr std::array<std::string_view, 4> kApisixKeys{"apisix", "nginx_config", "deployment", "discovery"};
+constexpr std::array<std::string_view, 3> kApisixKeys{"apisix", "nginx_config", "discovery"};
 
 std::string position_text(Kind kind, size_t position) {
   return std::string(kind_list_name(kind)) + "[" + std::to_string(position) + "]";
@@ -58,6 +59,7 @@ class Sorter {
   Result<Document> sort(Value root) {
     if (!root.is_object())
       return places_.error(root, "", "the top level is not a mapping; begin with a key such as `routes:`");
+    if (auto taken = take_deployment(root, places_); !taken) return taken.error();
     for (const Value::Member& member : root.members()) {
       if (auto checked = check_top_key(member); !checked) return checked.error();
     }

@@ -127,6 +127,27 @@ struct DataEncryptionSettings {
   bool enable_encrypt_fields = true;
 };
 
+struct EtcdTls {
+  std::string cert;  // paths; empty: no certificate is shown
+  std::string key;
+  std::string trusted_certificate;  // a path; empty: the system's
+  std::string sni;                  // empty: the host's name
+  bool verify = true;
+  bool operator==(const EtcdTls&) const = default;
+};
+
+/// The store that several gateways share, as APISIX's `deployment.etcd` has it.
+struct EtcdSettings {
+  std::vector<std::string> host;  // "http://HOST:PORT"; none: the store is DIR/store, this gateway's own
+  std::string prefix = "/apisix";
+  Milliseconds timeout{30'000};
+  Milliseconds watch_timeout{50'000};
+  std::string user;  // empty: none is named
+  std::string password;
+  EtcdTls tls;
+  bool operator==(const EtcdSettings&) const = default;
+};
+
 enum class RouterKind : uint8_t { kHostUri, kUri, kUriWithParameter };
 
 struct Settings {
@@ -152,6 +173,7 @@ struct Settings {
   bool via = false;
   UpstreamSettings upstream;
   TlsSettings tls;
+  EtcdSettings etcd;
 };
 
 /// From the value of `moongate:`; null gives the defaults. Errors name place, setting and what would be

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "config/etcd_values.h"
 #include "config/setting_values.h"
 
 namespace moongate::config {
@@ -254,11 +255,35 @@ const Setting kTls[] = {
      "the others; off keeps keys of its own in DIR/ticket.key."},
 };
 
-constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},
-                                     {"metrics", "metrics.listen"},
-                                     {"control", "control.listen"},
-                                     {"access_log", "access_log.path"},
-                                     {"error_log", "error_log.path"}};
+const Setting kEtcd[] = {
+    {"etcd.host",
+     OwnSlot{"off, a URL such as http://127.0.0.1:2379, or a list of at most 16", read_etcd_host,
+             write_etcd_host},
+     "The etcd that keeps what the Admin API makes, for all gateways that name it; off keeps it in "
+     "DIR/store, "
+     "for this gateway alone."},
+    {"etcd.prefix",
+     TextSlot{[](S& s) -> Text& { return s.etcd.prefix; }, false, normalize_etcd_prefix,
+              "a path such as /apisix"},
+     "Before the keys of everything that is kept there."},
+    {"etcd.timeout", SecondsSlot{[](S& s) -> Milliseconds& { return s.etcd.timeout; }, 0.1, 300},
+     "How long one question to etcd may take; a write never waits longer than 10 seconds."},
+    {"etcd.watch_timeout", SecondsSlot{[](S& s) -> Milliseconds& { return s.etcd.watch_timeout; }, 1, kHour},
+     "After how long without a word the connection that tells of changes is made anew."},
+    {"etcd.user", TextSlot{[](S& s) -> Text& { return s.etcd.user; }, true, normalize_text, "a text or off"},
+     "Whom to authenticate as."},
+    {"etcd.password",
+     TextSlot{[](S& s) -> Text& { return s.etcd.password; }, true, normalize_text, "a text or off"},
+     "And with what."},
+    {"etcd.tls", OwnSlot{"{cert, key, trusted_certificate, sni, verify}", read_etcd_tls, write_etcd_tls},
+     "For https: the certificate and key to show, as paths; the authorities to trust, as a path (the "
+     "system's "
+     "when left out); the name to ask for and verify; whether to verify."},
+};
+
+constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},       {"metrics", "metrics.listen"},
+                                     {"control", "control.listen"},   {"access_log", "access_log.path"},
+                                     {"error_log", "error_log.path"}, {"etcd", "etcd.host"}};
 
 }  // namespace
 
@@ -269,7 +294,7 @@ std::span<const Setting> settings_table() {
          {std::span<const Setting>(kProcess), std::span<const Setting>(kClient),
           std::span<const Setting>(kLogs), std::span<const Setting>(kNetwork),
           std::span<const Setting>(kScript), std::span<const Setting>(kRequests),
-          std::span<const Setting>(kTls)}) {
+          std::span<const Setting>(kTls), std::span<const Setting>(kEtcd)}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/json.h"
 #include "config/merge.h"
@@ -114,6 +115,26 @@ std::vector<StoredChange> AdminBatch::stored_changes() const {
   return changes;
 }
 
+void AdminBatch::set_revisions(const std::map<ResourceKey, uint64_t>& revisions) {
+  std::set<ResourceKey> seen;
+  for (auto effect = effects_.rbegin(); effect != effects_.rend(); ++effect) {
+    auto& fields = effect->response.fields;
+    const auto tag =
+        std::find_if(fields.begin(), fields.end(), [](const auto& field) { return field.first == "ETag"; });
+    for (const AdminEffect::Change& change : effect->changes) {
+      // Who wrote before another of the same batch has no revision of their own.
+      const bool is_last = seen.insert(change.key).second;
+      const auto revision = revisions.find(change.key);
+      if (tag == fields.end()) continue;
+      if (is_last && revision != revisions.end())
+        tag->second = "\"" + std::to_string(revision->second) + "\"";
+      else
+        fields.erase(tag);
+      break;
+    }
+  }
+}
+
 std::optional<HttpResponse> AdminBatch::add(const AdminWrite& write) {
   AdminEffect effect;
   effect.write = &write;
@@ -157,7 +178,9 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
   const std::string of_body = written == nullptr ? "" : config::id_of(*body);
   if (write.verb == Verb::kPost) {
     if (!id->empty() || written != nullptr) return admin_error(400, "wrong " + noun + " id, do not need it");
-    *id = padded_id(revision_ + 1);
+    uint64_t number = revision_ + 1;
+    while (find({kind, padded_id(number)}) != nullptr) number++;
+    *id = padded_id(number);
   } else if (id->empty()) {
     *id = of_body;
   } else if (written != nullptr && of_body != *id && of_body != own_id({kind, *id})) {
@@ -362,10 +385,6 @@ AdminBatch::Fault AdminBatch::read_wanted(const Value& body, std::map<ResourceKe
 
 /// Everything that the API has made becomes what the body lists; in the order in which references hold.
 AdminBatch::Fault AdminBatch::add_replace_all(const AdminWrite& write, AdminEffect* effect) {
-  constexpr Kind kOrder[] = {Kind::kSsl,           Kind::kProto,          Kind::kSecret,
-                             Kind::kUpstream,      Kind::kPluginMetadata, Kind::kPluginConfig,
-                             Kind::kConsumerGroup, Kind::kService,        Kind::kConsumer,
-                             Kind::kCredential,    Kind::kGlobalRule,     Kind::kRoute};
   std::map<ResourceKey, Value> wanted;
   if (auto fault = read_wanted(write.body, &wanted)) return fault;
   std::vector<ResourceKey> gone;
@@ -373,13 +392,13 @@ AdminBatch::Fault AdminBatch::add_replace_all(const AdminWrite& write, AdminEffe
     if (!write.keeps_others && write.kept.count(key.first) == 0 && wanted.count(key) == 0)
       gone.push_back(key);
   }
-  for (const Kind kind : kOrder) {
+  for (const Kind kind : kReferenceOrder) {
     for (auto& [key, value] : wanted) {
       if (key.first != kind) continue;
       if (auto fault = replace_one(write, key, std::move(value), effect)) return fault;
     }
   }
-  for (auto kind = std::rbegin(kOrder); kind != std::rend(kOrder); ++kind) {
+  for (auto kind = kReferenceOrder.rbegin(); kind != kReferenceOrder.rend(); ++kind) {
     for (const ResourceKey& key : gone) {
       if (key.first != *kind) continue;
       if (auto fault = check_not_used(key, false)) return fault;

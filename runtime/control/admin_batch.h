@@ -63,12 +63,15 @@ struct AdminEffect {
 /// Fails:   add() with the answer to the client; nothing of that write remains then.
 class AdminBatch {
  public:
-  AdminBatch(const ResourceStore& store, LiveConfiguration& live, uint64_t now_ms)
-      : store_(store), live_(live), now_ms_(now_ms), revision_(store.revision()) {}
+  /// `revision` is that of the store's last change.
+  AdminBatch(const ResourceStore& store, LiveConfiguration& live, uint64_t now_ms, uint64_t revision)
+      : store_(store), live_(live), now_ms_(now_ms), revision_(revision) {}
 
   std::optional<HttpResponse> add(const AdminWrite& write);
 
   const std::vector<AdminEffect>& effects() const { return effects_; }
+  /// The store gave its changes these revisions and not those that were expected.
+  void set_revisions(const std::map<ResourceKey, uint64_t>& revisions);
   /// For the store: the last state of each resource.
   std::vector<StoredChange> stored_changes() const;
   uint64_t revision() const { return revision_; }

@@ -22,7 +22,8 @@ using base::Value;
 
 namespace {
 
-constexpr size_t kWritesMax = 256;  // in one change of snapshots
+constexpr size_t kWritesMax = 256;       // in one change of snapshots
+constexpr size_t kSharedWritesMax = 30;  // of these; they are to be one transaction of etcd's
 constexpr size_t kWaitingMax = 1024;
 constexpr size_t kWaitingMaxBytes = size_t{32} << 20;
 constexpr auto kExpiryPeriod = std::chrono::milliseconds(500);
@@ -43,7 +44,8 @@ void Control::add_write(AdminWrite write) {
   // A job that has not begun takes more; one that is under way does not.
   if (jobs_.size() > (is_job_begun_ ? 1 : 0)) {
     Job& last = jobs_.back();
-    const bool takes_more = !last.writes.empty() && last.writes.size() < kWritesMax && !last.is_single &&
+    const size_t writes_max = shared_ ? kSharedWritesMax : kWritesMax;
+    const bool takes_more = !last.writes.empty() && last.writes.size() < writes_max && !last.is_single &&
                             !is_alone(write) && !is_alone(last.writes.front());
     if (takes_more) {
       last.writes.push_back(std::move(write));
@@ -69,14 +71,26 @@ void Control::end_scripts() {
   if (!supervisor_.is_open()) keep_scripts(Scripts::kNone);
 }
 
+/// What is written after a rollback does not end it.
+std::string Control::rollback_words() const {
+  const std::string& reason = current_.about.reason;
+  return reason.starts_with("rollback") ? reason.substr(0, reason.find(',')) + ", " : "";
+}
+
 void Control::run_writes(Job& job) {
+  if (shared_) {
+    if (const std::string refusal = refuse_shared_writes(); !refusal.empty())
+      return refuse_writes(503, refusal);
+    if (!shared_->is_watching()) return hold_writes();
+  }
   keep_scripts(Scripts::kChanges);
-  if (auto begun = live_.begin(current_.view); !begun) {
+  if (auto begun = live_.begin(current_.view, resources_->all()); !begun) {
     end_scripts();
     return refuse_writes(503, begun.error().detail);
   }
   base::Clock::refresh();
-  pending_.batch = std::make_unique<AdminBatch>(*resources_, live_, wall_ms());
+  const uint64_t revision = shared_ ? shared_->revision() : resources_->revision();
+  pending_.batch = std::make_unique<AdminBatch>(*resources_, live_, wall_ms(), revision);
   for (AdminWrite& write : job.writes) {
     auto refusal = pending_.batch->add(write);
     if (!refusal) continue;
@@ -92,10 +106,7 @@ void Control::run_writes(Job& job) {
   pending_.changes = pending_.batch->stored_changes();
   pending_.revision = pending_.batch->revision();
   const AdminEffect& first = pending_.batch->effects().front();
-  const bool is_rolled_back = current_.about.reason.rfind("rollback", 0) == 0;
-  std::string reason =
-      is_rolled_back ? current_.about.reason.substr(0, current_.about.reason.find(',')) + ", " : "";
-  reason += first.write->actor;
+  std::string reason = rollback_words() + first.write->actor;
   if (!first.changes.empty()) reason += ": " + resource_name(first.changes.front().key);
   if (pending_.batch->effects().size() > 1)
     reason += " and " + std::to_string(pending_.batch->effects().size() - 1) + " more";
@@ -105,26 +116,39 @@ void Control::run_writes(Job& job) {
   const Result<snapshot::BlobView> made = snapshot::BlobView::begin(*blob);
   if (made && made->hash() == current_.about.hash) {
     // Nothing that a worker would see has changed: only times and revisions.
-    if (auto stored = store_pending(); !stored) return refuse_writes(503, stored.error().detail);
-    return end_writes();
+    const auto stored = store_pending();
+    if (!stored) return;  // on_shared_write() goes on
+    return *stored ? end_writes() : refuse_writes(503, stored->error().detail);
   }
   next_number_++;
   job.reason = reason;
   start_round(blob.take());
 }
 
-/// What all workers are ready for, and nobody serves yet, is made to last.
-Result<void> Control::store_pending() {
-  if (pending_.changes.empty()) return {};
+/// What all workers are ready for, and nobody serves yet, is made to last. Nothing while etcd is asked to.
+std::optional<Result<void>> Control::store_pending() {
+  if (pending_.changes.empty()) return Result<void>();
+  if (pending_.is_news) {
+    keep_news(pending_.changes);
+    return Result<void>();
+  }
+  if (shared_) {
+    shared_->write(make_transactions(), [this](const SharedOutcome& outcome) { on_shared_write(outcome); });
+    return std::nullopt;
+  }
   auto stored = resources_->append(pending_.changes, pending_.revision,
                                    round_ ? round_->number() : current_.about.number);
   pending_.changes.clear();
-  if (!stored) return stored;
-  if (!pending_.batch) return stored;
+  if (stored) note_stored();
+  return stored;
+}
+
+/// Whoever does not wait for the workers has their answer.
+void Control::note_stored() {
+  if (!pending_.batch) return;
   for (const AdminEffect& effect : pending_.batch->effects()) {
     if (!effect.write->is_waiting) effect.write->give(effect.response);
   }
-  return stored;
 }
 
 /// All are made and served.
@@ -144,6 +168,7 @@ void Control::end_writes() {
   }
   if (auto compacted = resources_->compact_if_due(); !compacted)
     MG_LOG(kError) << "the log of the resource store grows on: " << compacted.error().detail;
+  queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
@@ -254,7 +279,8 @@ std::vector<StoredChange> Control::changes_to(const snapshot::BlobView& past) co
 HttpResponse Control::validate_all(const Value& body) {
   Value errors = Value::array();
   keep_scripts(Scripts::kChanges);
-  if (auto begun = live_.begin(current_.view); !begun) return admin_error(503, begun.error().detail);
+  if (auto begun = live_.begin(current_.view, resources_->all()); !begun)
+    return admin_error(503, begun.error().detail);
   for (const auto& [name, list] : body.members()) {
     const AdminResource* resource = find_admin_resource(name);
     if (resource == nullptr || !list.is_array()) continue;

@@ -39,6 +39,8 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
       live_(start_.lua_root, start_.make_validator, checker_),
       catalog_(start_.lua_root, start_.make_validator),
       audit_(start_.directory),
+      later_([](void* self) { static_cast<Control*>(self)->go_on_later(); }, this),
+      hold_([](void* self) { static_cast<Control*>(self)->end_hold(); }, this),
       expiry_([](void* self) { static_cast<Control*>(self)->expire_resources(); }, this),
       save_later_([](void* self) { static_cast<Control*>(self)->save_snapshot(base::Durability::kBuffered); },
                   this),
@@ -68,9 +70,6 @@ Result<void> Control::open() {
   if (!store) return store.error();
   store_.emplace(store.take());
   ::signal(SIGXFSZ, SIG_IGN);  // a file at its limit is an error of that write and not the end of the process
-  Result<ResourceStore> resources = ResourceStore::open(start_.directory);
-  if (!resources) return resources.error();
-  resources_.emplace(resources.take());
   is_catching_up_ = start_.is_restart;
   if (auto taken = take_first_snapshot(); !taken) return taken;
   if (!start_.start_error.empty() && !start_.is_restart) {
@@ -109,6 +108,7 @@ Result<void> Control::open() {
     links_.add(std::move(started));
   }
   look_at_sources();
+  if (shared_) shared_->start();
   return {};
 }
 
@@ -147,7 +147,7 @@ AdminApi::Callbacks Control::admin_callbacks() {
 Result<void> Control::open_admin() {
   admin_.emplace(loop_, *resources_, admin_callbacks());
   audit_.open();
-  expire_resources();
+  if (!shared_) expire_resources();
   if (start_.control_api_fd >= 0) {
     control_api_.emplace(loop_, *resources_, admin_callbacks(), [this] { keep_scripts(Scripts::kNone); });
     if (auto started = control_api_->start(start_.control_api_fd, start_.control_api_address); !started)
@@ -196,6 +196,7 @@ Result<void> Control::take_first_snapshot() {
       config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
   first_settings_ = settings.take();
+  if (auto opened = open_store(); !opened) return opened;
   const uint64_t first_number = view->number();
   if (start_.is_restart && store_->current() > first_number) {
     if (Result<std::string> stored = store_->load(store_->current())) blob = stored.take();

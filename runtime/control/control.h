@@ -6,7 +6,8 @@
 //   file change ─┐                         ┌► PREPARE ... READY ──► SWITCH ... SWITCHED ─► store, answer
 //   reload       ├─► jobs, one at a time ──┤
 //   rollback     │                         └► unchanged or refused ────────────────────────► answer
-//   Admin API   ─┘
+//   Admin API   ─┤
+//   etcd        ─┘
 #pragma once
 
 #include <deque>
@@ -21,14 +22,17 @@
 #include "control/audit_log.h"
 #include "control/command_server.h"
 #include "control/control_api.h"
+#include "control/etcd_store.h"
 #include "control/file_watch.h"
 #include "control/live_configuration.h"
 #include "control/loader.h"
+#include "control/metrics_page.h"
 #include "control/page_server.h"
 #include "control/schema_catalog.h"
 #include "control/stapling.h"
 #include "control/start.h"
 #include "control/switch_round.h"
+#include "control/sync_batch.h"
 #include "control/worker_links.h"
 #include "net/event_loop.h"
 #include "snapshot/store.h"
@@ -47,9 +51,12 @@ struct CurrentSnapshot {
 
 /// What a round brings to the resource store when its workers are ready.
 struct PendingWrites {
-  std::unique_ptr<AdminBatch> batch;  // of writes; null for a rollback
+  std::unique_ptr<AdminBatch> batch;  // of writes; null for a rollback and for news of etcd
   std::vector<StoredChange> changes;
   uint64_t revision = 0;
+  std::vector<size_t> counts;  // of changes in each transaction of etcd's
+  bool is_news = false;        // etcd has them already
+  bool is_conflict = false;    // etcd has something else than what they were made from
 };
 
 /// Why the last attempt to change it failed; empty when it did not.
@@ -69,9 +76,12 @@ class Control {
     std::string reason;
     bool is_forced = false;  // asked for: what is served is compared, not what was read last
     std::vector<CommandServer::Answer> answers;
-    std::vector<AdminWrite> writes;  // not empty: of the Admin API, and none of the above
-    bool is_single = false;          // takes no more writes
-    AdminCaller caller = {};         // of a rollback
+    std::vector<AdminWrite> writes = {};              // not empty: of the Admin API, and none of the above
+    bool is_single = false;                           // takes no more writes
+    std::optional<base::SteadyTime> give_up_at = {};  // of writes that were tried already
+    bool is_sync = false;                             // news of etcd, and none of the above
+    std::vector<StoredChange> news = {};              // some of them; empty: those that wait
+    AdminCaller caller = {};                          // of a rollback
   };
 
   Control(net::EventLoop& loop, const ControlStart& start);
@@ -111,7 +121,9 @@ class Control {
   // admin_jobs.cpp: writes of the Admin API
   void add_write(AdminWrite write);
   void run_writes(Job& job);
-  base::Result<void> store_pending();
+  std::string rollback_words() const;
+  std::optional<base::Result<void>> store_pending();
+  void note_stored();
   void end_writes();
   void refuse_writes(uint16_t status, const std::string& reason);
   enum class Scripts : uint8_t { kNone, kChanges, kSchemas };
@@ -121,6 +133,39 @@ class Control {
   void expire_resources();
   std::vector<StoredChange> changes_to(const snapshot::BlobView& past) const;
   HttpResponse validate_all(const base::Value& body);
+
+  // etcd_jobs.cpp: writes to the store that gateways share
+  base::Result<void> open_store();
+  base::Result<void> open_shared_store();
+  void on_shared_state();
+  std::string refuse_shared_writes() const;
+  void hold_writes();
+  void go_on_later();
+  std::vector<EtcdTransaction> make_transactions();
+  void add_change(const StoredChange& change, EtcdTransaction* transaction) const;
+  bool is_forced(const ResourceKey& key) const;
+  void on_shared_write(const SharedOutcome& outcome);
+  base::Result<void> take_shared_outcome(const SharedOutcome& outcome);
+  base::Value describe_store() const;
+  void sample_store(std::vector<metrics::Sample>& samples) const;
+
+  // sync_jobs.cpp: what others wrote there
+  void on_shared_news();
+  void queue_shared_news();
+  void take_shared_news();
+  void note_shared_change(const ResourceKey& key, const SharedChange& change);
+  void run_sync(Job& job);
+  void judge_news(Job& job, bool is_retry, SyncBatch* batch);
+  bool run_whole_sync(Job& job);
+  ResourceStore::Map wanted_resources() const;
+  bool close_wrong(const Loaded& loaded, ResourceStore::Map* wanted,
+                   std::map<ResourceKey, size_t>* tries) const;
+  std::string sync_reason() const;
+  void end_sync();
+  void refuse_sync(bool is_invalid, const std::string& reason);
+  void keep_news(const std::vector<StoredChange>& changes);
+  void end_hold();
+  uint64_t synced_revision() const;
 
   // workers.cpp: one worker at a time
   void on_worker_message(WorkerLink& link, snapshot::Message message);
@@ -182,6 +227,17 @@ class Control {
   SchemaCatalog catalog_;
   AuditLog audit_;
   PendingWrites pending_;
+
+  std::unique_ptr<EtcdStore> shared_;  // null: resources_ is the store, and else what is known of it
+  std::vector<StoredChange> news_;     // of etcd, in the order of references
+  uint64_t synced_revision_ = 0;       // see synced_revision()
+  bool is_synced_ = false;             // all that was taken is served
+  std::map<ResourceKey, uint64_t> own_changes_;  // which etcd has not told of yet, with their revisions
+  std::vector<Job> held_;                        // writes that wait for news
+  net::Timer later_;
+  bool is_holding_workers_ = false;  // nothing was ever read: a gateway that knows no routes serves nobody
+  net::Timer hold_;
+
   std::optional<AdminApi> admin_;
   std::optional<ControlApi> control_api_;
   std::string admin_key_;

@@ -87,6 +87,8 @@ void ControlApi::on_request(const HttpRequest& request, const HttpServer::Answer
     return answer({static_cast<uint16_t>(told->first), "application/json", told->second + "\n", {}});
   }
   if (parts[0] == "healthcheck") return answer(read_health(parts));
+  if (parts[0] == "store" && parts.size() == 1)
+    return answer(json_answer(*callbacks_.status().find("store")));
   if (parts.size() > 2) return answer(unknown_page());
   answer(read(parts[0], parts.size() > 1 ? parts[1] : ""));
 }

@@ -80,11 +80,16 @@ void Findings::add(const Resource& resource, const std::vector<std::string>& pat
 void Findings::note(const Resource& resource, std::string line) {
   concerned_.insert(&resource);
   if (is_tolerated_ && is_tolerated_(resource)) {
+    wrong_.insert(resource.name());
     if (quarantined_.emplace(resource.name(), line).second)
       warnings_.push_back("quarantined, its routes answer 503: " + line);
     return;
   }
   errors_.push_back(std::move(line));
+}
+
+void Findings::quarantine(const std::string& name, const std::string& reason) {
+  if (quarantined_.emplace(name, reason).second) warnings_.push_back("quarantined: " + name + ": " + reason);
 }
 
 void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,

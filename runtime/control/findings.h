@@ -24,6 +24,10 @@ class Findings {
   void set_tolerated(std::function<bool(const config::Resource&)> is_tolerated) {
     is_tolerated_ = std::move(is_tolerated);
   }
+  /// The same for one that is known to be wrong.
+  void quarantine(const std::string& name, const std::string& reason);
+  /// Names of those that were found to be wrong and tolerated.
+  const std::set<std::string>& wrong() const { return wrong_; }
   /// By name, with the first thing that is wrong.
   const std::map<std::string, std::string>& quarantined() const { return quarantined_; }
 
@@ -57,6 +61,7 @@ class Findings {
   std::set<const config::Resource*> concerned_;
   std::function<bool(const config::Resource&)> is_tolerated_;
   std::map<std::string, std::string> quarantined_;
+  std::set<std::string> wrong_;
 };
 
 }  // namespace moongate::control

@@ -3,8 +3,6 @@
 
 #include <cstring>
 
-#include "http/chunked.h"
-
 namespace moongate::control {
 
 using base::ErrorKind;
@@ -18,8 +16,7 @@ constexpr http::HeadLimits kHeadLimits{16 * 1024, 100};
 
 HttpPost::HttpPost(net::EventLoop& loop, net::Resolver& resolver, const Question& question, Callback on_over)
     : loop_(loop),
-      url_(question.url),
-      answer_max_bytes_(question.answer_max_bytes + kHeadLimits.head_size_max_bytes),
+      question_(question),
       on_over_(std::move(on_over)),
       deadline_(
           [](void* self) {
@@ -33,21 +30,26 @@ HttpPost::HttpPost(net::EventLoop& loop, net::Resolver& resolver, const Question
             tell(std::move(post->result_));
           },
           this) {
-  const std::string_view authority = http::absolute_authority(url_);
+  const std::string& url = question_.url;
+  const bool is_tls = question_.tls != nullptr;
+  const std::string_view scheme = is_tls ? "https://" : "http://";
+  const std::string_view authority = http::absolute_authority(url);
   http::HostParts host;
-  if (!url_.starts_with("http://") || !http::split_host(authority, &host) ||
-      url_.find_first_of(" \r\n\t") != url_.npos) {
-    fail(ErrorKind::kInvalid, "it is no address of the form http://HOST[:PORT]/PATH");
+  if (!url.starts_with(scheme) || !http::split_host(authority, &host) ||
+      url.find_first_of(" \r\n\t") != url.npos) {
+    fail(ErrorKind::kInvalid, "it is no address of the form " + std::string(scheme) + "HOST[:PORT]/PATH");
     return;
   }
-  std::string_view path = std::string_view(url_).substr(std::strlen("http://") + authority.size());
+  std::string_view path = std::string_view(url).substr(scheme.size() + authority.size());
   path = path.substr(0, path.find('#'));
-  port_ = host.port == 0 ? 80 : host.port;
+  port_ = host.port == 0 ? (is_tls ? 443 : 80) : host.port;
+  if (question_.peer.name.empty()) question_.peer.name = host.name;
   request_ = "POST " + (path.starts_with('/') ? "" : std::string("/")) + std::string(path) +
-             " HTTP/1.1\r\nHost: " + std::string(authority) + "\r\nContent-Type: " + question.content_type +
-             "\r\nContent-Length: " + std::to_string(question.body.size()) + "\r\nConnection: close\r\n\r\n" +
-             question.body;
-  deadline_.start(loop_.timers(), question.deadline);
+             " HTTP/1.1\r\nHost: " + std::string(authority) + "\r\nContent-Type: " + question_.content_type +
+             "\r\nContent-Length: " + std::to_string(question_.body.size()) + "\r\n" + question_.fields +
+             "Connection: close\r\n\r\n" + question_.body;
+  question_.body.clear();
+  deadline_.start(loop_.timers(), question_.deadline);
   resolve(resolver, std::string(host.name));
 }
 
@@ -62,28 +64,50 @@ void HttpPost::resolve(net::Resolver& resolver, const std::string& host) {
 
 void HttpPost::connect_next() {
   while (next_address_ < addresses_->size()) {
-    net::SocketAddress address = (*addresses_)[next_address_++];
-    auto with_port = net::make_ip_address(address.host_text(), port_);
-    stream_ = std::make_unique<net::Stream>();
-    const auto started = with_port ? stream_->start_connect(loop_, *with_port, on_ready, this)
-                                   : base::Result<void>(with_port.error());
+    const auto started = start_stream();
     if (started) return;
     last_error_ = started.error().detail;
   }
   fail(ErrorKind::kUnreachable, last_error_.empty() ? "its name has no address" : last_error_);
 }
 
+base::Result<void> HttpPost::start_stream() {
+  const net::SocketAddress address = (*addresses_)[next_address_++];
+  auto with_port = net::make_ip_address(address.host_text(), port_);
+  if (!with_port) return with_port.error();
+  stream_ = std::make_unique<tls::Stream>();
+  if (auto started = stream_->start_connect(loop_, *with_port, on_ready, this); !started) return started;
+  if (!question_.tls) return {};
+  auto session = tls::Session::connect(stream_->socket(), question_.tls, question_.peer);
+  if (!session) return base::invalid("there is no memory for a TLS session");
+  stream_->start_tls(std::move(session));
+  return {};
+}
+
 void HttpPost::on_ready(void* self) {
   auto* post = static_cast<HttpPost*>(self);
-  if (post->is_over_) return;
-  if (post->stream_->is_connecting()) {
-    if (const int error = post->stream_->finish_connect(); error != 0) {
-      post->last_error_ = std::strerror(error);
-      return post->connect_next();
-    }
-  }
+  if (post->is_over_ || !post->step_connect()) return;
   post->write();
   if (!post->is_over_) post->read();
+}
+
+/// True when bytes may go.
+bool HttpPost::step_connect() {
+  if (stream_->is_connecting()) {
+    if (const int error = stream_->finish_connect(); error != 0) {
+      last_error_ = std::strerror(error);
+      connect_next();
+      return false;
+    }
+  }
+  if (!stream_->is_handshaking()) return true;
+  const IoStatus status = stream_->handshake();
+  if (status == IoStatus::kOk) return true;
+  if (status == IoStatus::kBlocked) return false;
+  const std::string reason = stream_->session()->describe_failure();
+  last_error_ = reason.empty() ? "the server left the TLS handshake" : reason;
+  connect_next();
+  return false;
 }
 
 void HttpPost::write() {
@@ -101,14 +125,18 @@ void HttpPost::read() {
     const net::IoResult result = stream_->read(buffer, sizeof buffer);
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kError) return fail(ErrorKind::kClosed, "the connection broke");
-    answer_.append(buffer, result.size);
-    if (answer_.size() > answer_max_bytes_) return fail(ErrorKind::kLimit, "the answer is too large");
-    look_at_answer(result.status == IoStatus::kEof);
+    take_bytes({buffer, result.size}, result.status == IoStatus::kEof);
   }
 }
 
-void HttpPost::look_at_answer(bool is_at_end) {
-  const http::ScanResult scan = http::scan_head(answer_, 0, kHeadLimits);
+void HttpPost::take_bytes(std::string_view bytes, bool is_at_end) {
+  if (status_ != 0) return take_body(bytes, is_at_end);
+  head_ += bytes;
+  take_head(is_at_end);
+}
+
+void HttpPost::take_head(bool is_at_end) {
+  const http::ScanResult scan = http::scan_head(head_, 0, kHeadLimits);
   if (scan.status == http::ScanStatus::kTooLarge)
     return fail(ErrorKind::kLimit, "the answer's head is too large");
   if (scan.status == http::ScanStatus::kIncomplete) {
@@ -118,41 +146,63 @@ void HttpPost::look_at_answer(bool is_at_end) {
   base::Arena arena;
   http::ResponseHead head(&arena);
   std::string_view reason;
-  const std::string_view bytes = answer_;
-  if (!http::parse_response_head(bytes.substr(0, scan.head_size), kHeadLimits, http::Method::kPost, &head,
-                                 &reason))
+  const std::string bytes = std::move(head_);
+  if (!http::parse_response_head(std::string_view(bytes).substr(0, scan.head_size), kHeadLimits,
+                                 http::Method::kPost, &head, &reason))
     return fail(ErrorKind::kInvalid, std::string(reason));
-  if (head.status != 200)
+  if (head.status != 200 && !question_.takes_any_status)
     return fail(ErrorKind::kInvalid, "it answers " + std::to_string(head.status) + " and not 200");
-  take_body(head, bytes.substr(scan.head_size), is_at_end);
+  status_ = head.status;
+  body_kind_ = head.body;
+  body_left_ = head.body == http::BodyKind::kLength ? head.content_length : 0;
+  take_body(std::string_view(bytes).substr(scan.head_size), is_at_end);
 }
 
-void HttpPost::take_body(const http::ResponseHead& head, std::string_view body, bool is_at_end) {
-  if (head.body == http::BodyKind::kUntilClose) {
-    if (is_at_end) finish(std::string(body));
+void HttpPost::take_body(std::string_view bytes, bool is_at_end) {
+  if (body_kind_ == http::BodyKind::kChunked) return take_chunks(bytes, is_at_end);
+  if (body_kind_ == http::BodyKind::kUntilClose) {
+    if (take_piece(bytes) && is_at_end) finish(std::move(answer_));
     return;
   }
-  if (head.body != http::BodyKind::kChunked) {
-    if (body.size() >= head.content_length) return finish(std::string(body.substr(0, head.content_length)));
-    if (is_at_end) fail(ErrorKind::kClosed, "the answer is cut off");
-    return;
-  }
+  bytes = bytes.substr(0, body_left_);
+  body_left_ -= bytes.size();
+  if (!take_piece(bytes)) return;
+  if (body_left_ == 0) return finish(std::move(answer_));
+  if (is_at_end) fail(ErrorKind::kClosed, "the answer is cut off");
+}
+
+void HttpPost::take_chunks(std::string_view bytes, bool is_at_end) {
   using Status = http::ChunkedDecoder::Status;
-  http::ChunkedDecoder decoder;
-  std::string payload;
   for (;;) {
-    const http::ChunkedDecoder::Step step = decoder.feed(body);
-    payload.append(step.data);
-    body.remove_prefix(step.consumed);
-    if (step.status == Status::kDone) return finish(std::move(payload));
+    const http::ChunkedDecoder::Step step = decoder_.feed(bytes);
+    bytes.remove_prefix(step.consumed);
     if (step.status == Status::kBad) return fail(ErrorKind::kInvalid, "the answer's chunks are malformed");
+    if (!take_piece(step.data)) return;
+    if (step.status == Status::kDone) return finish(std::move(answer_));
     if (step.status == Status::kMore) break;
   }
   if (is_at_end) fail(ErrorKind::kClosed, "the answer is cut off");
 }
 
+/// False when the question is over by that.
+bool HttpPost::take_piece(std::string_view piece) {
+  if (piece.empty()) return !is_over_;
+  if (question_.on_piece && status_ == 200) {
+    deadline_.start(loop_.timers(), question_.deadline);
+    if (question_.on_piece(piece)) return true;
+    finish(std::string());
+    return false;
+  }
+  if (answer_.size() + piece.size() > question_.answer_max_bytes) {
+    fail(ErrorKind::kLimit, "the answer is too large");
+    return false;
+  }
+  answer_ += piece;
+  return true;
+}
+
 void HttpPost::fail(ErrorKind kind, const std::string& what) {
-  finish(base::Error{kind, base::Side::kUpstream, true, url_ + ": " + what});
+  finish(base::Error{kind, base::Side::kUpstream, written_ == 0, question_.url + ": " + what});
 }
 
 void HttpPost::finish(base::Result<std::string> result) {

@@ -40,7 +40,7 @@ void Control::add_job(Job job) {
   // Wishes to read the sources that have not begun are one: they would read the same.
   if (!job.rollback_to) {
     for (size_t i = is_job_begun_ ? 1 : 0; i < jobs_.size(); i++) {
-      if (jobs_[i].rollback_to || !jobs_[i].writes.empty()) continue;
+      if (jobs_[i].rollback_to || jobs_[i].is_sync || !jobs_[i].writes.empty()) continue;
       if (job.is_forced) jobs_[i].reason = job.reason;
       jobs_[i].is_forced = jobs_[i].is_forced || job.is_forced;
       for (auto& answer : job.answers) jobs_[i].answers.push_back(std::move(answer));
@@ -62,6 +62,8 @@ void Control::start_next_job() {
   Job& job = jobs_.front();
   if (!job.writes.empty())
     run_writes(job);
+  else if (job.is_sync)
+    run_sync(job);
   else if (job.rollback_to)
     run_rollback(job);
   else
@@ -189,7 +191,7 @@ void Control::start_round(std::string blob) {
   // Those that have not said hello get what is current when they do.
   std::vector<uint32_t> members;
   for (const auto& [index, link] : links_.all()) {
-    if (link->is_open() && link->has_greeted) members.push_back(index);
+    if (link->is_open() && link->has_greeted && !is_holding_workers_) members.push_back(index);
   }
   const uint64_t number = next_number_ - 1;
   round_.emplace(number, members);
@@ -217,11 +219,15 @@ void Control::on_round_deadline(void* self) {
 void Control::on_round_progress() {
   while (round_ && round_->state() != round_state_seen_) {
     round_state_seen_ = round_->state();
-    if (round_state_seen_ == State::kSwitching) {
-      if (auto stored = store_pending(); !stored) {
-        round_->fail(stored.error().detail);
-        continue;
-      }
+    if (round_state_seen_ == State::kReady) {
+      round_deadline_.stop();
+      const auto stored = store_pending();
+      if (!stored) return;  // on_shared_write() goes on
+      if (!*stored)
+        round_->fail(stored->error().detail);
+      else
+        round_->begin_switch();
+    } else if (round_state_seen_ == State::kSwitching) {
       restart_deadline();
       const std::set<uint32_t> members = round_->members();
       for (const uint32_t index : members) {
@@ -238,11 +244,13 @@ void Control::on_round_progress() {
         links_.send(*link, MessageType::kAbandon, round_->number());
       }
       const std::string reason = round_->reason();
-      const bool is_of_writes = !jobs_.front().writes.empty();
-      const uint16_t status = round_->is_invalid() ? 400 : 503;
+      const Job& job = jobs_.front();
+      const bool is_invalid = round_->is_invalid();
       round_deadline_.stop();
       round_.reset();
-      if (is_of_writes) return refuse_writes(status, reason);
+      if (job.is_sync) return refuse_sync(is_invalid, reason);
+      if (!job.writes.empty() && pending_.is_conflict) return hold_writes();
+      if (!job.writes.empty()) return refuse_writes(is_invalid ? 400 : 503, reason);
       source_hash_ = snapshot::Hash128{};  // the same content may be fine at the next try
       return refuse_job({reason});
     }
@@ -253,13 +261,11 @@ void Control::commit_round() {
   const std::string oddity = round_->reason();
   round_deadline_.stop();
   round_.reset();
-  // Without a worker to ask nobody has been ready before.
-  if (auto stored = store_pending(); !stored) return refuse_job({stored.error().detail});
   // Before what served until now is let go of.
   if (jobs_.front().rollback_to) audit_rollback();
   if (auto set = set_current(std::move(round_blob_), std::move(round_memfd_)); !set)
     return refuse_job({set.error().detail});
-  const bool is_of_writes = pending_.batch != nullptr;
+  const bool is_of_writes = pending_.batch != nullptr || pending_.is_news;
   if (!is_of_writes)
     save_snapshot(base::Durability::kSynced);
   else if (!save_later_.is_running())  // a stream of writes must not put it off for ever
@@ -275,6 +281,7 @@ void Control::commit_round() {
     MG_LOG(kInfo) << "snapshot " << about.number << " serves (" << about.reason << ")";
     for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
     watch_good_sources();
+    if (pending_.is_news) return end_sync();
     return end_writes();
   }
   set_admin_access();
@@ -315,6 +322,7 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.script.watchdog_ms == first_settings_.script.watchdog_ms, "script.watchdog_ms");
   compare(settings.shared_memory.limiter_mb == first_settings_.shared_memory.limiter_mb,
           "shared_memory.limiter_mb");
+  compare(settings.etcd == first_settings_.etcd, "etcd");
   compare(settings.tls.ticket_key_file == first_settings_.tls.ticket_key_file, "tls.ticket_key_file");
   compare(settings.shared_memory.dicts == first_settings_.shared_memory.dicts, "shared_memory.dicts");
   return warnings;
@@ -340,11 +348,13 @@ void Control::finish_job(const Value& answer) {
   const Job job = std::move(jobs_.front());
   jobs_.pop_front();
   for (const auto& give : job.answers) give(answer);
+  queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
 void Control::refuse_job(std::vector<std::string> errors) {
   if (!jobs_.front().writes.empty()) return refuse_writes(503, errors.front());
+  if (jobs_.front().is_sync) return refuse_sync(false, errors.front());
   // What was looked at may have brought another keyring along.
   if (const auto settings =
           config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}")))

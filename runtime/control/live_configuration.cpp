@@ -42,9 +42,11 @@ Resource make_known(const ResourceKey& key, std::string_view body) {
 
 }  // namespace
 
-Result<void> LiveConfiguration::begin(const snapshot::BlobView& served) {
+Result<void> LiveConfiguration::begin(const snapshot::BlobView& served, const ResourceStore::Map& stored) {
   changes_.clear();
   newly_quarantined_.clear();
+  wanted_otherwise_.clear();
+  stored_ = &stored;
   added_ = {};
   added_folders_.clear();
   view_ = served;
@@ -301,6 +303,10 @@ void LiveConfiguration::remove(const ResourceKey& key) {
   drop_credentials(key);
 }
 
+void LiveConfiguration::quarantine(const ResourceKey& key, const std::string& reason) {
+  wanted_otherwise_[resource_name(key)] = reason;
+}
+
 Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About& about) {
   std::vector<Record> records;
   std::vector<RecordChange> changes;
@@ -338,7 +344,12 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
 void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* quarantined) {
   for (const Record& record : view_.records_of(RecordKind::kQuarantined)) {
     const auto key = parse_resource_name(record.id);
-    if (!key || changes_.count(*key) > 0) continue;
+    if (!key || changes_.count(*key) > 0 || wanted_otherwise_.count(std::string(record.id)) > 0) continue;
+    const auto stored = stored_->find(*key);
+    if (stored != stored_->end() && !stored->second.fault.empty()) {
+      (*quarantined)[std::string(record.id)] = stored->second.fault;
+      continue;
+    }
     const auto body = find_body(*key);
     if (!body) continue;
     std::vector<std::string> warnings;
@@ -349,6 +360,9 @@ void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* qu
     const auto key = parse_resource_name(name);
     const bool is_changed = key && changes_.count(*key) > 0;
     if (!is_changed) (*quarantined)[name] = reason;
+  }
+  for (const auto& [name, reason] : wanted_otherwise_) {
+    if (!reason.empty()) (*quarantined)[name] = reason;
   }
 }
 

@@ -36,8 +36,9 @@ class LiveConfiguration {
   LiveConfiguration(std::string lua_root, const ValidatorFactory& make_validator, SnapshotChecker& checker)
       : lua_root_(std::move(lua_root)), make_validator_(make_validator), checker_(checker) {}
 
-  /// Forgets the changes of the batch before; the bytes of `served` must outlive this batch.
-  base::Result<void> begin(const snapshot::BlobView& served);
+  /// Forgets the changes of the batch before; the bytes of `served` must outlive this batch. Whatever has a
+  /// fault among `stored` stays in quarantine.
+  base::Result<void> begin(const snapshot::BlobView& served, const ResourceStore::Map& stored);
   /// Between what clients send and what is stored, under `data_encryption.keyring`.
   base::Result<void> encrypt(const ResourceKey& key, base::Value* stored);
   base::Result<void> decrypt(const ResourceKey& key, base::Value* stored);
@@ -45,6 +46,8 @@ class LiveConfiguration {
   base::Result<void> put(const ResourceKey& key, std::string_view json, std::vector<std::string>* warnings);
   /// One resource goes. Who refers to it is quarantined.
   void remove(const ResourceKey& key);
+  /// One that is not served as it is wanted, or not at all; without a reason it is none of them any more.
+  void quarantine(const ResourceKey& key, const std::string& reason);
   /// The next snapshot.
   base::Result<std::string> finish(const snapshot::BlobWriter::About& about);
   /// The changes were not made, whatever was found about credentials on the way.
@@ -91,6 +94,8 @@ class LiveConfiguration {
   std::vector<std::string> added_folders_;
   std::map<ResourceKey, std::optional<std::string>> changes_;  // canonical bodies
   std::map<std::string, std::string> newly_quarantined_;
+  std::map<std::string, std::string> wanted_otherwise_;  // in quarantine whatever is served for them
+  const ResourceStore::Map* stored_ = nullptr;
   bool is_credentials_known_ = false;
   snapshot::Hash128 credentials_of_;  // the snapshot that the two below are about
   std::map<Identity, ResourceKey> owners_;

@@ -13,6 +13,7 @@
 #include "config/suggest.h"
 #include "control/findings.h"
 #include "control/plugin_sources.h"
+#include "control/references.h"
 #include "control/resource_checks.h"
 #include "control/times.h"
 #include "control/trusted_file.h"
@@ -36,6 +37,7 @@ class Loader {
     out_.files = options_.config_paths;
     if (auto loaded = load_all(); !loaded) findings_.add_text(loaded.error().detail);
     out_.errors = std::move(findings_.errors());
+    out_.wrong = findings_.wrong();
     auto& warnings = findings_.warnings();
     out_.warnings.insert(out_.warnings.end(), warnings.begin(), warnings.end());
     if (out_.errors.size() > kErrorsMax) {
@@ -70,6 +72,7 @@ class Loader {
     if (!made) return made.error();
     trees->document = made.take();
     config::Document* document = &trees->document;
+    if (auto found = find_stored(document->settings); !found) return found;
     if (auto added = add_stored(*document); !added) return added;
     if (!findings_.is_empty()) return {};
     Result<CollectedSources> collected = collect(*document);
@@ -103,20 +106,42 @@ class Loader {
     return {};
   }
 
+  Result<void> find_stored(const config::Settings& settings) {
+    stored_ = options_.stored;
+    if (!options_.find_stored) return {};
+    const auto found = options_.find_stored(settings);
+    if (found) stored_ = *found;
+    return found ? Result<void>() : Result<void>(found.error());
+  }
+
   /// What was made through the Admin API stands beside what the files have.
   Result<void> add_stored(config::Document& document) {
-    if (options_.stored == nullptr || options_.stored->empty()) return {};
+    if (stored_ == nullptr || stored_->empty()) return {};
+    const bool is_shared = !document.settings.etcd.host.empty();
+    std::set<ResourceKey> left_out;
     for (const Resource& resource : document.resources) {
       const ResourceKey key{resource.kind, resource.id};
-      if (options_.stored->count(key) == 0) continue;
+      const auto same = stored_->find(key);
+      if (same == stored_->end()) continue;
+      const std::string name = resource_name(key);
+      // Who writes to a shared store does not know this file.
+      const bool is_left_out = is_shared && options_.is_tolerated && options_.is_tolerated(name);
+      if (is_left_out) {
+        left_out.insert(key);
+        findings_.quarantine(name, taken_by_file(findings_.place_of(resource, {})));
+        continue;
+      }
       findings_.add(
           resource, {},
           "the id `" + resource.id +
               "` is taken by one that was made through the Admin API; delete that one first, or give "
               "this one another id");
     }
-    for (const auto& [key, stored] : *options_.stored) {
-      Result<Resource> resource = make_resource(key, stored.json);
+    for (const auto& [key, stored] : *stored_) {
+      if (left_out.count(key) > 0) continue;
+      if (!stored.fault.empty()) findings_.quarantine(resource_name(key), stored.fault);
+      if (!stored.fault.empty() && stored.stand_in.empty()) continue;
+      Result<Resource> resource = make_resource(key, stored.fault.empty() ? stored.json : stored.stand_in);
       if (!resource) return resource.error();
       resource->position = document.resources.size();
       document.resources.push_back(resource.take());
@@ -130,7 +155,7 @@ class Loader {
   /// Stored resources are read as they lie in the store; which of their fields are encrypted the schemas say.
   Result<void> mark_encrypted(Validator& validator, config::Document* document, const Sources& sources) {
     config::Keyring::of_process().set(document->settings.data_encryption);
-    const bool has_stored = options_.stored != nullptr && !options_.stored->empty();
+    const bool has_stored = stored_ != nullptr && !stored_->empty();
     if (config::Keyring::of_process().is_empty() || !has_stored) return {};
     const Value* attributes = document->root.find("plugin_attr");
     const bool has_attributes = attributes != nullptr && attributes->is_object();
@@ -159,8 +184,11 @@ class Loader {
     SourceSearch search{{}, options_.lua_root};
     const auto first = std::filesystem::absolute(options_.config_paths.front());
     const auto folder = std::filesystem::is_directory(first) ? first : first.parent_path();
-    std::string& trusted = document.settings.upstream.tls_trusted_certificate;
-    if (!trusted.empty()) trusted = (folder / trusted).lexically_normal().string();
+    config::EtcdTls& etcd = document.settings.etcd.tls;
+    for (std::string* path : {&document.settings.upstream.tls_trusted_certificate, &etcd.cert, &etcd.key,
+                              &etcd.trusted_certificate}) {
+      if (!path->empty()) *path = (folder / *path).lexically_normal().string();
+    }
     for (std::string& path : document.settings.plugin_paths) {
       path = (folder / path).lexically_normal().string();
       if (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -377,6 +405,7 @@ class Loader {
   const LoadOptions& options_;
   SnapshotChecker own_checker_;
   Findings findings_;
+  const ResourceStore::Map* stored_ = nullptr;
   std::set<std::string> file_plugins_;  // those that the files name
   std::string trusted_;                 // what upstream.tls_trusted_certificate holds
   std::vector<std::string> bodies_;     // of the document's resources, as the snapshot will have them
@@ -405,6 +434,20 @@ Result<config::EncryptedFields> read_encrypted_fields(Validator& validator) {
   const Result<std::pair<int, std::string>> answer = validator.describe_schemas({"encrypted_fields"});
   if (!answer) return answer.error();
   return config::EncryptedFields::from_json(answer->second);
+}
+
+std::string store_folder(const config::EtcdSettings& settings) {
+  if (settings.host.empty()) return "store";
+  std::string name = "etcd";
+  for (const char c : settings.prefix) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    name.push_back(is_plain ? c : '-');
+  }
+  return name;
+}
+
+std::string taken_by_file(const std::string& place) {
+  return "is in " + place + ", which goes before the shared store; give one of them another id";
 }
 
 Loaded load_configuration(const LoadOptions& options) { return Loader(options).load(); }

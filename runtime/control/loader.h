@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct LoadOptions {
   KnownGood* known = nullptr;                  // from load to load; null: everything is checked
   SnapshotChecker* checker = nullptr;          // from load to load; null: one of its own
   const ResourceStore::Map* stored = nullptr;  // made through the Admin API
+  /// Given: finds them once the settings are known, which say where they are.
+  std::function<base::Result<const ResourceStore::Map*>(const config::Settings&)> find_stored = nullptr;
   /// Of stored resources by name: whether something wrong with them quarantines them, and does not refuse the
   /// load.
   std::function<bool(const std::string& name)> is_tolerated = nullptr;
@@ -36,6 +39,9 @@ struct LoadOptions {
 inline constexpr std::string_view kStoredPlace = "Admin API";
 /// Behind every route of a file; equal ones are tried in the order of their ids, as etcd has them.
 inline constexpr uint32_t kStoredOrder = uint32_t{1} << 30;
+
+/// The folder below DIR that keeps what the Admin API has made, or what the shared store had.
+std::string store_folder(const config::EtcdSettings& settings);
 
 /// The configuration's form of a stored resource: what the API adds for its clients is left out.
 base::Result<config::Resource> make_resource(const ResourceKey& key, std::string_view json);
@@ -49,10 +55,14 @@ struct LoadedCode {
 /// Of the plugins that the validator has loaded.
 base::Result<config::EncryptedFields> read_encrypted_fields(Validator& validator);
 
+/// Why a resource of the shared store is not served: a file has one of the same id.
+std::string taken_by_file(const std::string& place);
+
 /// What a load gave. Either errors, or a blob.
 struct Loaded {
   std::vector<std::string> errors;    // "file:line: field: what is wrong; what would be right"
   std::vector<std::string> warnings;  // the same form; nothing is refused for them
+  std::set<std::string> wrong;        // names of stored resources with something wrong that was tolerated
   std::string blob;                   // with number 0: see number_blob
   snapshot::Hash128 hash;
   snapshot::Hash128 file_hash;             // of what the files hold alone, without code

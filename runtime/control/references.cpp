@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/references.h"
 
-#include <array>
-
 #include "base/json.h"
 
 namespace moongate::control {

@@ -2,6 +2,7 @@
 // Which resources a resource refers to, and by which field.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,14 @@
 #include "control/resource_store.h"
 
 namespace moongate::control {
+
+/// Kinds in the order in which references hold: what is referred to comes first.
+inline constexpr std::array<config::Kind, config::kKindCount> kReferenceOrder{
+    config::Kind::kSsl,           config::Kind::kProto,          config::Kind::kSecret,
+    config::Kind::kUpstream,      config::Kind::kPluginMetadata, config::Kind::kPluginConfig,
+    config::Kind::kConsumerGroup, config::Kind::kService,        config::Kind::kConsumer,
+    config::Kind::kCredential,    config::Kind::kGlobalRule,     config::Kind::kRoute,
+    config::Kind::kStreamRoute};
 
 /// The field by which others refer to resources of a kind ("upstream_id"); empty when none does.
 std::string_view reference_field(config::Kind kind);

@@ -77,6 +77,8 @@ Value describe(const StoredChange& change) {
   item.set("created", number(change.value->created_index));
   item.set("modified", number(change.value->modified_index));
   if (change.value->expires_at_ms != 0) item.set("expires_ms", number(change.value->expires_at_ms));
+  if (!change.value->fault.empty()) item.set("fault", Value::string(change.value->fault));
+  if (!change.value->stand_in.empty()) item.set("stand_in", Value::string(change.value->stand_in));
   return item;
 }
 
@@ -101,16 +103,16 @@ Result<void> write_all(int fd, std::string_view bytes, uint64_t at, const std::s
 
 }  // namespace
 
-Result<ResourceStore> ResourceStore::open(const std::string& directory) {
-  ResourceStore store(directory + "/store");
+Result<ResourceStore> ResourceStore::open(const std::string& directory, const std::string& name) {
+  ResourceStore store(directory + "/" + name);
   if (::mkdir(store.folder_.c_str(), 0700) != 0 && errno != EEXIST) return base::io_error(store.folder_);
   if (auto read = store.read_base(); !read) return read.error();
   if (auto read = store.read_log(); !read) return read.error();
   return store;
 }
 
-Result<ResourceStore::Map> ResourceStore::peek(const std::string& directory) {
-  ResourceStore store(directory + "/store");
+Result<ResourceStore::Map> ResourceStore::peek(const std::string& directory, const std::string& name) {
+  ResourceStore store(directory + "/" + name);
   std::string log;
   // The log first: what is moved into the base meanwhile is found there.
   if (::access((store.folder_ + "/log").c_str(), F_OK) == 0) {
@@ -201,8 +203,12 @@ Result<void> ResourceStore::take_frame(std::string_view payload, const std::stri
     }
     StoredChange change{{*kind, std::string(item.get_string("id"))}, std::nullopt};
     if (item.find("value") != nullptr) {
-      change.value = StoredResource{std::string(item.get_string("value")), count_in(item, "created"),
-                                    count_in(item, "modified"), count_in(item, "expires_ms")};
+      change.value = StoredResource{std::string(item.get_string("value")),
+                                    count_in(item, "created"),
+                                    count_in(item, "modified"),
+                                    count_in(item, "expires_ms"),
+                                    std::string(item.get_string("fault")),
+                                    std::string(item.get_string("stand_in"))};
     }
     apply(change);
   }
@@ -237,10 +243,14 @@ Result<void> ResourceStore::append(const std::vector<StoredChange>& changes, uin
     return written;
   }
   log_size_ += frame.size();
-  for (const StoredChange& change : changes) apply(change);
+  take(changes);
   revision_ = std::max(revision_, revision);
   last_snapshot_ = std::max(last_snapshot_, snapshot);
   return {};
+}
+
+void ResourceStore::take(const std::vector<StoredChange>& changes) {
+  for (const StoredChange& change : changes) apply(change);
 }
 
 Result<void> ResourceStore::compact_if_due() {

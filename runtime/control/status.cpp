@@ -67,7 +67,11 @@ void Control::on_command(const std::string& command, const Value& request,
     const double wanted = request.get_number("number", 0);
     if (!(wanted >= 0) || wanted != std::floor(wanted) || wanted > 9e15)
       return answer(refusal({"`number` is not the number of a snapshot"}));
-    return add_job({static_cast<uint64_t>(wanted), "rollback", true, {answer}, {}, false, {"rollback", ""}});
+    return add_job({.rollback_to = static_cast<uint64_t>(wanted),
+                    .reason = "rollback",
+                    .is_forced = true,
+                    .answers = {answer},
+                    .caller = {"rollback", ""}});
   }
   answer(refusal({"unknown command `" + command +
                   "`; known are apply, reload, rollback, snapshots, status, stop and reopen"}));
@@ -100,6 +104,7 @@ Value Control::status() const {
   listen.set("metrics",
              start_.metrics_address.empty() ? Value::null() : Value::string(start_.metrics_address));
   listen.set("admin", start_.admin_address.empty() ? Value::null() : Value::string(start_.admin_address));
+  value.set("store", describe_store());
   value.set("quarantined", texts(current_.quarantined));
   value.set("quarantined_plugins", texts(quarantined_plugins(*start_.processes)));
   return value;
@@ -158,7 +163,11 @@ void Control::add_instance_callbacks(AdminApi::Callbacks* callbacks) {
   callbacks->snapshots = [this] { return list_snapshots(); };
   callbacks->compare_snapshot = [this](uint64_t wanted) { return compare_snapshot(wanted); };
   callbacks->rollback = [this](uint64_t wanted, const AdminCaller& caller, CommandServer::Answer done) {
-    add_job({wanted, "rollback by " + caller.name, true, {std::move(done)}, {}, false, caller});
+    add_job({.rollback_to = wanted,
+             .reason = "rollback by " + caller.name,
+             .is_forced = true,
+             .answers = {std::move(done)},
+             .caller = caller});
   };
 }
 
@@ -166,6 +175,7 @@ void Control::add_pages() {
   const auto make_metrics = [this] {
     const uint32_t workers = std::max<uint32_t>(start_.worker_count, 1);
     std::vector<metrics::Sample> samples = sample_processes(*start_.processes, workers, start_.version);
+    sample_store(samples);
     return Page{200, std::string(metrics::kContentType), metrics::export_text(*start_.metrics, samples)};
   };
   pages_.add("/metrics", make_metrics);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One change of snapshots: all workers switch, or none. Pure; told what happens, it says where things stand.
 //
-//   kPreparing ──all ready──► kSwitching ──all switched──► kDone
-//        └──one refuses, or does not answer in time──► kRefused
+//   kPreparing ──all ready──► kReady ──begin_switch()──► kSwitching ──all switched──► kDone
+//        └──one refuses, or does not answer in time──► kRefused ◄── fail()
 //
 // A worker that dies leaves the round: its replacement is given what is current then. When all die while they
 // prepare, the snapshot is to blame, and refused.
@@ -17,11 +17,11 @@ namespace moongate::control {
 
 class SwitchRound {
  public:
-  enum class State : uint8_t { kPreparing, kSwitching, kDone, kRefused };
+  enum class State : uint8_t { kPreparing, kReady, kSwitching, kDone, kRefused };
 
   SwitchRound(uint64_t number, const std::vector<uint32_t>& workers)
       : number_(number), members_(workers.begin(), workers.end()), waiting_(members_) {
-    if (waiting_.empty()) state_ = State::kDone;
+    if (waiting_.empty()) state_ = State::kReady;
   }
 
   uint64_t number() const { return number_; }
@@ -53,6 +53,13 @@ class SwitchRound {
       return fail_as_invalid("every worker died while preparing it");
     advance();
   }
+  /// All are ready, and what they are ready for has been made to last.
+  void begin_switch() {
+    if (state_ != State::kReady) return;
+    state_ = State::kSwitching;
+    waiting_ = ready_;
+    advance();
+  }
   /// All are ready, and it cannot be made to last: nobody has been told to switch yet.
   void fail(std::string reason) { refuse(std::move(reason)); }
   /// Whether it was refused for what it holds, and not for how things are.
@@ -82,8 +89,7 @@ class SwitchRound {
   void advance() {
     if (!waiting_.empty()) return;
     if (state_ == State::kPreparing) {
-      state_ = State::kSwitching;
-      waiting_ = ready_;
+      state_ = State::kReady;
     } else if (state_ == State::kSwitching) {
       state_ = State::kDone;
     }

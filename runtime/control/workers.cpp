@@ -71,6 +71,7 @@ void Control::on_hello(WorkerLink& link, const Message& message) {
 void Control::bring_up_to_date(WorkerLink& link) {
   const uint64_t number = current_.about.number;
   if (!link.has_greeted || !link.is_open() || link.serving == number || link.preparing == number) return;
+  if (is_holding_workers_) return;
   if (round_ && round_->members().count(link.index) > 0) return;
   if (is_catching_up_ && link.serving > number) return;
   if (links_.send(link, MessageType::kPrepare, number, current_.memfd.get())) link.preparing = number;

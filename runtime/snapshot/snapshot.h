@@ -118,6 +118,8 @@ struct Snapshot {
   decltype(Surroundings::plugin_metadata)& plugin_metadata = around->plugin_metadata;
   decltype(Surroundings::plugin_sources)& plugin_sources = around->plugin_sources;
   decltype(Surroundings::library_sources)& library_sources = around->library_sources;
+  bool& has_managed_credentials = around->has_managed_credentials;
+  decltype(Surroundings::secrets)& secrets = around->secrets;
   uint64_t& code_hash = around->code_hash;
 
   /// True when the consumer still has the credential, unchanged.

@@ -48,14 +48,20 @@ TEST_CASE("what was appended is there when the store is opened again") {
     expiring.value->expires_at_ms = 1'900'000'000'123;
     expiring.key.first = Kind::kCredential;
     REQUIRE(store.append({expiring}, 4, 9).ok());
+    StoredChange wrong = put("4", "", 5);
+    wrong.value->fault = "the value in etcd is no JSON object";
+    wrong.value->stand_in = "{\"uri\":\"/closed\"}";
+    REQUIRE(store.append({wrong}, 5, 9).ok());
   }
   const ResourceStore store = open(folder);
-  CHECK(store.all().size() == 2);
+  CHECK(store.all().size() == 3);
+  CHECK(store.find({Kind::kRoute, "4"})->fault == "the value in etcd is no JSON object");
+  CHECK(store.find({Kind::kRoute, "4"})->stand_in == "{\"uri\":\"/closed\"}");
   CHECK(store.find({Kind::kRoute, "1"})->json == "{\"uri\":\"/a\"}");
   CHECK(store.find({Kind::kRoute, "2"}) == nullptr);
   CHECK(store.find({Kind::kCredential, "3"})->json == "{\"desc\":\"\\u0001 \\\"\"}");
   CHECK(store.find({Kind::kCredential, "3"})->expires_at_ms == 1'900'000'000'123);
-  CHECK(store.revision() == 4);
+  CHECK(store.revision() == 5);
   CHECK(store.last_snapshot() == 9);
 }
 

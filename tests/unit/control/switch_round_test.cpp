@@ -13,6 +13,8 @@ TEST_CASE("nobody switches before all are ready, and it is done when all have sw
   REQUIRE(round.state() == State::kPreparing);
   round.on_switched(0);  // out of turn
   round.on_ready(1);
+  REQUIRE(round.state() == State::kReady);
+  round.begin_switch();
   REQUIRE(round.state() == State::kSwitching);
   round.on_switched(0);
   round.on_switched(1);
@@ -36,6 +38,8 @@ TEST_CASE("a worker that dies leaves the count") {
   SwitchRound round(5, {0, 1});
   round.on_ready(0);
   round.on_gone(1);
+  REQUIRE(round.state() == State::kReady);
+  round.begin_switch();
   REQUIRE(round.state() == State::kSwitching);
   round.on_gone(0);
   REQUIRE(round.state() == State::kDone);
@@ -54,6 +58,7 @@ TEST_CASE("a worker that was ready and died does not make the round hang") {
   round.on_gone(0);
   REQUIRE(round.state() == State::kPreparing);
   round.on_ready(1);
+  round.begin_switch();
   REQUIRE(round.state() == State::kSwitching);
   round.on_switched(1);
   REQUIRE(round.state() == State::kDone);
@@ -69,6 +74,7 @@ TEST_CASE("no answer in time refuses while preparing, and is only noted after th
   SwitchRound stuck(6, {0, 1});
   stuck.on_ready(0);
   stuck.on_ready(1);
+  stuck.begin_switch();
   stuck.on_switched(0);
   stuck.on_deadline(10);
   REQUIRE(stuck.state() == State::kDone);
@@ -84,5 +90,32 @@ TEST_CASE("answers of those who take no part count for nothing") {
 }
 
 TEST_CASE("without workers there is nothing to wait for") {
-  REQUIRE(SwitchRound(5, {}).state() == State::kDone);
+  SwitchRound round(5, {});
+  REQUIRE(round.state() == State::kReady);
+  round.begin_switch();
+  REQUIRE(round.state() == State::kDone);
+}
+
+TEST_CASE("while it is made to last the deadline says nothing, and whoever dies is not waited for") {
+  SwitchRound round(5, {0, 1});
+  round.on_ready(0);
+  round.on_ready(1);
+  round.on_deadline(10);
+  round.on_gone(0);
+  REQUIRE(round.state() == State::kReady);
+  round.on_gone(1);
+  REQUIRE(round.state() == State::kReady);
+  round.begin_switch();
+  REQUIRE(round.state() == State::kDone);
+}
+
+TEST_CASE("what cannot be made to last is refused, and nobody switches") {
+  SwitchRound round(5, {0});
+  round.on_ready(0);
+  round.fail("the disk is full");
+  REQUIRE(round.state() == State::kRefused);
+  REQUIRE(round.reason() == "the disk is full");
+  REQUIRE_FALSE(round.is_invalid());
+  round.begin_switch();
+  REQUIRE(round.state() == State::kRefused);
 }

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/sync_batch.h"
+
+#include "base/json.h"
+#include "control/admin_resources.h"
+
+namespace moongate::control {
+
+using base::Result;
+using base::Value;
+using config::Kind;
+
+namespace {
+
+/// A route for the same requests that answers 503; empty when `json` does not say which those are.
+std::string closed_route(const std::string& id, std::string_view json, bool with_service) {
+  const Result<Value> wanted = base::parse_json(json);
+  if (!wanted || !wanted->is_object()) return "";
+  Value route = Value::object();
+  route.set("id", Value::string(id));
+  for (const char* condition : {"uri", "uris", "host", "hosts", "methods", "remote_addr", "remote_addrs",
+                                "vars", "priority", "filter_func", "status"}) {
+    if (const Value* value = wanted->find(condition)) route.set(condition, *value);
+  }
+  const Value* service = wanted->find("service_id");
+  if (with_service && service == nullptr) return "";
+  if (with_service) route.set("service_id", *service);
+  Value upstream = Value::object();
+  upstream.set("nodes", Value::object());
+  route.set("upstream", std::move(upstream));
+  return base::to_json(route);
+}
+
+}  // namespace
+
+std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json, const std::string& body) {
+  const std::string& id = key.second;
+  std::string before;
+  if (const Result<Value> parsed = base::parse_json(body))
+    before = base::to_json(value_of_file(key, *parsed));
+  switch (key.first) {
+    case Kind::kRoute:
+      return {closed_route(id, json, true), closed_route(id, json, false), closed_route(id, before, true),
+              closed_route(id, before, false)};
+    case Kind::kGlobalRule:
+    case Kind::kConsumerGroup:
+    case Kind::kPluginMetadata:
+      return {before};
+    default:
+      return {};
+  }
+}
+
+std::vector<StoredChange> SyncBatch::changes() const {
+  std::vector<StoredChange> changes;
+  for (const auto& [key, value] : changed_) {
+    const StoredResource* present = store_.find(key);
+    const bool is_same = value ? present != nullptr && *present == *value : present == nullptr;
+    if (!is_same) changes.push_back({key, value});
+  }
+  return changes;
+}
+
+void SyncBatch::add(const StoredChange& change) {
+  if (change.value)
+    put(change.key, *change.value);
+  else
+    remove(change.key);
+}
+
+void SyncBatch::remove(const ResourceKey& key) {
+  changed_[key] = std::nullopt;
+  if (!live_.place_of(key).empty()) return live_.quarantine(key, "");  // the file's one is served
+  live_.remove(key);
+  judge_dependents(key);
+}
+
+void SyncBatch::put(const ResourceKey& key, StoredResource value) {
+  value.stand_in.clear();
+  const std::string place = live_.place_of(key);
+  if (!place.empty()) {
+    value.fault = taken_by_file(place);
+    live_.quarantine(key, value.fault);
+    changed_[key] = std::move(value);
+    return;
+  }
+  std::vector<std::string> warnings;
+  if (value.fault.empty()) {
+    if (auto put = live_.put(key, value.json, &warnings); !put) value.fault = put.error().detail;
+  }
+  if (!value.fault.empty()) {
+    value.stand_in = choose_stand_in(key, value);
+    if (value.stand_in.empty()) {
+      const bool was_there = live_.find_body(key).has_value();
+      live_.remove(key);
+      if (was_there) judge_dependents(key);
+    }
+  }
+  live_.quarantine(key, value.fault);
+  changed_[key] = std::move(value);
+}
+
+std::string SyncBatch::choose_stand_in(const ResourceKey& key, const StoredResource& value) {
+  for (std::string& candidate : stand_ins(key, value.json, live_.find_body(key).value_or(""))) {
+    std::vector<std::string> warnings;
+    if (!candidate.empty() && live_.put(key, candidate, &warnings)) return std::move(candidate);
+  }
+  return "";
+}
+
+/// Those that the shared store has. What a file has is named as quarantined by the configuration itself.
+void SyncBatch::judge_dependents(const ResourceKey& key) {
+  for (const Dependent& dependent : live_.find_dependents(key)) {
+    if (!dependent.is_stored || !judged_again_.insert(dependent.key).second) continue;
+    const auto changed = changed_.find(dependent.key);
+    const StoredResource* present = store_.find(dependent.key);
+    if (changed != changed_.end() ? !changed->second.has_value() : present == nullptr) continue;
+    StoredResource value = changed != changed_.end() ? *changed->second : *present;
+    if (!value.fault.empty()) continue;
+    put(dependent.key, std::move(value));
+  }
+}
+
+void SyncBatch::recheck(size_t count_max) {
+  for (const auto& [key, stored] : store_.all()) {
+    if (count_max == 0) return;
+    const bool is_hopeless =
+        stored.fault.empty() || stored.json.empty() || stored.fault.starts_with(kRefusedByWorker);
+    if (is_hopeless || changed_.count(key) > 0) continue;
+    count_max--;
+    StoredResource value = stored;
+    value.fault.clear();
+    put(key, std::move(value));
+  }
+}
+
+}  // namespace moongate::control

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What others wrote to the shared store, several changes at once: each is judged and served, or put in
+// quarantine by itself. Apart from admin_batch.h, whose writes can be refused; these are made already.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/live_configuration.h"
+
+namespace moongate::control {
+
+/// Begins the fault of what a worker, and nothing before it, refused.
+inline constexpr std::string_view kRefusedByWorker = "refused by ";
+
+/// What may be served in place of `json`, the best first; empty ones do not count. `before` is the body that
+/// is served now.
+std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json,
+                                   const std::string& before);
+
+/// Applies changes.
+///
+/// Shape:   a resource that is wrong is replaced by a stand-in that lets nobody past: for a route, one with
+///          the same conditions that answers 503; for what adds to others' rules, what it was before. Whoever
+///          refers to what is gone or wrong is judged again.
+/// Owner:   one job of control; the store and the configuration are control's.
+class SyncBatch {
+ public:
+  SyncBatch(const ResourceStore& store, LiveConfiguration& live) : store_(store), live_(live) {}
+
+  void add(const StoredChange& change);
+  /// Judges again what was wrong, at most `count_max` of them: what it lacked may have come.
+  void recheck(size_t count_max);
+
+  /// For the store; what is as it was before is left out.
+  std::vector<StoredChange> changes() const;
+
+ private:
+  void put(const ResourceKey& key, StoredResource value);
+  void remove(const ResourceKey& key);
+  std::string choose_stand_in(const ResourceKey& key, const StoredResource& value);
+  void judge_dependents(const ResourceKey& key);
+
+  const ResourceStore& store_;
+  LiveConfiguration& live_;
+  std::map<ResourceKey, std::optional<StoredResource>> changed_;
+  std::set<ResourceKey> judged_again_;
+};
+
+}  // namespace moongate::control
