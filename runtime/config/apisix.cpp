@@ -81,7 +81,7 @@ class Translator {
     make_real_ip();
     make_trusted_certificate();
     make_plugin_paths();
-    report_provider();
+    make_store();
     DialectTranslation translation;
     translation.root.set("moongate", std::move(moongate_));
     for (auto& [key, value] : out_.members()) translation.root.set(key, std::move(value));
@@ -357,16 +357,23 @@ class Translator {
     if (!paths.items().empty()) set("plugin_paths", std::move(paths));
   }
 
-  void report_provider() {
+  /// Resources are in files beside this one, or in an etcd that it names.
+  void make_store() {
     const Value* role = find("deployment.role");
     const std::string name = role != nullptr && role->is_string() ? role->as_string() : "traditional";
     const std::string key = "deployment.role_" + name + ".config_provider";
     const Value* provider = find(key);
     const std::string text = provider != nullptr && provider->is_string() ? provider->as_string() : "etcd";
     if (text == "yaml" || text == "json") return;
+    const Value* etcd = find("deployment.etcd");
+    if (text == "etcd" && etcd != nullptr && etcd->is_object()) {
+      Value own = *etcd;
+      own.remove("startup_retry");  // there is no end to retries here
+      return set("etcd", std::move(own));
+    }
     lose(provider != nullptr ? *provider : place_of("deployment"), key,
          "what is in " + text +
-             " is not in these files; bring it over through the Admin API, or as apisix.yaml");
+             " is not in these files; name it under `deployment.etcd`, or bring it over as apisix.yaml");
   }
 
   const Value& root_;

@@ -112,7 +112,7 @@ constexpr ApisixRule kRules[] = {
     {"deployment.admin.https_admin", kOwn},
     {"deployment.admin.admin_api_mtls", kOwn},
     {"deployment.admin.admin_api_version", kLost, "", "answers have the form of v3", "\"v3\""},
-    {"deployment.etcd", kIgnored},  // config_provider says whether it is used
+    {"deployment.etcd", kOwn},
     {"discovery", kLost, "",
      "there is no service discovery in this version; write the nodes, or a name that DNS knows"},
     {"stream_plugins", kNote, "", kStreams, "[]"},

@@ -134,6 +134,28 @@ class Sharing(EtcdCase):
 
 
 @sanitized
+class Encrypted(EtcdCase):
+    keyring = "edd1c9f0985e76a2"
+
+    def config(self):
+        return {**super().config(), "moongate": {"data_encryption": {"keyring": [self.keyring]}}}
+
+    def test_fields_are_kept_as_apisix_encrypts_them_and_read_back_by_all(self):
+        other = self.gateway()
+        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "bar"}}})
+        kept = self.etcd.get("consumers/jack")
+        self.assertEqual(kept["plugins"]["key-auth"]["key"], "77+NmbYqNfN+oLm0aX5akg==")  # what APISIX makes of it
+        self.put("/routes/1", {**mocking("/one", "1"), "plugins": {**mocking("/one", "1")["plugins"], "key-auth": {}}})
+        for gateway in (self.gw, other):
+            wait_for(lambda gateway=gateway: gateway.request("GET", "/one", {"apikey": "bar"}).status == 200, 20, "jack being known")
+            self.assertEqual(gateway.request("GET", "/one", {"apikey": kept["plugins"]["key-auth"]["key"]}).status, 401)
+        self.etcd.put("consumers/jill", {**kept, "username": "jill"})
+        self.etcd.delete("consumers/jack")
+        wait_for(lambda: self.admin("GET", "/consumers/jill").status == 200, 20, "jill being read")
+        self.assertEqual(self.gw.request("GET", "/one", {"apikey": "bar"}).status, 200)
+        self.assertEqual(self.admin("GET", "/consumers/jill").json()["value"]["plugins"]["key-auth"]["key"], "bar")
+
+
 class BrokenValues(EtcdCase):
     def test_what_is_no_resource_is_named_and_everything_else_is_served(self):
         self.etcd.put("routes/text", "not json")

@@ -93,6 +93,16 @@ TEST_CASE("what is as it is by default is not spoken of, and what is not known i
   CHECK(contains(made.findings, "config.yaml:3: apisix.delete_uri_tail_slash: "));
 }
 
+TEST_CASE("an etcd that is named is the store, unless the provider is a file") {
+  const std::string etcd = "etcd: {host: ['http://10.0.0.1:2379'], prefix: /apisix, startup_retry: 2}";
+  const Made made = translate("deployment: {" + etcd + "}");
+  CHECK(contains(made.settings, R"("etcd":{"host":["http://10.0.0.1:2379"],"prefix":"/apisix"})"));
+  CHECK(made.findings.empty());
+  CHECK_FALSE(contains(translate("deployment: {role_traditional: {config_provider: yaml}, " + etcd + "}").settings,
+                       "2379"));
+  CHECK(contains(translate("apisix: {}").findings, "name it under `deployment.etcd`"));
+}
+
 TEST_CASE("an address is believed only from those who are trusted, by the field that is read here") {
   const std::string from = "nginx_config: {http: {real_ip_from: [10.0.0.1], real_ip_header: ";
   CHECK(contains(translate(from + "X-Forwarded-For, real_ip_recursive: on}}").settings,
