@@ -49,7 +49,8 @@ int check(const Invocation& invocation) {
   const control::ValidatorFactory factory = lua_validator_factory(*lua_root);
   control::LoadOptions options{invocation.arguments.values("--config"), *lua_root, &factory};
   control::ResourceStore::Map stored;
-  options.find_stored = [&](const config::Settings& settings) -> base::Result<const control::ResourceStore::Map*> {
+  options.find_stored =
+      [&](const config::Settings& settings) -> base::Result<const control::ResourceStore::Map*> {
     auto found = control::ResourceStore::peek(directory, control::store_folder(settings.etcd));
     if (!found) return found.error();
     stored = found.take();

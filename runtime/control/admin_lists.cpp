@@ -139,8 +139,8 @@ Value AdminEntries::value_of(const Entry& entry) {
 void AdminEntries::append(std::string& out, const Entry& entry) {
   out += "{\"key\":";
   base::append_json_string(out, admin_key(entry.key));
-  const bool is_shown_whole = entry.is_stored && entry.key.first != Kind::kSsl && entry.marked.empty() &&
-                              !entry.json.empty();
+  const bool is_shown_whole =
+      entry.is_stored && entry.key.first != Kind::kSsl && entry.marked.empty() && !entry.json.empty();
   out += ",\"value\":";
   if (is_shown_whole)
     out += entry.json;

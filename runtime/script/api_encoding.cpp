@@ -13,7 +13,9 @@ namespace {
 
 using moongate::base::Base64Alphabet;
 
-Base64Alphabet alphabet_of(int is_url) { return is_url != 0 ? Base64Alphabet::kUrl : Base64Alphabet::kStandard; }
+Base64Alphabet alphabet_of(int is_url) {
+  return is_url != 0 ? Base64Alphabet::kUrl : Base64Alphabet::kStandard;
+}
 
 constexpr std::array<uint32_t, 256> make_crc_table() {
   std::array<uint32_t, 256> table{};

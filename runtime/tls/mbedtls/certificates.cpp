@@ -100,7 +100,8 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
 
 bool holds_certificate(const std::string& pem) {
   Certificates certificates;
-  return count_marks(pem) > 0 && mbedtls_x509_crt_parse(certificates.get(), bytes_of(pem), pem.size() + 1) >= 0;
+  return count_marks(pem) > 0 &&
+         mbedtls_x509_crt_parse(certificates.get(), bytes_of(pem), pem.size() + 1) >= 0;
 }
 
 bool holds_key(const std::string& pem) {

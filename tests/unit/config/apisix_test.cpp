@@ -98,8 +98,8 @@ TEST_CASE("an etcd that is named is the store, unless the provider is a file") {
   const Made made = translate("deployment: {" + etcd + "}");
   CHECK(contains(made.settings, R"("etcd":{"host":["http://10.0.0.1:2379"],"prefix":"/apisix"})"));
   CHECK(made.findings.empty());
-  CHECK_FALSE(contains(translate("deployment: {role_traditional: {config_provider: yaml}, " + etcd + "}").settings,
-                       "2379"));
+  CHECK_FALSE(contains(
+      translate("deployment: {role_traditional: {config_provider: yaml}, " + etcd + "}").settings, "2379"));
   CHECK(contains(translate("apisix: {}").findings, "name it under `deployment.etcd`"));
 }
 
