@@ -247,11 +247,18 @@ std::vector<StoredChange> Control::changes_to(const snapshot::BlobView& past) co
   std::vector<StoredChange> changes;
   uint64_t revision = resources_->revision();
   std::set<ResourceKey> there;
+  // Of what could not be served, then or now, a snapshot has a stand-in or nothing: no word about the store.
+  const auto is_quarantined = [&](const ResourceKey& key) {
+    const StoredResource* present = resources_->find(key);
+    return (present != nullptr && !present->fault.empty()) ||
+           past.find(snapshot::RecordKind::kQuarantined, resource_name(key)) != nullptr;
+  };
   for (const snapshot::Record& record : past.records()) {
     const config::Kind* kind = snapshot::resource_kind(record.kind);
     if (kind == nullptr || record.place != kStoredPlace) continue;
     const ResourceKey key{*kind, std::string(record.id)};
     there.insert(key);
+    if (is_quarantined(key)) continue;
     const StoredResource* present = resources_->find(key);
     const Result<config::Resource> now = present == nullptr ? Result<config::Resource>(base::invalid("gone"))
                                                             : make_resource(key, present->json);
@@ -271,7 +278,7 @@ std::vector<StoredChange> Control::changes_to(const snapshot::BlobView& past) co
     changes.push_back({key, StoredResource{base::to_json(stored), created, revision, 0}});
   }
   for (const auto& [key, stored] : resources_->all()) {
-    if (there.count(key) == 0) changes.push_back({key, std::nullopt});
+    if (there.count(key) == 0 && !is_quarantined(key)) changes.push_back({key, std::nullopt});
   }
   return changes;
 }

@@ -112,6 +112,7 @@ class Control {
   void audit_rollback();
   void save_snapshot(base::Durability durability);
   void end_catching_up();
+  void use_current_keyring();
   void finish_job(const base::Value& answer);
   void refuse_job(std::vector<std::string> errors);
   void restart_deadline();

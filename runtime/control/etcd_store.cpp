@@ -151,6 +151,7 @@ void EtcdStore::watch() {
   is_history_lost_ = false;
   EtcdClient::Question asked = question("/v3/watch", watch_request(settings_.prefix, watched_revision_ + 1));
   asked.deadline = settings_.watch_timeout;
+  asked.is_repeatable = false;  // another one begins where this one ends
   asked.on_piece = [this](std::string_view piece) {
     const auto fed = cutter_.feed(piece, [this](std::string_view message) { return take_message(message); });
     if (!fed) watch_fault_ = fed.error().detail;
@@ -201,7 +202,7 @@ void EtcdStore::add_news(const EtcdNews& news) {
   for (const EtcdEntry& entry : news.entries) {
     fragment_revision_ = std::max(fragment_revision_, entry.mod_revision);
     const auto key = resource_of(settings_.prefix, entry.key);
-    if (key) news_.changes[*key] = change_of(entry);
+    if (key && entry.mod_revision > watched_revision_) news_.changes[*key] = change_of(entry);
   }
   if (news.is_fragment) return;
   // Without an event it tells how far the watch has come; at its beginning it does not.

@@ -341,7 +341,15 @@ void Control::end_catching_up() {
   for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
 }
 
+/// What was looked at and does not serve may have brought another keyring along.
+void Control::use_current_keyring() {
+  const auto settings =
+      config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
+  if (settings) config::Keyring::of_process().set(settings->data_encryption);
+}
+
 void Control::finish_job(const Value& answer) {
+  use_current_keyring();
   pending_ = {};
   is_job_begun_ = false;
   end_catching_up();
@@ -355,10 +363,6 @@ void Control::finish_job(const Value& answer) {
 void Control::refuse_job(std::vector<std::string> errors) {
   if (!jobs_.front().writes.empty()) return refuse_writes(503, errors.front());
   if (jobs_.front().is_sync) return refuse_sync(false, errors.front());
-  // What was looked at may have brought another keyring along.
-  if (const auto settings =
-          config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}")))
-    config::Keyring::of_process().set(settings->data_encryption);
   const std::string& reason = jobs_.front().reason;
   for (const std::string& error : errors)
     MG_LOG(kError) << reason << " refused, snapshot " << current_.about.number << " serves on: " << error;

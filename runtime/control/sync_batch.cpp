@@ -42,6 +42,7 @@ std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& js
     case Kind::kRoute:
       return {closed_route(id, json, true), closed_route(id, json, false), closed_route(id, before, true),
               closed_route(id, before, false)};
+    case Kind::kSsl:  // or else a certificate of more names would answer for its names
     case Kind::kGlobalRule:
     case Kind::kConsumerGroup:
     case Kind::kPluginMetadata:

@@ -131,7 +131,8 @@ void Control::judge_news(Job& job, bool is_retry, SyncBatch* batch) {
   const auto rest = job.news.begin() + static_cast<std::ptrdiff_t>(count);
   news_.insert(news_.begin(), std::make_move_iterator(rest), std::make_move_iterator(job.news.end()));
   job.news.erase(rest, job.news.end());
-  batch->recheck(kRecheckMax);
+  // What is tried again after a refusal is to be blamed for nothing but itself.
+  if (!is_retry) batch->recheck(kRecheckMax);
   base::Clock::refresh();
 }
 
@@ -288,7 +289,9 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
     jobs_.push_front(std::move(job));
   } else {
     MG_LOG(kError) << resource_name(job.news.front().key)
-                   << " is as it was here, whatever etcd has: " << reason;
+                   << " is as it was here and is tried again: " << reason;
+    news_.insert(news_.begin(), job.news.begin(), job.news.end());
+    later_.start(loop_.timers(), kSyncRetry);
   }
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }

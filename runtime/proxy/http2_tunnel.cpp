@@ -50,6 +50,7 @@ Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connecti
 
 void Http2Tunnel::close() {
   idle_timer_.stop();
+  open_window(window_used_);  // what is dropped must not take the connection's window along
   upstream_->stream.close();
 }
 
@@ -58,6 +59,7 @@ void Http2Tunnel::on_idle(void* self) {
 }
 
 void Http2Tunnel::on_client_data(std::string_view bytes) {
+  if (!stream_.exchange_) return stream_.connection_->consume(stream_.id_, bytes.size());
   window_used_ += bytes.size();
   if (guard_)
     guard_->pass_client(bytes, to_upstream_);

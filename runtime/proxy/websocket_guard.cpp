@@ -74,11 +74,12 @@ bool WebSocketGuard::take_message() {
   return true;
 }
 
-// Pings count as messages, and so do pieces of a message without content: both cost the upstream as much.
+// Pings count as messages, and so do the smallest pieces of one: they cost the upstream as much.
 bool WebSocketGuard::admit(const WebSocketFrame& frame) {
-  const bool is_empty_piece = frame.opcode == 0 && frame.size == 0 && !frame.is_final;
+  constexpr uint64_t kSmallPieceBytes = 64;
+  const bool is_small_piece = frame.opcode == 0 && frame.size < kSmallPieceBytes && !frame.is_final;
   const bool is_counted =
-      frame.begins_message() || is_empty_piece || (frame.is_control() && !frame.is_close());
+      frame.begins_message() || is_small_piece || (frame.is_control() && !frame.is_close());
   if (is_counted && !take_message()) {
     close(kPolicyViolation, "too many messages");
     return false;

@@ -21,6 +21,8 @@ constexpr size_t kReadBytes = 64 * 1024;
 constexpr int kReadsPerTurn = 16;
 constexpr auto kRetryFirst = std::chrono::milliseconds(50);
 constexpr auto kRetryMax = std::chrono::seconds(1);
+constexpr auto kAttemptMin = std::chrono::seconds(1);  // however short the questions' limits are
+constexpr auto kSilenceMin = std::chrono::milliseconds(500);
 constexpr auto kHeldMin = std::chrono::seconds(1);  // a connection that stood for less did not hold
 
 char scratch[kReadBytes];  // one for the process: the reader copies its bytes at once
@@ -48,6 +50,7 @@ base::Error Connection::make_error(ErrorKind kind, const std::string& reason) co
 }
 
 Result<void> Connection::ask(Question question, base::Duration limit) {
+  limit_ = is_down_ ? std::max(limit_, limit) : limit;
   if (is_down_) {
     base::Error error = make_error(ErrorKind::kUnreachable, "down: " + reason_);
     error.is_retryable = true;
@@ -56,7 +59,6 @@ Result<void> Connection::ask(Question question, base::Duration limit) {
   base::ByteQueue& queue = state_ == State::kReady ? output_ : backlog_;
   if (calls_.size() >= kCallsMax || queue.size() + question.bytes.size() > kUnsentMaxBytes)
     return make_error(ErrorKind::kLimit, "too many questions wait for an answer");
-  limit_ = limit;
   queue.append(question.bytes);
   calls_.push_back({question.skipped, std::move(question.on_answer)});
   if (state_ == State::kIdle)
@@ -67,15 +69,19 @@ Result<void> Connection::ask(Question question, base::Duration limit) {
 }
 
 void Connection::note_overdue(base::Duration limit) {
-  if (state_ == State::kReady && Clock::steady() - heard_at_ >= limit / 2)
+  // A question's own impatience is no sign that the server does not answer the others.
+  const base::Duration silence_max = std::max<base::Duration>(limit / 2, kSilenceMin);
+  if (state_ == State::kReady && Clock::steady() - heard_at_ >= silence_max)
     lose(ErrorKind::kTimeout, "it does not answer");
 }
 
 // --- the beginning
 
+base::Duration Connection::attempt_limit() const { return std::max<base::Duration>(limit_, kAttemptMin); }
+
 void Connection::begin_attempt() {
   state_ = State::kResolving;
-  attempt_timer_.start(loop_.timers(), limit_);
+  attempt_timer_.start(loop_.timers(), attempt_limit());
   attempt_.schedule(loop_);  // what fails at once must not fail inside `ask`
 }
 
@@ -113,7 +119,8 @@ void Connection::resolve() {
 void Connection::try_next_address() {
   std::string reason;
   while (next_address_ < addresses_->size()) {
-    auto address = net::make_ip_address((*addresses_)[next_address_++].host_text(), place_.port);
+    auto address = net::make_ip_address(
+        (*addresses_)[(first_address_ + next_address_++) % addresses_->size()].host_text(), place_.port);
     stream_.close();
     state_ = State::kConnecting;
     auto started = address ? stream_.start_connect(loop_, *address, on_stream_ready, this)
@@ -300,9 +307,11 @@ void Connection::fail_calls(const base::Error& error) {
 
 void Connection::on_limit(void* self) {
   const auto connection = static_cast<Connection*>(self)->shared_from_this();
+  // An address that swallows what is sent to it must not keep the next attempt from the others.
+  if (connection->state_ == State::kConnecting) connection->first_address_ += connection->next_address_;
   connection->lose(ErrorKind::kTimeout,
                    "connecting took longer than " +
-                       std::to_string(connection->limit_ / std::chrono::milliseconds(1)) + " ms");
+                       std::to_string(connection->attempt_limit() / std::chrono::milliseconds(1)) + " ms");
 }
 
 void Connection::on_retry(void* self) {

@@ -80,6 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static void on_limit(void* self);
   static void on_retry(void* self);
 
+  base::Duration attempt_limit() const;
   void begin_attempt();
   void resolve();
   void try_next_address();
@@ -115,8 +116,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<const net::Resolver::Addresses> addresses_;
   base::Result<std::shared_ptr<const net::Resolver::Addresses>> lookup_;
   bool has_lookup_ = false;
-  size_t next_address_ = 0;
-  int greetings_ = 0;  // answers that are due before it is ready; the last is PING's
+  size_t first_address_ = 0;  // where an attempt begins
+  size_t next_address_ = 0;   // counted from there
+  int greetings_ = 0;         // answers that are due before it is ready; the last is PING's
 
   ReplyReader reader_;
   base::ByteQueue output_;

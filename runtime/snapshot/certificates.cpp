@@ -76,14 +76,31 @@ Result<config::Ssl> Compiler::parse_certificate(const Record& record) const {
   return ssl;
 }
 
-// A certificate that cannot serve is complained about, and its names answer no handshake: never another's.
+// A certificate that cannot serve is complained about, and its names answer no handshake: never another's,
+// which may ask less of clients.
+void Compiler::refuse_certificate(const Record& record, const std::string& reason) {
+  complain(record, reason);
+  const Result<base::Value> body = base::parse_json(record.body);
+  if (!body || !body->is_object() || body->get_string("type") == "client") return;
+  const auto refuse = [this](const base::Value& name) {
+    if (!name.is_string()) return;
+    std::string lower = name.as_string();
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    server_names_->add(lower, nullptr);
+  };
+  if (const base::Value* name = body->find("sni")) refuse(*name);
+  if (const base::Value* names = body->find("snis"); names != nullptr && names->is_array()) {
+    for (const base::Value& name : names->items()) refuse(name);
+  }
+}
+
 void Compiler::add_certificate(const Record& record) {
   Result<config::Ssl> ssl = parse_certificate(record);
-  if (!ssl) return complain(record, ssl.error().detail);
+  if (!ssl) return refuse_certificate(record, ssl.error().detail);
   if (ssl->is_client) return add_client_certificate(record, *ssl);
   if (!ssl->is_enabled) return;
   auto skip_mtls = read_skip_mtls(*ssl);
-  if (!skip_mtls) return complain(record, skip_mtls.error().detail);
+  if (!skip_mtls) return refuse_certificate(record, skip_mtls.error().detail);
   const std::string& ciphers = next_->settings->tls.ciphers;
   const uint64_t print = record.hash ^ std::hash<std::string>()(ciphers);
   std::shared_ptr<const tls::ServerContext> context;
@@ -93,10 +110,10 @@ void Compiler::add_certificate(const Record& record) {
   }
   if (!context) {
     Result<tls::ServerOptions> options = read_options(*ssl);
-    if (!options) return complain(record, options.error().detail);
+    if (!options) return refuse_certificate(record, options.error().detail);
     options->ciphers = ciphers;
     auto made = tls::ServerContext::make(*options);
-    if (!made) return complain(record, made.error().detail);
+    if (!made) return refuse_certificate(record, made.error().detail);
     context = made.take();
   }
   next_->server_contexts[ssl->id] = {print, context, skip_mtls.take()};

@@ -102,6 +102,7 @@ class Compiler {
   void read_sources();
   void read_trust();
   void add_certificate(const Record& record);
+  void refuse_certificate(const Record& record, const std::string& reason);
   base::Result<config::Ssl> parse_certificate(const Record& record) const;
   void add_client_certificate(const Record& record, const config::Ssl& ssl);
   void finish_certificates();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "config/encrypted_fields.h"
 #include "snapshot/compiler.h"
 
 namespace moongate::snapshot {
@@ -126,6 +127,8 @@ void Compiler::compare_one() {
 void Compiler::begin_patch() {
   if (!router::Router::Patch::can_take(*present_->router, changes_.size())) return begin_anew();
   is_patching_ = true;
+  config::Keyring::of_process().set(
+      next_->settings->data_encryption);  // an abandoned snapshot's may be there
   note_source_hashes();
   next_->routes = present_->routes;
   patch_ = std::make_unique<router::Router::Patch>(*present_->router);

@@ -10,7 +10,9 @@ namespace moongate::tls {
 std::string ServerContext::client_scope_of(const ServerOptions& options) {
   char scope[kDigestMaxBytes];
   const char* rule = options.is_client_optional ? "optional" : "required";
-  return {scope, digest("sha256", options.id + '\0' + rule + '\0' + options.client_ca_pem, scope)};
+  const std::string depth = std::to_string(options.client_depth);
+  return {scope,
+          digest("sha256", options.id + '\0' + rule + '\0' + depth + '\0' + options.client_ca_pem, scope)};
 }
 
 bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext> context) {

@@ -79,8 +79,8 @@ class Connection:
 
     def wait_closed_by_peer(self, limit_s=10.0):
         """True once the gateway has closed its side."""
-        self.sock.settimeout(limit_s)
         try:
+            self.sock.settimeout(limit_s)  # OSError: our own thread has seen it close already
             while self.reader.fill():
                 pass
             return True

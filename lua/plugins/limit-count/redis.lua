@@ -150,7 +150,9 @@ function _M.new(conf)
   end
   local source = conf.window_type == "sliding" and sliding or fixed
   scripts[source] = scripts[source] or redis.script(source)
-  return { server = server, script = scripts[source] }
+  -- A window of another kind or length does not go on with what this one has counted.
+  local mark = source == sliding and "|s" or "|f"
+  return { server = server, script = scripts[source], mark = mark }
 end
 
 --- Takes one request from the allowance of `key`. Yields.
@@ -162,7 +164,7 @@ end
 ---@return boolean? ok
 ---@return string? err
 function _M.take(store, key, limit, window, verdict)
-  local reply, err = store.server:run(store.script, { key }, { limit, min(window * 1000, window_max_ms) })
+  local reply, err = store.server:run(store.script, { key .. store.mark .. window }, { limit, min(window * 1000, window_max_ms) })
   if type(reply) ~= "table" then
     C.mg_limit_count_redis(2)
     return nil, err or "an unexpected reply"

@@ -144,8 +144,9 @@ std::string pack_session(const mbedtls_ssl_context* library) {
 bool ask_for(Session::Parts& parts) {
   mbedtls_ssl_context* library = parts.library.get();
   const std::string& name = parts.server_name;
-  if (!name.empty() && !is_address(name) && mbedtls_ssl_set_hostname(library, name.c_str()) != 0)
-    return false;
+  // An address is checked by check_server(); that there is no name must be said (2.28.10 insists).
+  const char* host = name.empty() || is_address(name) ? nullptr : name.c_str();
+  if (mbedtls_ssl_set_hostname(library, host) != 0) return false;
   if (parts.client->is_verifying()) mbedtls_ssl_set_verify(library, check_server, &parts);
   const std::string* former = parts.sessions ? parts.sessions->find(name) : nullptr;
   if (former == nullptr) return true;

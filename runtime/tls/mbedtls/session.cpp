@@ -246,8 +246,10 @@ std::string Session::describe_failure() const { return parts_->failure; }
 
 bool Session::has_verified_peer() const {
   const mbedtls_ssl_context* library = parts_->library.get();
-  return parts_->is_set_up && mbedtls_ssl_get_peer_cert(library) != nullptr &&
-         mbedtls_ssl_get_verify_result(library) == 0;
+  const mbedtls_x509_crt* certificate = parts_->is_set_up ? mbedtls_ssl_get_peer_cert(library) : nullptr;
+  // A resumed session says what was so when it began.
+  return certificate != nullptr && mbedtls_ssl_get_verify_result(library) == 0 &&
+         mbedtls_x509_time_is_past(&certificate->valid_to) == 0;
 }
 
 PeerCertificate Session::peer() const {

@@ -202,7 +202,10 @@ std::string Session::describe_failure() const { return parts_->failure; }
 
 bool Session::has_verified_peer() const {
   SSL* library = parts_->library.get();
-  return SSL_get0_peer_certificate(library) != nullptr && SSL_get_verify_result(library) == X509_V_OK;
+  const X509* certificate = SSL_get0_peer_certificate(library);
+  // A resumed session says what was so when it began.
+  return certificate != nullptr && SSL_get_verify_result(library) == X509_V_OK &&
+         X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
 }
 
 PeerCertificate Session::peer() const {
