@@ -204,6 +204,19 @@ class BrokenValues(EtcdCase):
         self.wait_status("/u", 200)
         wait_for(lambda: not self.gw.status()["quarantined"], 10, "nothing in quarantine")
 
+    def test_a_rollback_leaves_alone_what_this_gateway_could_not_serve(self):
+        self.put("/routes/1", mocking("/one", "old"))
+        self.etcd.put("routes/2", {"id": "2", "uri": "/two", "plugins": {"not-deployed-here": {}}})
+        self.etcd.put("consumers/jack", {"username": "jack", "plugins": {"not-deployed-here": {}}})
+        wait_for(lambda: len(self.gw.status()["quarantined"]) == 2, 10, "both being in quarantine")
+        snapshots = os.path.join(self.gw.run_dir, "snapshots")
+        wait_for(lambda: self.gw.run("status").returncode == 0 and len(os.listdir(snapshots)) > 1, 10, "the snapshot on disk")
+        self.put("/routes/1", mocking("/one", "new"))
+        self.assertEqual(self.gw.run("rollback").returncode, 0)
+        self.wait_body("/one", "old")
+        self.assertEqual(self.etcd.get("routes/2")["plugins"], {"not-deployed-here": {}})
+        self.assertEqual(self.etcd.get("consumers/jack")["username"], "jack")
+
     def test_an_id_that_a_file_has_stays_the_files(self):
         self.gw.apply({**self.config(), "routes": [{"id": "mine", **mocking("/mine", "file")}]})
         self.etcd.put("routes/mine", {"id": "mine", **mocking("/mine", "etcd")})

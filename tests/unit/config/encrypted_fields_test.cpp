@@ -103,3 +103,18 @@ TEST_CASE("without a keyring, or with one that is not used, nothing is changed")
   CHECK(encrypted(Kind::kConsumer, plain) == plain);
   use_keys({});
 }
+
+TEST_CASE("a key that only seems to fit gives way to the one a value was encrypted under") {
+  constexpr int kTexts = 2000;  // one in 256 decrypts under another key to something of the right form
+  std::vector<std::string> kept;
+  use_keys({kOld});
+  for (int i = 0; i < kTexts; i++)
+    kept.push_back(Keyring::of_process().encrypt("text " + std::to_string(i)).value());
+  use_keys({kNew, kOld});
+  for (int i = 0; i < kTexts; i++)
+    CHECK(Keyring::of_process().decrypt(kept[static_cast<size_t>(i)]) == "text " + std::to_string(i));
+  use_keys({kNew});
+  int found = 0;
+  for (const std::string& text : kept) found += Keyring::of_process().decrypt(text).has_value() ? 1 : 0;
+  CHECK(found == 0);
+}

@@ -211,3 +211,22 @@ TEST_CASE("what fails while a question is put in line is told later, from the lo
   CHECK(f.answers.empty());
   REQUIRE(f.has_answer("connecting failed: "));
 }
+
+TEST_CASE(
+    "a question with a short limit neither cuts an attempt short nor ends a connection that is only slow") {
+  Fixture f;
+  REQUIRE(f.connection->ask({"x\r\n", 0, [](const base::Result<Reply>&) {}}, milliseconds(5)));
+  f.server.accept();
+  f.server.expect("PING\r\n");
+  f.clock.advance(milliseconds(400));
+  turn(*f.loop);
+  CHECK_FALSE(f.connection->is_down());
+  f.server.say("+PONG\r\n");
+  f.server.expect("x\r\n");
+  f.connection->note_overdue(milliseconds(5));
+  CHECK_FALSE(f.connection->is_down());
+  f.clock.advance(milliseconds(600));
+  turn(*f.loop);
+  f.connection->note_overdue(milliseconds(5));
+  CHECK(f.connection->is_down());
+}

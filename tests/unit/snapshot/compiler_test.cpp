@@ -314,3 +314,17 @@ TEST_CASE("what is no route makes a snapshot that shares nothing but what did no
   CHECK(second->upstreams.at("u") != first->upstreams.at("u"));
   CHECK(&find(*second, "a") == &find(*first, "a"));
 }
+
+TEST_CASE("the names of a certificate that cannot serve are nobody's, not even a wildcard's") {
+  Fixture fixture;
+  const Written broken{RecordKind::kSsl, "1",
+                       R"({"snis": ["A.example.com", "b.example.com"], "cert": "none", "key": "none"})"};
+  auto snapshot = fixture.compile({broken});
+  CHECK(fixture.complaints.size() == 1);
+  tls::ServerNames names = *snapshot->server_names;
+  const auto anybody = snapshot->server_names->find("*");
+  CHECK(anybody == nullptr);
+  CHECK_FALSE(names.add("a.example.com", nullptr));
+  CHECK_FALSE(names.add("b.example.com", nullptr));
+  CHECK(names.add("c.example.com", nullptr));
+}
