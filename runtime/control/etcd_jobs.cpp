@@ -109,6 +109,8 @@ void Control::go_on_later() {
 }
 
 std::vector<EtcdTransaction> Control::make_transactions() {
+  // Were one transaction made and the next not, nothing would refer to what is not there.
+  std::stable_sort(pending_.changes.begin(), pending_.changes.end(), comes_before);
   std::vector<EtcdTransaction> all(1);
   size_t bytes = 0;
   for (const StoredChange& change : pending_.changes) {
@@ -120,6 +122,12 @@ std::vector<EtcdTransaction> Control::make_transactions() {
     }
     bytes += size;
     add_change(change, &all.back());
+  }
+  // That nobody has come to refer to what goes is asked before the first is made; the store answers for ours.
+  for (const EtcdTransaction& transaction : all) {
+    for (const EtcdCompare& compare : std::vector(transaction.compares)) {
+      if (compare.kind == EtcdCompare::Kind::kNothingNewer) add_once(all.front().compares, compare);
+    }
   }
   pending_.counts.clear();
   for (const EtcdTransaction& transaction : all) pending_.counts.push_back(transaction.operations.size());

@@ -268,6 +268,10 @@ void EtcdStore::go_on_writing() {
   const size_t made = write_->outcome.revisions.size();
   if (made == write_->transactions.size()) return end_write(Kind::kMade, "");
   if (ask_for_lease()) return;
+  for (EtcdCompare& compare : write_->transactions[made].compares) {  // our own are no news
+    if (made > 0 && compare.kind == EtcdCompare::Kind::kNothingNewer)
+      compare.revision = std::max(compare.revision, write_->outcome.revisions.back());
+  }
   EtcdClient::Question asked = question("/v3/kv/txn", transaction_request(write_->transactions[made]));
   asked.deadline = std::min<base::Duration>(settings_.timeout, kWriteDeadlineMax);
   asked.is_repeatable = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/references.h"
 
+#include <algorithm>
+
 #include "base/json.h"
 
 namespace moongate::control {
@@ -102,6 +104,22 @@ std::optional<ResourceKey> parse_resource_name(std::string_view name) {
     return ResourceKey{is_credential ? Kind::kCredential : kind, id};
   }
   return std::nullopt;
+}
+
+namespace {
+
+size_t rank_of(Kind kind) {
+  return static_cast<size_t>(std::find(kReferenceOrder.begin(), kReferenceOrder.end(), kind) -
+                             kReferenceOrder.begin());
+}
+
+}  // namespace
+
+bool comes_before(const StoredChange& a, const StoredChange& b) {
+  if (a.value.has_value() != b.value.has_value()) return a.value.has_value();
+  const size_t rank_a = rank_of(a.key.first);
+  const size_t rank_b = rank_of(b.key.first);
+  return a.value ? rank_a < rank_b : rank_a > rank_b;
 }
 
 }  // namespace moongate::control

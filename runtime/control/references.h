@@ -19,6 +19,8 @@ inline constexpr std::array<config::Kind, config::kKindCount> kReferenceOrder{
     config::Kind::kConsumerGroup, config::Kind::kService,        config::Kind::kConsumer,
     config::Kind::kCredential,    config::Kind::kGlobalRule,     config::Kind::kRoute,
     config::Kind::kStreamRoute};
+/// Of changes: what is referred to comes first, and goes last.
+bool comes_before(const StoredChange& a, const StoredChange& b);
 
 /// The field by which others refer to resources of a kind ("upstream_id"); empty when none does.
 std::string_view reference_field(config::Kind kind);

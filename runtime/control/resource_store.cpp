@@ -26,6 +26,7 @@ constexpr std::string_view kMagic = "MGR1";
 constexpr size_t kFrameHeaderSize = 16;
 constexpr size_t kPayloadMaxBytes = size_t{64} << 20;
 constexpr size_t kFileMaxBytes = size_t{1} << 30;
+constexpr size_t kFrameBytes = size_t{16} << 20;  // more than one write of the Admin API has
 constexpr size_t kChangesPerFrame = 500;
 constexpr uint64_t kLogMinBytes = uint64_t{1} << 20;
 
@@ -89,6 +90,36 @@ Value make_payload(uint64_t revision, uint64_t snapshot) {
   payload.set("changes", Value::array());
   return payload;
 }
+
+/// Changes as frames that a reader takes: a new one begins after `changes_max` or kFrameBytes of them.
+class FrameWriter {
+ public:
+  FrameWriter(Value payload, size_t changes_max) : payload_(std::move(payload)), changes_max_(changes_max) {}
+
+  void add(const StoredChange& change) {
+    std::vector<Value>& changes = payload_.find("changes")->items();
+    changes.push_back(describe(change));
+    if (change.value) size_ += change.value->json.size() + change.value->stand_in.size();
+    if (changes.size() >= changes_max_ || size_ >= kFrameBytes) flush();
+  }
+  /// At least one frame, which tells the revision.
+  std::string take() {
+    if (frames_.empty() || !payload_.find("changes")->items().empty()) flush();
+    return std::move(frames_);
+  }
+
+ private:
+  void flush() {
+    append_frame(frames_, base::to_json(payload_));
+    payload_.find("changes")->items().clear();
+    size_ = 0;
+  }
+
+  Value payload_;
+  size_t changes_max_;
+  size_t size_ = 0;
+  std::string frames_;
+};
 
 Result<void> write_all(int fd, std::string_view bytes, uint64_t at, const std::string& path) {
   while (!bytes.empty()) {
@@ -231,10 +262,9 @@ Result<void> ResourceStore::append(const std::vector<StoredChange>& changes, uin
     return base::Error{base::ErrorKind::kIo, base::Side::kSelf, false,
                        path + ": a write failed; restart the gateway once the disk is well"};
   }
-  Value payload = make_payload(revision, snapshot);
-  for (const StoredChange& change : changes) payload.find("changes")->items().push_back(describe(change));
-  std::string frame;
-  append_frame(frame, base::to_json(payload));
+  FrameWriter frames(make_payload(revision, snapshot), changes.size());
+  for (const StoredChange& change : changes) frames.add(change);
+  const std::string frame = frames.take();
   Result<void> written = write_all(log_.get(), frame, log_size_, path);
   if (written && ::fdatasync(log_.get()) != 0) written = base::io_error(path);
   if (!written) {
@@ -263,17 +293,9 @@ Result<void> ResourceStore::compact_if_due() {
 }
 
 Result<void> ResourceStore::write_base() {
-  std::string bytes;
-  Value payload = make_payload(revision_, last_snapshot_);
-  const auto flush = [&] {
-    append_frame(bytes, base::to_json(payload));
-    payload.find("changes")->items().clear();
-  };
-  for (const auto& [key, value] : resources_) {
-    payload.find("changes")->items().push_back(describe({key, value}));
-    if (payload.find("changes")->items().size() >= kChangesPerFrame) flush();
-  }
-  flush();
+  FrameWriter frames(make_payload(revision_, last_snapshot_), kChangesPerFrame);
+  for (const auto& [key, value] : resources_) frames.add({key, value});
+  const std::string bytes = frames.take();
   if (auto written = base::write_file(folder_ + "/base", bytes, base::Durability::kSynced); !written)
     return written;
   base_size_ = bytes.size();

@@ -22,19 +22,6 @@ constexpr auto kJudgedFor = std::chrono::milliseconds(100);
 constexpr size_t kRecheckMax = 32;
 constexpr auto kSyncRetry = std::chrono::seconds(1);
 
-size_t rank_of(Kind kind) {
-  return static_cast<size_t>(std::find(kReferenceOrder.begin(), kReferenceOrder.end(), kind) -
-                             kReferenceOrder.begin());
-}
-
-/// What is referred to comes first, and goes last.
-bool comes_before(const StoredChange& a, const StoredChange& b) {
-  if (a.value.has_value() != b.value.has_value()) return a.value.has_value();
-  const size_t rank_a = rank_of(a.key.first);
-  const size_t rank_b = rank_of(b.key.first);
-  return a.value ? rank_a < rank_b : rank_a > rank_b;
-}
-
 bool is_same(const StoredResource& a, const StoredResource& b) {
   return a.modified_index == b.modified_index && a.created_index == b.created_index && a.json == b.json;
 }

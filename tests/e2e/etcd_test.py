@@ -122,6 +122,19 @@ class Sharing(EtcdCase):
         self.wait_same(self.gw, other)
         self.assertEqual((self.gw.get("/r119").body, other.get("/r0").body), (b"119", b"0"))
 
+    def test_a_whole_configuration_may_replace_what_others_refer_to_over_several_transactions(self):
+        up = self.upstream()
+        def whole(name):
+            return {"upstreams": [{"id": name, "type": "roundrobin", "nodes": up.nodes}],
+                    "routes": [{"id": f"{name}{i:03}", "uri": f"/{name}/{i}", "upstream_id": name} for i in range(120)]}
+        for name, other in (("a", "b"), ("b", "a")):
+            done = self.admin_of(self.gw, "PUT", "/configs", whole(name), {"X-Digest": name}, timeout=60)
+            self.assertIn(done.status, (200, 201, 202), done)
+            self.wait_status(f"/{name}/119", 200)
+            self.wait_status(f"/{other}/0", 404)
+        self.assertEqual(self.gw.status()["quarantined"], [])
+        self.assertIsNone(self.etcd.get("upstreams/a"))
+
     def test_a_rollback_brings_back_what_the_store_had_for_all(self):
         other = self.gateway()
         self.put("/routes/1", mocking("/one", "old"))

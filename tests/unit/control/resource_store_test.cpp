@@ -140,6 +140,19 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("changes of more bytes than a frame may have are read back, from the log and from the base") {
+  Folder folder;
+  std::vector<StoredChange> changes;
+  const std::string large = "{\"desc\":\"" + std::string(1500000, 'x') + "\"}";
+  for (int i = 0; i < 46; i++) changes.push_back(put(std::to_string(i), large, 1));
+  REQUIRE(open(folder).append(changes, 1, 1));
+  ResourceStore store = open(folder);
+  CHECK(store.all().size() == changes.size());
+  REQUIRE(store.compact_if_due());
+  CHECK(read(folder.path + "/store/log").empty());
+  CHECK(open(folder).all().size() == changes.size());
+}
+
 TEST_CASE("a damaged base is refused with its place") {
   const Folder folder;
   open(folder);
