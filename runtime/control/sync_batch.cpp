@@ -12,8 +12,17 @@ using config::Kind;
 
 namespace {
 
+/// The hosts that a route has of its service, also of one that is wrong.
+std::optional<Value> hosts_of_service(const Value& service_id, const FindJson& find_json) {
+  const std::string id = service_id.is_string() ? service_id.as_string() : base::to_json(service_id);
+  const Result<Value> service = base::parse_json(find_json({Kind::kService, id}));
+  const Value* hosts = service && service->is_object() ? service->find("hosts") : nullptr;
+  return hosts == nullptr ? std::nullopt : std::optional(*hosts);
+}
+
 /// A route for the same requests that answers 503; empty when `json` does not say which those are.
-std::string closed_route(const std::string& id, std::string_view json, bool with_service) {
+std::string closed_route(const std::string& id, std::string_view json, bool with_service,
+                         const FindJson& find_json) {
   const Result<Value> wanted = base::parse_json(json);
   if (!wanted || !wanted->is_object()) return "";
   Value route = Value::object();
@@ -25,6 +34,11 @@ std::string closed_route(const std::string& id, std::string_view json, bool with
   const Value* service = wanted->find("service_id");
   if (with_service && service == nullptr) return "";
   if (with_service) route.set("service_id", *service);
+  // Without them it would answer for the hosts of all others.
+  const bool lacks_hosts = route.find("host") == nullptr && route.find("hosts") == nullptr;
+  if (!with_service && service != nullptr && lacks_hosts) {
+    if (const auto hosts = hosts_of_service(*service, find_json)) route.set("hosts", *hosts);
+  }
   Value upstream = Value::object();
   upstream.set("nodes", Value::object());
   route.set("upstream", std::move(upstream));
@@ -33,15 +47,16 @@ std::string closed_route(const std::string& id, std::string_view json, bool with
 
 }  // namespace
 
-std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json, const std::string& body) {
+std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json, const std::string& body,
+                                   const FindJson& find_json) {
   const std::string& id = key.second;
   std::string before;
   if (const Result<Value> parsed = base::parse_json(body))
     before = base::to_json(value_of_file(key, *parsed));
   switch (key.first) {
     case Kind::kRoute:
-      return {closed_route(id, json, true), closed_route(id, json, false), closed_route(id, before, true),
-              closed_route(id, before, false)};
+      return {closed_route(id, json, true, find_json), closed_route(id, json, false, find_json),
+              closed_route(id, before, true, find_json), closed_route(id, before, false, find_json)};
     case Kind::kSsl:  // or else a certificate of more names would answer for its names
     case Kind::kGlobalRule:
     case Kind::kConsumerGroup:
@@ -102,7 +117,13 @@ void SyncBatch::put(const ResourceKey& key, StoredResource value) {
 }
 
 std::string SyncBatch::choose_stand_in(const ResourceKey& key, const StoredResource& value) {
-  for (std::string& candidate : stand_ins(key, value.json, live_.find_body(key).value_or(""))) {
+  const auto find_json = [this](const ResourceKey& wanted) {
+    const auto changed = changed_.find(wanted);
+    const StoredResource* present = store_.find(wanted);
+    if (changed != changed_.end() && changed->second) return changed->second->json;
+    return present == nullptr ? std::string() : present->json;
+  };
+  for (std::string& candidate : stand_ins(key, value.json, live_.find_body(key).value_or(""), find_json)) {
     std::vector<std::string> warnings;
     if (!candidate.empty() && live_.put(key, candidate, &warnings)) return std::move(candidate);
   }

@@ -3,6 +3,7 @@
 // quarantine by itself. Apart from admin_batch.h, whose writes can be refused; these are made already.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,10 +15,12 @@ namespace moongate::control {
 /// Begins the fault of what a worker, and nothing before it, refused.
 inline constexpr std::string_view kRefusedByWorker = "refused by ";
 
+/// What the shared store has of a resource, right or wrong; empty when it has none.
+using FindJson = std::function<std::string(const ResourceKey&)>;
 /// What may be served in place of `json`, the best first; empty ones do not count. `before` is the body that
 /// is served now.
-std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json,
-                                   const std::string& before);
+std::vector<std::string> stand_ins(const ResourceKey& key, const std::string& json, const std::string& before,
+                                   const FindJson& find_json);
 
 /// Applies changes.
 ///

@@ -26,6 +26,13 @@ bool is_same(const StoredResource& a, const StoredResource& b) {
   return a.modified_index == b.modified_index && a.created_index == b.created_index && a.json == b.json;
 }
 
+FindJson json_in(const ResourceStore::Map& resources) {
+  return [&resources](const ResourceKey& key) {
+    const auto found = resources.find(key);
+    return found == resources.end() ? std::string() : found->second.json;
+  };
+}
+
 }  // namespace
 
 void Control::on_shared_news() {
@@ -187,7 +194,8 @@ ResourceStore::Map Control::wanted_resources() const {
     const snapshot::Record* record =
         current_.view.find(snapshot::record_kind(change.key.first), change.key.second);
     if (value.fault.empty() || record == nullptr) continue;
-    for (std::string& candidate : stand_ins(change.key, value.json, std::string(record->body))) {
+    for (std::string& candidate :
+         stand_ins(change.key, value.json, std::string(record->body), json_in(wanted))) {
       if (value.stand_in.empty()) value.stand_in = std::move(candidate);
     }
   }
@@ -213,8 +221,8 @@ bool Control::close_wrong(const Loaded& loaded, ResourceStore::Map* wanted,
     if (is_given_up) continue;
     is_any = true;
     const snapshot::Record* record = current_.view.find(snapshot::record_kind(key->first), key->second);
-    const auto candidates =
-        stand_ins(*key, found->second.json, record == nullptr ? "" : std::string(record->body));
+    const auto candidates = stand_ins(*key, found->second.json,
+                                      record == nullptr ? "" : std::string(record->body), json_in(*wanted));
     size_t& next = (*tries)[*key];
     while (next < candidates.size() && candidates[next].empty()) next++;
     found->second.stand_in = next < candidates.size() ? candidates[next++] : "";

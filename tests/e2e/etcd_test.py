@@ -217,6 +217,19 @@ class BrokenValues(EtcdCase):
         self.wait_status("/u", 200)
         wait_for(lambda: not self.gw.status()["quarantined"], 10, "nothing in quarantine")
 
+    def test_a_route_that_is_closed_with_its_service_is_closed_for_the_services_hosts_only(self):
+        up = self.upstream()
+        self.etcd.put("services/s", {"id": "s", "hosts": ["a.example"], "upstream": {"type": "roundrobin", "nodes": up.nodes}})
+        self.etcd.put("routes/1", {"id": "1", "uri": "/*", "service_id": "s"})
+        self.etcd.put("routes/2", {"id": "2", **mocking("/*", "for all")})
+        status = lambda host: self.gw.request("GET", "/x", {"Host": host}).status
+        wait_for(lambda: status("a.example") == 200 and self.gw.get("/x").body == b"for all", 10, "both routes")
+        self.etcd.put("services/s", {"id": "s", "hosts": ["a.example"], "upstream": {"type": "no such"}})
+        wait_for(lambda: status("a.example") == 503, 10, "the service's route being closed")
+        self.assertEqual(self.gw.get("/x").body, b"for all")
+        self.restart()
+        self.assertEqual((status("a.example"), self.gw.get("/x").body), (503, b"for all"))
+
     def test_a_rollback_leaves_alone_what_this_gateway_could_not_serve(self):
         self.put("/routes/1", mocking("/one", "old"))
         self.etcd.put("routes/2", {"id": "2", "uri": "/two", "plugins": {"not-deployed-here": {}}})
