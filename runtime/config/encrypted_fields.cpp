@@ -129,6 +129,7 @@ void EncryptedFields::each(Kind kind, std::string_view id, Value* body, Change c
 void EncryptedFields::encrypt(Kind kind, std::string_view id, Value* body) const {
   each(kind, id, body, [](Value* text) {
     if (is_reference(text->as_string())) return;
+    if (Keyring::of_process().decrypt(text->as_string())) return;  // sent back as it was answered
     if (auto encrypted = Keyring::of_process().encrypt(text->as_string())) replace(text, *encrypted);
   });
 }

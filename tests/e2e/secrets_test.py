@@ -21,6 +21,7 @@ class StandIn:
     def __init__(self, case, tls=None):
         stand_in = self
         self.secrets, self.status, self.asked = {"kv/web": {"key": VALUE}}, None, []
+        self.together = None  # a barrier that questions wait at
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
@@ -49,6 +50,8 @@ class StandIn:
 
     def answer(self, path, headers):
         self.asked.append(path)
+        if self.together is not None:
+            self.together.wait(5)
         if self.status is not None:
             return self.status, {"errors": []}
         if headers.get("X-Vault-Token") != TOKEN:
@@ -176,6 +179,16 @@ class Consumers(AdminCase):
         statuses = {key: self.gw.get("/", {"apikey": key}).status for key in (VALUE, "plain", reference, "wrong")}
         self.assertEqual(statuses, {VALUE: 200, "plain": 200, reference: 401, "wrong": 401})
         self.assertNotIn(VALUE, self.gw.log_text() + self.admin("GET", "/consumers").body.decode())
+
+    def test_the_keys_of_several_consumers_are_asked_for_at_once(self):
+        names = ["a", "b", "c"]
+        for name in names:
+            self.vault.secrets[f"kv/{name}"] = {"key": f"key of {name}"}
+            self.put("/consumers", {"username": name, "plugins": {"key-auth": {"key": f"$secret://vault/1/{name}/key"}}})
+        self.put("/routes/1", {"uri": "/*", "plugins": {"key-auth": {}, "mocking": {"response_example": "in", "content_type": "text/plain"}}})
+        self.vault.together = threading.Barrier(len(names))
+        self.assertEqual(self.gw.get("/", {"apikey": "key of c"}).status, 200)
+        self.assertEqual(len(self.vault.asked), len(names))
 
     def test_a_password_in_vault_that_cannot_be_had_lets_in_nobody(self):
         self.put("/consumers", {"username": "jack", "plugins": {"basic-auth": {"username": "jack", "password": "$secret://vault/1/none/key"}}})

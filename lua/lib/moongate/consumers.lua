@@ -11,6 +11,7 @@ local secrets = require("moongate.secrets")
 local C = native.C
 local ffi_string = ffi.string
 local ipairs = ipairs
+local min = math.min
 local pairs = pairs
 local rawget = rawget
 local setmetatable = setmetatable
@@ -18,6 +19,9 @@ local tonumber = tonumber
 local tostring = tostring
 
 local _M = {}
+
+local asked_at_once = 32 -- secrets of credentials
+local find_limit_s = 10 -- for looking through all of them
 
 local out = ffi.new("mg_text[1]")
 
@@ -143,14 +147,28 @@ function _M.all(plugin_name)
   return resolved, false
 end
 
--- The native index has no values of secrets: those credentials are looked through.
+-- The native index has no values of secrets: those credentials are looked through, some at a time are asked for, and
+-- a manager that is slow does not keep a stranger waiting for each of them.
 local function find_by_secret(plugin_name, attribute, value)
+  local managed = {}
   for _, consumer in ipairs(list_all(plugin_name)) do
     if consumer._references and secrets.is_reference(consumer.auth_conf[attribute]) then
-      local resolved = with_secrets(consumer)
-      if resolved and resolved.auth_conf[attribute] == value then
-        return resolved
+      managed[#managed + 1] = consumer
+    end
+  end
+  local deadline = C.mg_steady() + find_limit_s
+  for i, consumer in ipairs(managed) do
+    if i % asked_at_once == 1 then
+      if C.mg_steady() > deadline then
+        return nil
       end
+      for ahead = i, min(i + asked_at_once - 1, #managed) do
+        secrets.prefetch(managed[ahead]._references)
+      end
+    end
+    local resolved = with_secrets(consumer)
+    if resolved and resolved.auth_conf[attribute] == value then
+      return resolved
     end
   end
 end

@@ -167,28 +167,43 @@ local function wait_for(item)
   end
 end
 
---- What a reference stands for. Waits only when there is no value yet.
----@param reference string
----@return any? value
----@return string? err
-function _M.get(reference)
+-- What is known of a reference, which is asked for if that is due; nil when there are too many.
+local function touch(reference)
   local item = known[reference]
   if not item then
     if known_count >= known_max then
-      return nil, reference .. ": there are " .. known_max .. " references to secrets already"
+      return nil
     end
     known_count = known_count + 1
     item = { had_at = 0, asked_at = -limits.retry_after }
     known[reference] = item
   end
   local now = C.mg_steady()
-  if item.value ~= nil and now - item.had_at < limits.ttl then
-    return item.value
-  end
-  if not item.is_asking and now - item.asked_at >= (item.err and limits.retry_after or 0) then
+  local is_fresh = item.value ~= nil and now - item.had_at < limits.ttl
+  if not is_fresh and not item.is_asking and now - item.asked_at >= (item.err and limits.retry_after or 0) then
     start_asking(reference, item)
   end
-  if item.value ~= nil and now - item.had_at < limits.ttl + limits.stale then
+  return item
+end
+
+--- Begins to ask for what is not known yet, so that several questions are under way at once. Does not wait.
+---@param references table<string, boolean>
+function _M.prefetch(references)
+  for reference in pairs(references) do
+    touch(reference)
+  end
+end
+
+--- What a reference stands for. Waits only when there is no value yet.
+---@param reference string
+---@return any? value
+---@return string? err
+function _M.get(reference)
+  local item = touch(reference)
+  if not item then
+    return nil, reference .. ": there are " .. known_max .. " references to secrets already"
+  end
+  if item.value ~= nil and C.mg_steady() - item.had_at < limits.ttl + limits.stale then
     return item.value
   end
   item.value = nil
