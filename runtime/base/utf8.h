@@ -36,4 +36,13 @@ inline size_t utf8_length(std::string_view text, size_t at) {
   return 4;
 }
 
+inline bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_length(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
 }  // namespace moongate::base

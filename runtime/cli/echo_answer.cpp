@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/ascii.h"
 #include "base/json.h"
 #include "http/chunked.h"
 #include "http/uri.h"
@@ -47,14 +48,6 @@ Target split_target(std::string_view target) {
   return {target.substr(0, mark), target.substr(mark + 1)};
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
-  return out;
-}
-
 std::string read_number(std::string_view name, std::string_view text, uint64_t min, uint64_t max,
                         uint64_t* out) {
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), *out);
@@ -71,7 +64,8 @@ std::string read_flag(std::string_view name, std::string_view text, bool* out) {
 bool frames_message(std::string_view name) {
   constexpr std::string_view kFraming[] = {"content-length", "transfer-encoding", "connection",
                                            "keep-alive",     "upgrade",           "trailer"};
-  return std::find(std::begin(kFraming), std::end(kFraming), lower(name)) != std::end(kFraming);
+  return std::find(std::begin(kFraming), std::end(kFraming), base::lower_case(std::string(name))) !=
+         std::end(kFraming);
 }
 
 std::string read_field(std::string_view text, Knobs* knobs) {
@@ -144,7 +138,7 @@ Value describe_arguments(std::string_view query, base::Arena* arena) {
 Value describe_fields(const http::FieldList& fields) {
   Value out = Value::object();
   for (const http::Field& field : fields) {
-    const std::string name = lower(field.name);
+    const std::string name = base::lower_case(std::string(field.name));
     const Value* present = out.find(name);
     std::string value = present != nullptr ? present->as_string() + ", " : "";
     value += field.value;

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/ascii.h"
+
 namespace moongate::cli {
 
 using base::Result;
@@ -80,10 +82,7 @@ end)
 constexpr std::string_view kReadme = "- `NAME`: `NAME.lua`, tested by `moongate plugin test NAME_spec.lua`\n";
 
 std::string fill(std::string_view text, const std::string& name) {
-  std::string lower = name;
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  }
+  const std::string lower = base::lower_case(name);
   std::string out(text);
   for (const auto& [mark, value] :
        {std::pair<std::string_view, const std::string&>{"LOWER", lower}, {"NAME", name}}) {

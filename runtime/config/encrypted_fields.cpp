@@ -72,23 +72,10 @@ std::optional<std::string> Keyring::encrypt(std::string_view text) const {
   return keys_.empty() ? std::nullopt : tls::encrypt_text(keys_.front(), text);
 }
 
-namespace {
-
 // Padding alone lets one wrong key in 256 pass; what was encrypted came out of JSON.
-bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = base::utf8_length(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
-
-}  // namespace
-
 std::optional<std::string> Keyring::decrypt(std::string_view encrypted) const {
   for (const std::string& key : keys_) {
-    if (auto text = tls::decrypt_text(key, encrypted); text && is_utf8(*text)) return text;
+    if (auto text = tls::decrypt_text(key, encrypted); text && base::is_utf8(*text)) return text;
   }
   return std::nullopt;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "config/setting_values.h"
 #include "config/suggest.h"
 
@@ -103,8 +104,7 @@ void KongReader::refuse_keys(std::span<const std::string_view> keys, std::string
 std::string kong_id(std::string_view name) {
   std::string id(name.substr(0, kIdMax));
   for (char& c : id) {
-    const bool is_allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                            c == '_' || c == '-' || c == '.';
+    const bool is_allowed = base::is_alphanumeric(c) || c == '_' || c == '-' || c == '.';
     if (!is_allowed) c = '-';
   }
   return id;

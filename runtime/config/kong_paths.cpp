@@ -3,15 +3,15 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace moongate::config {
 
 namespace {
 
 constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
 
-bool is_letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool is_letter_or_digit(char c) { return base::is_alphanumeric(c); }
 
 /// What every text begins with that the expression matches at its start.
 std::string literal_of(std::string_view regex) {

@@ -15,6 +15,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/ascii.h"
 #include "config/kong_paths.h"
 #include "config/kong_upstreams.h"
 #include "config/suggest.h"
@@ -65,9 +66,9 @@ struct Entry {
 };
 
 bool is_same_name(const Value* a, const Value* b) {
-  const auto small = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
   return std::equal(a->as_string().begin(), a->as_string().end(), b->as_string().begin(),
-                    b->as_string().end(), [&](char x, char y) { return small(x) == small(y); });
+                    b->as_string().end(),
+                    [](char x, char y) { return base::to_lower(x) == base::to_lower(y); });
 }
 
 /// Whether both lists say something and nothing in common.
@@ -273,8 +274,7 @@ class RouteMaker {
     const KongItem item{headers, route.item.path("headers")};
     for (const auto& [name, values] : headers->members()) {
       std::string variable = "http_";
-      for (const char c : name)
-        variable.push_back(c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c);
+      for (const char c : name) variable.push_back(c == '-' ? '_' : base::to_lower(c));
       std::string pattern;
       for (const Value* value : KongReader(item, findings_).texts(name)) {
         const std::string& text = value->as_string();

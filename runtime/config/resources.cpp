@@ -2,6 +2,7 @@
 // All resources but the upstream, which has a file of its own (upstream_parser.cpp).
 #include "config/resources.h"
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/resource_parts.h"
 #include "config/setting_values.h"
@@ -87,9 +88,7 @@ void split_credential_id(std::string_view id, Credential* credential) {
 }  // namespace
 
 void lower_case(std::vector<std::string>* texts) {
-  for (std::string& text : *texts) {
-    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-  }
+  for (std::string& text : *texts) text = base::lower_case(std::move(text));
 }
 
 void read_labels(FieldReader& fields, Labels* labels) {

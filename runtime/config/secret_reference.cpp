@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/encrypted_fields.h"
 #include "config/places.h"
@@ -18,9 +19,8 @@ constexpr std::string_view kEnvironment = "$env://";
 constexpr std::string_view kManager = "$secret://";
 
 bool has_prefix(std::string_view text, std::string_view prefix) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
   return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(),
-                                                    [&](char a, char b) { return a == lower(b); });
+                                                    [](char a, char b) { return a == base::to_lower(b); });
 }
 
 Result<Value> find_member(const std::string& name, const std::string& key, const std::string& json) {

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/suggest.h"
 #include "tls/cipher.h"
@@ -151,11 +152,6 @@ bool is_host_name(std::string_view text) {
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string_view::npos;
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-  return text;
-}
-
 }  // namespace
 
 std::string describe_value(const Value& value) {
@@ -181,7 +177,7 @@ std::optional<uint64_t> parse_size(std::string_view text) {
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
   if (parsed.ec != std::errc()) return std::nullopt;
-  const std::string unit = lower(std::string(parsed.ptr, end));
+  const std::string unit = base::lower_case(std::string(parsed.ptr, end));
   unsigned shift = 0;
   if (unit == "k" || unit == "kb") {
     shift = 10;
@@ -332,11 +328,11 @@ std::optional<Problem> read_hosts(const Value& value, Settings& settings) {
     return Problem{&value, "", "more than 10000 names; use a DNS server"};
   std::map<std::string, std::string> hosts;
   for (const Value::Member& member : value.members()) {
-    const std::string name = lower(member.first);
+    const std::string name = base::lower_case(member.first);
     const std::string part = "." + member.first;
     if (!is_host_name(name))
       return Problem{&member.second, part, "not a host name; use letters, digits, `-`, `_` and dots"};
-    const std::string target = member.second.is_string() ? lower(member.second.as_string()) : "";
+    const std::string target = member.second.is_string() ? base::lower_case(member.second.as_string()) : "";
     if (!is_ipv4(target) && !is_ipv6(target) && !is_host_name(target)) {
       return Problem{&member.second, part,
                      "expected an IP address or another name, got " + describe_value(member.second)};
@@ -363,7 +359,7 @@ std::optional<Problem> read_dicts(const Value& value, Settings& settings) {
   for (const Value::Member& member : value.members()) {
     const Value& written = member.second;
     const std::string part = "." + member.first;
-    if (!is_host_name(lower(member.first))) {
+    if (!is_host_name(base::lower_case(member.first))) {
       return Problem{&written, part, "not a name; use letters, digits, `-`, `_` and dots"};
     }
     const bool is_text = written.is_string() || written.is_number();

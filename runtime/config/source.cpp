@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/apisix.h"
 #include "config/kong.h"
@@ -287,8 +288,7 @@ class SourceLoader {
     if (index == 0 || is_apisix_resources(path)) return "";
     std::string stem = std::filesystem::path(path).stem().string().substr(0, kPrefixMax);
     for (char& c : stem) {
-      const bool is_allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                              c == '_' || c == '-' || c == '.';
+      const bool is_allowed = base::is_alphanumeric(c) || c == '_' || c == '-' || c == '.';
       if (!is_allowed) c = '-';
     }
     if (!prefixes_.insert(stem).second) stem += "-" + hex(fingerprint(path));

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "config/resource_parts.h"
 #include "config/setting_values.h"
 #include "config/suggest.h"
@@ -27,10 +28,7 @@ constexpr int64_t kPriorityMax = 1'000'000'000;
 constexpr int64_t kRetriesMax = 1'000'000;
 constexpr size_t kNodesMax = 100'000;
 
-bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_';
-}
+bool is_name_character(char c) { return base::is_alphanumeric(c) || c == '-' || c == '.' || c == '_'; }
 
 template <class Enum, size_t N>
 void read_word(FieldReader& fields, std::string_view key, const std::array<std::string_view, N>& words,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/yaml_scalar.h"
 
@@ -16,9 +17,7 @@ constexpr size_t kLineMax = 100;
 
 /// True for a text that YAML reads as this text without quotes.
 bool is_plain(std::string_view text) {
-  const auto is_word = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '/';
-  };
+  const auto is_word = [](char c) { return base::is_alphanumeric(c) || c == '_' || c == '/'; };
   if (text.empty() || !is_word(text.front())) return false;
   if (!std::all_of(text.begin(), text.end(), [&](char c) { return is_word(c) || c == '-' || c == '.'; }))
     return false;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -107,9 +108,7 @@ Result<void> AdminAccess::set(const config::AdminSettings& settings, const std::
   keys_ = std::move(keys);
   allowed_ = allowed.take();
   named_ = settings.hosts;
-  for (std::string& host : named_) {
-    for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-  }
+  for (std::string& host : named_) host = base::lower_case(std::move(host));
   hosts_ = named_;
   hosts_.emplace_back("localhost");
   if (const size_t colon = address.rfind(':'); colon != address.npos)

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/merge.h"
 #include "control/admin_access.h"
@@ -40,10 +41,7 @@ std::optional<HttpResponse> check_no_times(const Value& body) {
 }
 
 bool is_plain_id(std::string_view id) {
-  const auto is_allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
-  };
+  const auto is_allowed = [](char c) { return base::is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; };
   return !id.empty() && id.size() <= kIdMax && std::all_of(id.begin(), id.end(), is_allowed);
 }
 

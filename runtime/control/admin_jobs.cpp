@@ -154,11 +154,7 @@ void Control::note_stored() {
 /// All are made and served.
 void Control::end_writes() {
   const std::unique_ptr<AdminBatch> batch = std::move(pending_.batch);
-  pending_ = {};
-  // The job goes first: an answer may bring the next write.
-  const Job job = std::move(jobs_.front());
-  jobs_.pop_front();
-  is_job_begun_ = false;
+  const Job job = take_job();  // first: an answer may bring the next write
   if (batch) {
     for (const AdminEffect& effect : batch->effects()) {
       audit_.write(effect, current_.about.number, wall_ms());
@@ -166,20 +162,14 @@ void Control::end_writes() {
       if (is_waiting) effect.write->give(effect.response);
     }
   }
-  if (auto compacted = resources_->compact_if_due(); !compacted)
-    MG_LOG(kError) << "the log of the resource store grows on: " << compacted.error().detail;
+  compact_store();
   queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
 /// A worker does not take the change. Who of several is to blame is found by trying them one by one.
 void Control::refuse_writes(uint16_t status, const std::string& reason) {
-  pending_ = {};
-  live_.forget();
-  Job job = std::move(jobs_.front());
-  jobs_.pop_front();
-  is_job_begun_ = false;
-  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.actor.empty(); });
+  Job job = take_back_job();
   if (job.writes.size() > 1 && status == 400) {
     for (auto write = job.writes.rbegin(); write != job.writes.rend(); ++write) {
       Job single;

@@ -230,7 +230,8 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
   if (Result<config::Settings> settings =
           config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) {
     stapling_.set_snapshot(*view, settings->dns);
-    config::Keyring::of_process().set(settings->data_encryption);
+    current_.data_encryption = settings->data_encryption;
+    config::Keyring::of_process().set(current_.data_encryption);
   }
   current_.memfd = std::move(memfd);
   current_.view = view.take();

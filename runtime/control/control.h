@@ -45,6 +45,7 @@ struct CurrentSnapshot {
   snapshot::BlobView view;  // of it
   snapshot::Descriptor memfd;
   snapshot::StoredSnapshot about;
+  config::DataEncryptionSettings data_encryption;
   bool is_stored = false;
   std::vector<std::string> quarantined;  // "routes/ID: reason"
 };
@@ -112,7 +113,9 @@ class Control {
   void audit_rollback();
   void save_snapshot(base::Durability durability);
   void end_catching_up();
-  void use_current_keyring();
+  Job take_job();
+  Job take_back_job();
+  void compact_store();
   void finish_job(const base::Value& answer);
   void refuse_job(std::vector<std::string> errors);
   void restart_deadline();

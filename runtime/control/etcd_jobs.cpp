@@ -89,12 +89,7 @@ std::string Control::refuse_shared_writes() const {
 
 /// They are judged again when what etcd has is known here.
 void Control::hold_writes() {
-  pending_ = {};
-  live_.forget();
-  Job job = std::move(jobs_.front());
-  jobs_.pop_front();
-  is_job_begun_ = false;
-  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.actor.empty(); });
+  Job job = take_back_job();
   if (!job.give_up_at) job.give_up_at = base::Clock::steady() + kGiveUpAfter;
   held_.push_back(std::move(job));
   if (!later_.is_running()) later_.start(loop_.timers(), kHeldFor);

@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "control/references.h"
-
-extern "C" size_t mg_base64_encode(const char* data, size_t size, int is_url, int is_padded, char* out);
-extern "C" long mg_base64_decode(const char* data, size_t size, int is_url, char* out);
 
 namespace moongate::control {
 
@@ -21,7 +19,12 @@ namespace {
 constexpr size_t kShownMax = 200;  // of a text of etcd's, in messages
 
 Value text(std::string_view bytes) { return Value::string(std::string(bytes)); }
-Value coded(std::string_view bytes) { return Value::string(to_base64(bytes)); }
+Value coded(std::string_view bytes) { return Value::string(base::to_base64(bytes)); }
+Result<std::string> decode(std::string_view coded_text) {
+  std::optional<std::string> bytes = base::from_base64(coded_text);
+  if (!bytes) return base::invalid("etcd's answer has a text that is no base64");
+  return std::move(*bytes);
+}
 Value number(uint64_t value) { return Value::string(std::to_string(value)); }
 
 /// A 64-bit number, which is written as a text; 0 when it is left out, as zeros are.
@@ -57,7 +60,7 @@ std::string end_of(std::string prefix) {
 
 Result<EtcdEntry> parse_entry(const Value& kv) {
   EtcdEntry entry;
-  Result<std::string> key = from_base64(kv.get_string("key"));
+  Result<std::string> key = decode(kv.get_string("key"));
   if (!key) return key.error();
   entry.key = key.take();
   entry.create_revision = number_in(kv, "create_revision");
@@ -65,7 +68,7 @@ Result<EtcdEntry> parse_entry(const Value& kv) {
   const std::string_view value = kv.get_string("value");
   entry.is_too_large = value.size() / 4 * 3 > kEtcdValueMaxBytes + 2;
   if (entry.is_too_large) return entry;
-  Result<std::string> bytes = from_base64(value);
+  Result<std::string> bytes = decode(value);
   if (!bytes) return bytes.error();
   entry.value = bytes.take();
   return entry;
@@ -112,20 +115,6 @@ Value describe(const EtcdOperation& operation) {
 }
 
 }  // namespace
-
-std::string to_base64(std::string_view bytes) {
-  std::string out((bytes.size() + 2) / 3 * 4, '\0');
-  out.resize(mg_base64_encode(bytes.data(), bytes.size(), 0, 1, out.data()));
-  return out;
-}
-
-Result<std::string> from_base64(std::string_view coded_text) {
-  std::string out(coded_text.size() / 4 * 3 + 3, '\0');
-  const long size = mg_base64_decode(coded_text.data(), coded_text.size(), 0, out.data());
-  if (size < 0) return base::invalid("etcd's answer has a text that is no base64");
-  out.resize(static_cast<size_t>(size));
-  return out;
-}
 
 std::string etcd_key(const std::string& prefix, const ResourceKey& key) {
   return prefix + "/" + resource_name(key);

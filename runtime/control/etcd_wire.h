@@ -16,9 +16,6 @@ namespace moongate::control {
 /// A larger value is told of and not kept; no write of the Admin API makes one.
 inline constexpr size_t kEtcdValueMaxBytes = 1572864;
 
-std::string to_base64(std::string_view bytes);
-base::Result<std::string> from_base64(std::string_view text);
-
 /// Where a resource is kept: "/apisix/routes/1".
 std::string etcd_key(const std::string& prefix, const ResourceKey& key);
 /// Nothing for keys below the prefix that are none of our resources.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/ascii.h"
 
 namespace moongate::control {
 
@@ -30,19 +31,13 @@ std::string render(const HttpResponse& response, bool is_head, bool is_keep_aliv
   return is_head ? out : out + response.body;
 }
 
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-  return out;
-}
-
 void copy_head(const http::RequestHead& head, HttpRequest* request) {
   request->method = head.method_text;
   const size_t question = head.target.find('?');
   request->path = head.target.substr(0, question);
   if (question != std::string_view::npos) request->query = head.target.substr(question + 1);
-  request->host = lower_case(head.host_parts.name);
-  request->authority = lower_case(head.host);
+  request->host = base::lower_case(std::string(head.host_parts.name));
+  request->authority = base::lower_case(std::string(head.host));
   for (const http::Field& field : head.fields) request->fields.emplace_back(field.name, field.value);
 }
 

@@ -341,20 +341,34 @@ void Control::end_catching_up() {
   for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
 }
 
-/// What was looked at and does not serve may have brought another keyring along.
-void Control::use_current_keyring() {
-  const auto settings =
-      config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
-  if (settings) config::Keyring::of_process().set(settings->data_encryption);
+/// The job that runs has ended, and the next may begin.
+Control::Job Control::take_job() {
+  pending_ = {};
+  is_job_begun_ = false;
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  return job;
+}
+
+/// The same for one that came to nothing: of its writes those are left that somebody waits for, or that are
+/// our own.
+Control::Job Control::take_back_job() {
+  live_.forget();
+  Job job = take_job();
+  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.actor.empty(); });
+  return job;
+}
+
+void Control::compact_store() {
+  if (auto compacted = resources_->compact_if_due(); !compacted)
+    MG_LOG(kError) << "the log of the resource store grows on: " << compacted.error().detail;
 }
 
 void Control::finish_job(const Value& answer) {
-  use_current_keyring();
-  pending_ = {};
-  is_job_begun_ = false;
+  // What was looked at and does not serve may have brought another keyring along.
+  config::Keyring::of_process().set(current_.data_encryption);
+  const Job job = take_job();
   end_catching_up();
-  const Job job = std::move(jobs_.front());
-  jobs_.pop_front();
   for (const auto& give : job.answers) give(answer);
   queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);

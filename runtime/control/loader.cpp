@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "config/encrypted_fields.h"
@@ -440,7 +441,7 @@ std::string store_folder(const config::EtcdSettings& settings) {
   if (settings.host.empty()) return "store";
   std::string name = "etcd";
   for (const char c : settings.prefix) {
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    const bool is_plain = base::is_alphanumeric(c);
     name.push_back(is_plain ? c : '-');
   }
   return name;

@@ -246,11 +246,8 @@ void Control::keep_news(const std::vector<StoredChange>& changes) {
 }
 
 void Control::end_sync() {
-  pending_ = {};
-  jobs_.pop_front();
-  is_job_begun_ = false;
-  if (auto compacted = resources_->compact_if_due(); !compacted)
-    MG_LOG(kError) << "the log of the resource store grows on: " << compacted.error().detail;
+  take_job();
+  compact_store();
   const bool is_more = !news_.empty() || std::any_of(jobs_.begin(), jobs_.end(),
                                                      [](const Job& job) { return !job.news.empty(); });
   is_synced_ = !is_more;
@@ -262,16 +259,15 @@ void Control::end_sync() {
 
 /// A worker does not take the snapshot: who of several is to blame is found by halving them.
 void Control::refuse_sync(bool is_invalid, const std::string& reason) {
-  pending_ = {};
-  live_.forget();
-  Job job = std::move(jobs_.front());
-  jobs_.pop_front();
-  is_job_begun_ = false;
+  Job job = take_back_job();
+  const auto try_again_later = [&] {
+    news_.insert(news_.begin(), job.news.begin(), job.news.end());
+    later_.start(loop_.timers(), kSyncRetry);
+  };
   if (!is_invalid || job.news.empty()) {
     MG_LOG(kError) << "what etcd has changed is not served yet, snapshot " << current_.about.number
                    << " serves on: " << reason;
-    news_.insert(news_.begin(), job.news.begin(), job.news.end());
-    later_.start(loop_.timers(), kSyncRetry);
+    try_again_later();
   } else if (job.news.size() > 1) {
     Job second = job;
     const auto middle = static_cast<std::ptrdiff_t>(job.news.size() / 2);
@@ -285,8 +281,7 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
   } else {
     MG_LOG(kError) << resource_name(job.news.front().key)
                    << " is as it was here and is tried again: " << reason;
-    news_.insert(news_.begin(), job.news.begin(), job.news.end());
-    later_.start(loop_.timers(), kSyncRetry);
+    try_again_later();
   }
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }

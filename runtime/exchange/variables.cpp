@@ -10,6 +10,7 @@
 #include <ctime>
 #include <unordered_map>
 
+#include "base/ascii.h"
 #include "http/chars.h"
 #include "http/writer.h"
 
@@ -97,10 +98,8 @@ const http::Field* find_by_variable_name(const http::FieldList& fields, string_v
     if (field.name.size() != name.size()) continue;
     bool is_equal = true;
     for (size_t i = 0; i < name.size() && is_equal; i++) {
-      char c = field.name[i];
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-      if (c == '-') c = '_';
-      is_equal = c == name[i];
+      const char c = base::to_lower(field.name[i]);
+      is_equal = (c == '-' ? '_' : c) == name[i];
     }
     if (is_equal) return &field;
   }

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/ascii.h"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -61,7 +63,7 @@ inline constexpr std::array<int8_t, 256> kHexValues = [] {
 }();
 
 constexpr int hex_value(char c) { return kHexValues[static_cast<uint8_t>(c)]; }
-constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+using base::to_lower;
 constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /// The first byte in [at, end) that is neither space nor tab, or `end`.

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "exchange/variables.h"
@@ -69,9 +70,7 @@ void append_escaped(std::string& line, std::string_view text) {
   }
 }
 
-bool is_name_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
+bool is_name_char(char c) { return base::is_alphanumeric(c) || c == '_'; }
 
 }  // namespace
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/identity.h"
 
+#include "base/ascii.h"
+
 namespace moongate::proxy {
 
 using exchange::Exchange;
@@ -8,10 +10,7 @@ using http::FieldId;
 
 namespace {
 
-char fold(char c) {
-  if (c >= 'A' && c <= 'Z') return static_cast<char>(c + ('a' - 'A'));
-  return c == '_' ? '-' : c;
-}
+char fold(char c) { return c == '_' ? '-' : base::to_lower(c); }
 
 // `name` begins with `prefix` (lower case, dashes) when case and underscores are ignored.
 bool has_prefix(std::string_view name, std::string_view prefix) {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "base/ascii.h"
 #include "router/expression_node.h"
 
 namespace moongate::router {
@@ -41,14 +42,6 @@ constexpr std::array<OperatorName, 11> kOperators = {{
     {"ipmatch", Operation::kIpMatch},
 }};
 
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
-  return lower;
-}
-
 const Operation* find_operator(std::string_view lower_name) {
   for (const OperatorName& entry : kOperators) {
     if (entry.name == lower_name) return &entry.operation;
@@ -59,7 +52,7 @@ const Operation* find_operator(std::string_view lower_name) {
 /// Reads "AND", "OR", "!AND", "!OR" in any case.
 bool parse_logic(const Value& value, Operation* operation, bool* is_negated) {
   if (!value.is_string()) return false;
-  std::string word = to_lower(value.as_string());
+  std::string word = base::lower_case(value.as_string());
   *is_negated = !word.empty() && word[0] == '!';
   std::string_view name = std::string_view(word).substr(*is_negated ? 1 : 0);
   *operation = name == "or" ? Operation::kAny : Operation::kAll;
@@ -168,12 +161,12 @@ NodeResult compile_comparison(const std::vector<Value>& rule) {
   const Value& name = rule[is_negated ? 2 : 1];
   if (count == 2) {
     // An operator without a value is a slip; a value in its place means "equals".
-    if (name.is_null() || (name.is_string() && find_operator(to_lower(name.as_string()))))
+    if (name.is_null() || (name.is_string() && find_operator(base::lower_case(name.as_string()))))
       return invalid_expression();
     node->operation = Operation::kEqual;
   } else {
     if (!name.is_string()) return invalid_expression();
-    std::string lower = to_lower(name.as_string());
+    std::string lower = base::lower_case(name.as_string());
     const Operation* operation = find_operator(lower);
     if (operation == nullptr) return base::invalid("invalid operator '" + lower + "'");
     node->operation = *operation;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string>
 
+#include "base/ascii.h"
 #include "router/address_set.h"
 
 namespace moongate::router {
@@ -39,8 +40,7 @@ base::Result<void> check_host_pattern(std::string_view text) {
                          std::string(kUsage));
   }
   const auto is_host_character = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-._").find(c) != std::string_view::npos;
+    return base::is_alphanumeric(c) || std::string_view("-._").find(c) != std::string_view::npos;
   };
   if (is_bracketed || !std::all_of(bare.begin(), bare.end(), is_host_character))
     return base::invalid(quoted + " is no host" + std::string(kUsage));

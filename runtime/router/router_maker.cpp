@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace moongate::router {
 
 namespace {
@@ -94,10 +96,8 @@ uint32_t Router::Maker::add_space(const HostPattern& pattern) {
 
 /// The text itself when it is in lower case, else a copy that the router keeps.
 std::string_view Router::Maker::to_lower(const std::string& text) {
-  auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
-  if (std::none_of(text.begin(), text.end(), is_upper)) return text;
-  auto lower = std::make_shared<std::string>(text);
-  for (char& c : *lower) c = is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c;
+  if (std::none_of(text.begin(), text.end(), [](char c) { return base::to_lower(c) != c; })) return text;
+  auto lower = std::make_shared<std::string>(base::lower_case(text));
   router_->texts_.push_back(lower);
   return *lower;
 }

@@ -3,6 +3,7 @@
 // certificate, and because a context costs a millisecond: one whose resource did not change is taken over.
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "base/json.h"
 #include "config/places.h"
 #include "config/resources.h"
@@ -83,10 +84,7 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
   const Result<base::Value> body = base::parse_json(record.body);
   if (!body || !body->is_object() || body->get_string("type") == "client") return;
   const auto refuse = [this](const base::Value& name) {
-    if (!name.is_string()) return;
-    std::string lower = name.as_string();
-    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-    server_names_->add(lower, nullptr);
+    if (name.is_string()) server_names_->add(base::lower_case(name.as_string()), nullptr);
   };
   if (const base::Value* name = body->find("sni")) refuse(*name);
   if (const base::Value* names = body->find("snis"); names != nullptr && names->is_array()) {
@@ -124,10 +122,7 @@ void Compiler::add_certificate(const Record& record) {
 }
 
 void Compiler::finish_certificates() {
-  std::string fallback = next_->settings->tls.fallback_sni;
-  std::transform(fallback.begin(), fallback.end(), fallback.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
-  server_names_->set_fallback(fallback);
+  server_names_->set_fallback(base::lower_case(next_->settings->tls.fallback_sni));
   next_->server_names = std::move(server_names_);
 }
 

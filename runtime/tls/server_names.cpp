@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/server_names.h"
 
+#include "base/ascii.h"
 #include "tls/digest.h"
 
 namespace moongate::tls {
@@ -21,9 +22,7 @@ bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext
 
 const ServerContext* ServerNames::find(std::string_view name) const {
   std::string wanted(name.empty() ? std::string_view(fallback_) : name);
-  for (char& c : wanted) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
+  for (char& c : wanted) c = base::to_lower(c);
   if (!wanted.empty() && wanted.back() == '.') wanted.pop_back();
   auto found = contexts_.find(wanted);
   const size_t dot = wanted.find('.');

@@ -3,6 +3,7 @@
 --- recognised as it, and stays one until the configuration changes.
 
 local cjson = require("cjson.safe")
+local clone = require("table.clone")
 local ffi = require("ffi")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
@@ -12,7 +13,6 @@ local C = native.C
 local ffi_string = ffi.string
 local ipairs = ipairs
 local min = math.min
-local pairs = pairs
 local rawget = rawget
 local setmetatable = setmetatable
 local tonumber = tonumber
@@ -79,10 +79,7 @@ local function by_credential(number)
   if not consumer then
     local base = _M.get(text_at(number, credential_consumer))
     local id = text_at(number, credential_id)
-    consumer = {}
-    for key, value in pairs(base) do
-      consumer[key] = value
-    end
+    consumer = clone(base)
     consumer.auth_conf = cjson.decode(text_at(number, credential_conf))
     consumer._references = secrets.references_in(consumer.auth_conf)
     consumer.credential_id = id ~= "" and id or nil
@@ -104,10 +101,7 @@ local function with_secrets(consumer)
     log.error("consumer ", consumer.username, " is not recognised: ", err)
     return nil
   end
-  local copy = {}
-  for key, value in pairs(consumer) do
-    copy[key] = value
-  end
+  local copy = clone(consumer)
   copy.auth_conf = secrets.replaced(consumer.auth_conf, values)
   return copy
 end

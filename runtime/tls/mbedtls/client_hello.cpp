@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace moongate::tls {
 
 namespace {
@@ -117,10 +119,7 @@ bool ClientHello::read_server_name(std::string_view bytes) {
   list.remove_prefix(1);
   if (!take_sized(&list, 2, &name) || !list.empty()) return false;
   if (name.empty() || name.size() > kServerNameMaxBytes || name.find('\0') != name.npos) return false;
-  server_name_ = name;
-  for (char& c : server_name_) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
+  server_name_ = base::lower_case(std::string(name));
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "tls/certificate.h"
 #include "tls/digest.h"
 #include "tls/mbedtls/parts.h"
@@ -167,8 +168,7 @@ std::string pem_text(const mbedtls_x509_buf& der) {
 
 bool is_same_name(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-           return lower(x) == lower(y);
+           return base::to_lower(x) == base::to_lower(y);
          });
 }
 

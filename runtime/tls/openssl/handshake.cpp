@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "base/assert.h"
 #include "tls/openssl/parts.h"
 #include "tls/ticket_keys.h"
@@ -95,9 +96,7 @@ int choose_context(SSL* library, int* alert, void*) {
     *alert = SSL_AD_DECODE_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
-  for (char& c : parts.server_name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  }
+  for (char& c : parts.server_name) c = base::to_lower(c);
   parts.chosen = parts.names ? parts.names->find(parts.server_name) : nullptr;
   if (parts.chosen == nullptr) {
     *alert = SSL_AD_UNRECOGNIZED_NAME;
