@@ -222,22 +222,34 @@ inline unsigned match_keys(const uint32_t* keys, uint32_t key) {
 // The index of the first field of that name from `start` on; count() when there is none.
 uint32_t FieldList::find_from(uint32_t start, const Field& field) const {
 #if defined(__SSE2__)
-  for (uint32_t at = start & ~(kKeysAtOnce - 1); at < count_; at += kKeysAtOnce) {
-    unsigned hits = match_keys(keys_ + at, field.key);
-    if (at < start) hits &= ~0U << (start - at);
-    for (; hits != 0; hits &= hits - 1) {
-      const uint32_t index = at + static_cast<uint32_t>(__builtin_ctz(hits));
-      if (index >= count_) break;
-      if (is_same_name(fields_[index], field)) return index;
-    }
-  }
-  return count_;
+  const uint32_t at = start & ~(kKeysAtOnce - 1);
+  if (at >= count_) return count_;
+  const unsigned hits = match_keys(keys_ + at, field.key) & ~0U << (start - at);
+  // Nearly always: a short list without such a name.
+  if (hits == 0 && at + kKeysAtOnce >= count_) return count_;
+  return find_among(at, hits, field);
 #else
   uint32_t index = start;
   while (index < count_ && (keys_[index] != field.key || !is_same_name(fields_[index], field))) ++index;
   return index;
 #endif
 }
+
+#if defined(__SSE2__)
+// The same, where `hits` are the keys that match among the kKeysAtOnce at `at`.
+uint32_t FieldList::find_among(uint32_t at, unsigned hits, const Field& field) const {
+  while (true) {
+    for (; hits != 0; hits &= hits - 1) {
+      const uint32_t index = at + static_cast<uint32_t>(__builtin_ctz(hits));
+      if (index >= count_) return count_;
+      if (is_same_name(fields_[index], field)) return index;
+    }
+    at += kKeysAtOnce;
+    if (at >= count_) return count_;
+    hits = match_keys(keys_ + at, field.key);
+  }
+}
+#endif
 
 // Removes the fields of that name from the one at `first` on.
 uint32_t FieldList::remove_from(uint32_t first, const Field& field) {

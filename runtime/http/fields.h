@@ -121,6 +121,7 @@ class FieldList {
  private:
   void grow();
   uint32_t find_from(uint32_t start, const Field& field) const;
+  uint32_t find_among(uint32_t at, unsigned hits, const Field& field) const;
   uint32_t remove_from(uint32_t first, const Field& field);
 
   base::Arena* arena_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of native.lua that read and change an exchange. They are called from compiled traces: no Lua
 // state, no waiting, no callbacks. Every text given by Lua is copied into the exchange's arena.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -25,6 +26,10 @@ namespace {
 struct mg_text {
   const char* data;
   size_t size;
+};
+
+struct mg_quota_names {
+  int limit, remaining, reset;
 };
 
 struct mg_coding {
@@ -78,6 +83,27 @@ int put_field(Exchange& exchange, FieldList& fields, int number, string_view val
 int set_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
   if (!moongate::http::is_field_value(value)) return kRefused;
   return put_field(exchange, fields, number, value, is_added);
+}
+
+// The same for a number, written as Lua writes it.
+int put_number(Exchange& exchange, FieldList& fields, int name, double number) {
+  char text[40];
+  size_t size = 0;
+  if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
+    size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
+  } else if (double hundreds = number * 100;
+             hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
+    auto all =
+        static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
+    char* at = moongate::http::write_number(text, all / 100);
+    *at++ = '.';
+    *at++ = static_cast<char>('0' + all / 10 % 10);
+    if (all % 10 != 0) *at++ = static_cast<char>('0' + all % 10);
+    size = static_cast<size_t>(at - text);
+  } else {
+    size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
+  }
+  return put_field(exchange, fields, name, {text, size}, false);
 }
 
 int remove_field(Exchange& exchange, FieldList& fields, int number) {
@@ -248,24 +274,16 @@ int mg_response_field_set(void* ex, int name, const char* value, size_t size) {
   return set_field(of(ex), of(ex).response_fields(), name, {value, size}, false);
 }
 int mg_response_number_set(void* ex, int name, double number) {
+  return is_response_open(of(ex)) ? put_number(of(ex), of(ex).response_fields(), name, number) : kTooLate;
+}
+int mg_response_quota_set(void* ex, const mg_quota_names* names, double limit, double remaining,
+                          double reset_s) {
   if (!is_response_open(of(ex))) return kTooLate;
-  char text[40];
-  size_t size = 0;
-  if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
-    size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
-  } else if (double hundreds = number * 100;
-             hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
-    auto all =
-        static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
-    char* at = moongate::http::write_number(text, all / 100);
-    *at++ = '.';
-    *at++ = static_cast<char>('0' + all / 10 % 10);
-    if (all % 10 != 0) *at++ = static_cast<char>('0' + all % 10);
-    size = static_cast<size_t>(at - text);
-  } else {
-    size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
-  }
-  return put_field(of(ex), of(ex).response_fields(), name, {text, size}, false);
+  FieldList& fields = of(ex).response_fields();
+  const int first = put_number(of(ex), fields, names->limit, limit);
+  const int second = put_number(of(ex), fields, names->remaining, remaining);
+  const int third = put_number(of(ex), fields, names->reset, reset_s);
+  return std::min({first, second, third});
 }
 int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
   if (!is_response_open(of(ex))) return kTooLate;

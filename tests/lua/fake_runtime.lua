@@ -165,6 +165,12 @@ function fake.mg_response_number_set(ex, name, number)
   return fake.mg_response_field_set(ex, name, text, #text)
 end
 
+function fake.mg_response_quota_set(ex, names, limit, remaining, reset_s)
+  fake.mg_response_number_set(ex, names.limit, limit)
+  fake.mg_response_number_set(ex, names.remaining, remaining)
+  return fake.mg_response_number_set(ex, names.reset, reset_s)
+end
+
 function fake.mg_response_status_get(ex) return request_of(ex).status or 0 end
 function fake.mg_response_status_set(ex, status) request_of(ex).status = status end
 function fake.mg_response_is_sent(ex) return request_of(ex).is_sent and 1 or 0 end

@@ -6,6 +6,10 @@ local consumers = require("moongate.consumers")
 local native = require("moongate.native")
 local set_header = require("moongate.core.request").set_header
 
+local attach = native.C.mg_credential_attach
+local conf_of = consumers.conf
+local find = consumers.find
+
 local _M = {}
 
 --- Finds the consumer whose credential for `plugin_name` has `attribute` equal to `value`.
@@ -16,9 +20,9 @@ local _M = {}
 ---@return table|string? conf_or_err    as `plugin` returns it, its `nodes` made when they are read
 ---@return string? err
 function _M.find_consumer(plugin_name, attribute, value)
-  local consumer = consumers.find(plugin_name, attribute, value)
+  local consumer = find(plugin_name, attribute, value)
   if consumer then
-    return consumer, consumers.conf(plugin_name)
+    return consumer, conf_of(plugin_name)
   end
   return nil, nil, "Missing related consumer"
 end
@@ -30,13 +34,11 @@ end
 function _M.attach_consumer(ctx, consumer, conf)
   ctx.consumer = consumer
   ctx.consumer_name = consumer.consumer_name
-  if consumer.group_id then -- to store nil under a new key would make room for it
-    ctx.consumer_group_id = consumer.group_id
-  end
+  ctx.consumer_group_id = consumer.group_id
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
   local print = consumer._print
   if print and ctx._ex then
-    native.C.mg_credential_attach(ctx._ex, consumer.username, #consumer.username, print)
+    attach(ctx._ex, consumer.username, #consumer.username, print)
   end
   set_header(ctx, "X-Consumer-Username", consumer.username)
   set_header(ctx, "X-Credential-Identifier", consumer.credential_id)

@@ -12,6 +12,9 @@ local secrets = require("moongate.secrets")
 local C = native.C
 local ffi_string = ffi.string
 local ipairs = ipairs
+local mg_credential_find = C.mg_credential_find
+local mg_has_managed_credentials = C.mg_has_managed_credentials
+local mg_snapshot_number = C.mg_snapshot_number
 local min = math.min
 local rawget = rawget
 local setmetatable = setmetatable
@@ -29,7 +32,7 @@ local out = ffi.new("mg_text[1]")
 local cache = { snapshot = -1, by_credential = {}, by_name = {}, all = {}, confs = {} }
 
 local function fresh_cache()
-  local now = C.mg_snapshot_number()
+  local now = mg_snapshot_number()
   if cache.snapshot ~= now then
     cache = { snapshot = now, by_credential = {}, by_name = {}, all = {}, confs = {} }
   end
@@ -131,7 +134,7 @@ end
 ---@return boolean is_lasting    the list holds as long as the configuration
 function _M.all(plugin_name)
   local list = list_all(plugin_name)
-  if C.mg_has_managed_credentials() == 0 then
+  if mg_has_managed_credentials() == 0 then
     return list, true
   end
   local resolved = {}
@@ -170,11 +173,11 @@ end
 --- Finds who shows `value` as `attribute` of `plugin_name` ("key-auth", "key", "abc").
 ---@return table? consumer    with `auth_conf`, the credential's conf
 function _M.find(plugin_name, attribute, value)
-  local number = tonumber(C.mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
+  local number = tonumber(mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
   if number >= 0 then
     return with_secrets(by_credential(number))
   end
-  if C.mg_has_managed_credentials() == 0 then
+  if mg_has_managed_credentials() == 0 then
     return nil
   end
   return find_by_secret(plugin_name, attribute, value)

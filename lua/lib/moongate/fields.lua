@@ -11,6 +11,14 @@ local error = error
 local ffi_string = ffi.string
 local gsub = string.gsub
 local lower = string.lower
+local mg_request_field_get = C.mg_request_field_get
+local mg_response_field_get = C.mg_response_field_get
+local mg_request_field_set = C.mg_request_field_set
+local mg_request_field_remove = C.mg_request_field_remove
+local mg_response_field_set = C.mg_response_field_set
+local mg_response_number_set = C.mg_response_number_set
+local mg_response_quota_set = C.mg_response_quota_set
+local mg_response_field_remove = C.mg_response_field_remove
 local rawget = rawget
 local setmetatable = setmetatable
 local tonumber = tonumber
@@ -68,7 +76,7 @@ end
 ---@param name string
 ---@return string?
 function _M.request_get(ex, name)
-  if C.mg_request_field_get(ex, name_of(name).number, value_out) == 0 then
+  if mg_request_field_get(ex, name_of(name).number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -79,7 +87,7 @@ end
 ---@param name string
 ---@return string?
 function _M.response_get(ex, name)
-  if C.mg_response_field_get(ex, name_of(name).number, value_out) == 0 then
+  if mg_response_field_get(ex, name_of(name).number, value_out) == 0 then
     return nil
   end
   return ffi_string(value_out[0].data, value_out[0].size)
@@ -119,12 +127,12 @@ function _M.request_set(ex, name, value)
   local number = name_of(name).number
   if type(value) ~= "table" then
     if value == nil then
-      return verdict(C.mg_request_field_remove(ex, number), name)
+      return verdict(mg_request_field_remove(ex, number), name)
     end
     local text = text_of(value)
-    return verdict(C.mg_request_field_set(ex, number, text, #text), name)
+    return verdict(mg_request_field_set(ex, number, text, #text), name)
   end
-  C.mg_request_field_remove(ex, number)
+  mg_request_field_remove(ex, number)
   return _M.request_add(ex, name, value)
 end
 
@@ -160,16 +168,51 @@ function _M.response_set(ex, name, value)
   local number = name_of(name).number
   if type(value) ~= "table" then
     if value == nil then
-      return verdict(C.mg_response_field_remove(ex, number), name)
+      return verdict(mg_response_field_remove(ex, number), name)
     end
     if type(value) == "number" then -- written where it goes: no Lua string for a counter that never repeats
-      return verdict(C.mg_response_number_set(ex, number, value), name)
+      return verdict(mg_response_number_set(ex, number, value), name)
     end
     local text = text_of(value)
-    return verdict(C.mg_response_field_set(ex, number, text, #text), name)
+    return verdict(mg_response_field_set(ex, number, text, #text), name)
   end
-  C.mg_response_field_remove(ex, number)
+  mg_response_field_remove(ex, number)
   return _M.response_add(ex, name, value)
+end
+
+---@class moongate.QuotaHeaders
+---@field limit string
+---@field remaining string
+---@field reset string
+---@field names ffi.cdata*?     as C knows them; nil when one of them has no number that stays
+
+--- Prepares the three headers in which limiters tell a client its allowance.
+---@param limit string      their names
+---@param remaining string
+---@param reset string
+---@return moongate.QuotaHeaders
+function _M.quota_headers(limit, remaining, reset)
+  local numbers = { name_of(limit).number, name_of(remaining).number, name_of(reset).number }
+  local is_lasting = numbers[1] >= passing and numbers[2] >= passing and numbers[3] >= passing
+  return {
+    limit = limit, remaining = remaining, reset = reset, names = is_lasting and ffi.new("mg_quota_names", numbers) or nil,
+  }
+end
+
+--- Sets them, all at once where that is possible.
+---@param ex ffi.cdata*
+---@param headers moongate.QuotaHeaders
+---@param limit number
+---@param left number
+---@param reset_s number
+function _M.response_set_quota(ex, headers, limit, left, reset_s)
+  local names = headers.names
+  if names and mg_response_quota_set(ex, names, limit, left, reset_s) == changed then
+    return
+  end
+  _M.response_set(ex, headers.limit, limit)
+  _M.response_set(ex, headers.remaining, left)
+  _M.response_set(ex, headers.reset, reset_s)
 end
 
 --- As `request_add`, for the answer.

@@ -56,6 +56,10 @@ void mg_response_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_tex
 int mg_response_field_set(mg_exchange *ex, int name, const char *value, size_t size);
 /* The same with a number, written as Lua would. */
 int mg_response_number_set(mg_exchange *ex, int name, double number);
+typedef struct {
+  int limit, remaining, reset;
+} mg_quota_names;
+int mg_response_quota_set(mg_exchange *ex, const mg_quota_names *names, double limit, double remaining, double reset_s);
 int mg_response_field_add(mg_exchange *ex, int name, const char *value, size_t size);
 int mg_response_field_remove(mg_exchange *ex, int name);
 /* How the body is to be coded for the client, if the answer can be when it goes: the last word counts. */

@@ -15,11 +15,13 @@ local native = require("moongate.native")
 local query = require("moongate.query")
 
 local C = native.C
-local clear = require("table.clear")
 local error = error
 local ffi_string = ffi.string
 local gsub = string.gsub
 local ipairs = ipairs
+local mg_var_get = C.mg_var_get
+local mg_var_set = C.mg_var_set
+local next = next
 local rawget = rawget
 local rawset = rawset
 local setmetatable = setmetatable
@@ -33,7 +35,7 @@ local no_args = {}
 local _M = {}
 
 local function ask(ex, name)
-  if ex == nil or C.mg_var_get(ex, name, #name, out) == 0 or out[0].data == nil then
+  if ex == nil or mg_var_get(ex, name, #name, out) == 0 or out[0].data == nil then
     return nil
   end
   return ffi_string(out[0].data, out[0].size)
@@ -232,9 +234,12 @@ function var_mt.__newindex(var, name, value)
   end
   local text = tostring(value)
   local ex = rawget(var, "_ex")
-  if ex == nil or C.mg_var_set(ex, name, #name, text, #text) == 0 then
+  if ex == nil or mg_var_set(ex, name, #name, text, #text) == 0 then
     rawset(var, name, value)
     return
+  end
+  if not written and text == value and plan_of(name) == plain then
+    return -- it reads back as it was written
   end
   if not written then
     written = {}
@@ -248,22 +253,35 @@ end
 ---@param ctx moongate.Ctx?     the ctx it will belong to; without it the running one is used
 ---@return moongate.Var
 function _M.new(ex, ctx)
-  return setmetatable({ _ex = ex, _ctx = ctx }, var_mt)
+  -- All keys get their places (see runtime/contexts.lua); a nil would give none.
+  local var = { _ex = true, _ctx = true, _written = true, remote_addr = true, host = true, scheme = true }
+  var._ex, var._ctx, var._written, var.remote_addr, var.host, var.scheme = ex, ctx, nil, nil, nil, nil
+  return setmetatable(var, var_mt)
 end
 
---- Makes the `ctx.var` of a request that is over ready for the next one in its slot: its tables keep their sizes.
+-- Takes everything out but leaves the keys their places (see runtime/contexts.lua). False: there was more in it.
+local function wipe(var)
+  rawset(var, "_ex", nil)
+  rawset(var, "_ctx", nil)
+  rawset(var, "_written", nil)
+  rawset(var, "remote_addr", nil)
+  rawset(var, "host", nil)
+  rawset(var, "scheme", nil)
+  return next(var) == nil
+end
+
+--- Makes the `ctx.var` of a request that is over ready for the next one in its slot.
 ---@param var moongate.Var
 ---@param ex ffi.cdata*
 ---@param ctx moongate.Ctx
+---@return moongate.Var     another one when more than the usual was in this
 function _M.recycle(var, ex, ctx)
-  local written = rawget(var, "_written")
-  clear(var)
+  if not wipe(var) then
+    return _M.new(ex, ctx)
+  end
   rawset(var, "_ex", ex)
   rawset(var, "_ctx", ctx)
-  if written then
-    clear(written)
-    rawset(var, "_written", written)
-  end
+  return var
 end
 
 --- Reads a variable without any cache, for `ngx.var`.

@@ -10,7 +10,9 @@ local limit_schema = require("apisix.plugins.limit-count.schema")
 local plugin = require("apisix.plugin")
 local redis_counters = require("apisix.plugins.limit-count.redis")
 local sliding = require("apisix.plugins.limit-count.sliding")
+local current = require("moongate.current")
 local ffi = require("ffi")
+local fields = require("moongate.fields")
 local native = require("moongate.native")
 
 local C = native.C
@@ -19,7 +21,8 @@ local gsub = string.gsub
 local ipairs = ipairs
 local key_bytes = limit_key.bytes
 local key_value = limit_key.value
-local set_header = core.response.set_header
+local mg_limit_take_window = C.mg_limit_take_window
+local set_quota = fields.response_set_quota
 local setmetatable = setmetatable
 local tonumber = tonumber
 local tostring = tostring
@@ -67,7 +70,7 @@ end
 ---@field window number|string
 ---@field prefix string?        part of the header names
 ---@field slot plugin.LimitSlot
----@field names table           the header names, made from `metadata`
+---@field headers moongate.QuotaHeaders    made from `metadata`
 ---@field metadata table?
 
 local function make_rule(conf, ctx, item, index)
@@ -113,19 +116,19 @@ local function with_prefix(name, prefix)
   return (gsub(name, "RateLimit%-", (gsub(prefix, "%%", "%%%%")) .. "-RateLimit-", 1))
 end
 
---- The names of the quota headers, made anew when the plugin's metadata has changed.
-local function header_names(rule)
+--- The quota headers, made anew when the plugin's metadata has changed.
+local function quota_headers(rule)
   local item = plugin.plugin_metadata(plugin_name)
   local metadata = item and item.value or default_metadata
   if rule.metadata ~= metadata then
     rule.metadata = metadata
-    rule.names = {
-      limit = with_prefix(metadata.limit_header or default_metadata.limit_header, rule.prefix),
-      remaining = with_prefix(metadata.remaining_header or default_metadata.remaining_header, rule.prefix),
-      reset = with_prefix(metadata.reset_header or default_metadata.reset_header, rule.prefix),
-    }
+    rule.headers = fields.quota_headers(
+      with_prefix(metadata.limit_header or default_metadata.limit_header, rule.prefix),
+      with_prefix(metadata.remaining_header or default_metadata.remaining_header, rule.prefix),
+      with_prefix(metadata.reset_header or default_metadata.reset_header, rule.prefix)
+    )
   end
-  return rule.names
+  return rule.headers
 end
 
 --- A count or window as a number. Templates are resolved; what is no positive whole number is an error.
@@ -174,7 +177,7 @@ local function take(plan, rule, value, is_fallback, count, window)
     return sliding.take(dict, limit_key.text(rule.slot, value, is_fallback), count, window, verdict[0])
   end
   local data, size = key_bytes(rule.slot, value, is_fallback)
-  if C.mg_limit_take_window(data, size, count, window, 1, verdict) ~= 0 then
+  if mg_limit_take_window(data, size, count, window, 1, verdict) ~= 0 then
     return nil, "the table of counters is full"
   end
   return true
@@ -189,10 +192,7 @@ local function publish(conf, rule, ctx, value, count)
   ctx.rate_limit_remaining = remaining
   ctx.rate_limit_reset = reset
   if conf.show_limit_quota_header then
-    local names = header_names(rule)
-    set_header(names.limit, count)
-    set_header(names.remaining, remaining)
-    set_header(names.reset, reset)
+    set_quota(current.ex, quota_headers(rule), count, remaining, reset)
   end
 end
 

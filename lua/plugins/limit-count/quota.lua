@@ -7,9 +7,14 @@
 -- Both count in whole requests and whole seconds, rounded up.
 
 local core = require("apisix.core")
+local current = require("moongate.current")
+local fields = require("moongate.fields")
 
 local ceil = math.ceil
 local floor = math.floor
+
+local set_quota = fields.response_set_quota
+local x_headers = fields.quota_headers("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 local _M = {}
 
@@ -43,9 +48,7 @@ function _M.show(quota, verdict)
   local remaining = floor(verdict.remaining)
   local reset = ceil(verdict.reset_s)
   if quota.has_x then
-    set_header("X-RateLimit-Limit", quota.limit)
-    set_header("X-RateLimit-Remaining", remaining)
-    set_header("X-RateLimit-Reset", reset)
+    set_quota(current.ex, x_headers, quota.limit, remaining, reset)
   end
   if quota.has_ietf then
     set_header("RateLimit-Policy", quota.policy)

@@ -3,8 +3,10 @@
 
 local core = require("apisix.core")
 
+local add_header = core.request.add_header
 local find = string.find
 local ipairs = ipairs
+local next = next
 local pairs = pairs
 local set_header = core.request.set_header
 local tostring = tostring
@@ -93,9 +95,13 @@ function _M.check(headers)
   return true
 end
 
+-- nil when there is nothing to do.
 local function flatten(map)
+  if not map or next(map) == nil then
+    return nil
+  end
   local list = {}
-  for name, value in pairs(map or {}) do
+  for name, value in pairs(map) do
     local values = type(value) == "table" and value or { value }
     local texts, has_variable = {}, false
     for index, item in ipairs(values) do
@@ -113,9 +119,9 @@ local function flatten(map)
 end
 
 ---@class plugin.HeaderOperations
----@field add table[]
----@field set table[]
----@field remove string[]
+---@field add table[]?
+---@field set table[]?
+---@field remove string[]?
 
 --- Prepares the operations of a conf; nil when it has none.
 ---@param headers table?
@@ -125,9 +131,9 @@ function _M.prepare(headers)
     return nil
   end
   if is_map(headers) then
-    return { add = {}, set = flatten(headers), remove = {} }
+    return { set = flatten(headers) }
   end
-  return { add = flatten(headers.add), set = flatten(headers.set), remove = headers.remove or {} }
+  return { add = flatten(headers.add), set = flatten(headers.set), remove = headers.remove }
 end
 
 local function resolve(operation, ctx, captures)
@@ -148,18 +154,24 @@ end
 ---@param captures table?    of regex_uri
 function _M.apply(operations_of_conf, ctx, captures)
   local list = operations_of_conf.add
-  for index = 1, #list do
-    local operation = list[index]
-    core.request.add_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
+  if list then
+    for index = 1, #list do
+      local operation = list[index]
+      add_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
+    end
   end
   list = operations_of_conf.set
-  for index = 1, #list do
-    local operation = list[index]
-    set_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
+  if list then
+    for index = 1, #list do
+      local operation = list[index]
+      set_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
+    end
   end
   list = operations_of_conf.remove
-  for index = 1, #list do
-    set_header(ctx, list[index], nil)
+  if list then
+    for index = 1, #list do
+      set_header(ctx, list[index], nil)
+    end
   end
 end
 

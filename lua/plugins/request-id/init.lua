@@ -3,11 +3,13 @@
 --- How ids are made: generators.lua.
 
 local core = require("apisix.core")
+local current = require("moongate.current")
 local generators = require("apisix.plugins.request-id.generators")
 
 local request_header = core.request.header
 local set_request_header = core.request.set_header
 local set_response_header = core.response.set_header
+local response_get = require("moongate.fields").response_get
 
 local default_char_set = "abcdefghijklmnopqrstuvwxyzABCDEFGHIGKLMNOPQRSTUVWXYZ0123456789"
 
@@ -80,7 +82,7 @@ function _M.header_filter(conf, ctx)
     return
   end
   local id = ctx[field_of(conf.header_name)]
-  if id and ngx.header[conf.header_name] == nil then
+  if id and response_get(current.ex, conf.header_name) == nil then
     set_response_header(conf.header_name, id)
   end
 end

@@ -13,6 +13,7 @@ local error = error
 local find = string.find
 local ipairs = ipairs
 local match = string.match
+local next = next
 local pairs = pairs
 local re_gsub = ngx.re.gsub
 local re_sub = ngx.re.sub
@@ -44,9 +45,13 @@ local function operation(name, value)
   return { name = name, value = text, has_variable = find(text, "$", 1, true) ~= nil }
 end
 
+-- nil when there is nothing to do.
 local function flatten(map)
+  if not map or next(map) == nil then
+    return nil
+  end
   local list = {}
-  for name, value in pairs(map or {}) do
+  for name, value in pairs(map) do
     list[#list + 1] = operation(name, value)
   end
   return list
@@ -57,14 +62,14 @@ local function prepare_headers(headers)
     return nil
   end
   if conf_schema.is_map(headers) then
-    return { add = {}, set = flatten(headers), remove = {} }
+    return { set = flatten(headers) }
   end
-  local add = {}
+  local add = headers.add and {}
   for index, line in ipairs(headers.add or {}) do
     local name, value = match(line, "^%s*([^:]-)%s*:%s*(.-)%s*$")
     add[index] = operation(name, value)
   end
-  return { add = add, set = flatten(headers.set), remove = headers.remove or {} }
+  return { add = add, set = flatten(headers.set), remove = headers.remove }
 end
 
 local prepared = setmetatable({}, { __mode = "k" })
@@ -99,16 +104,22 @@ end
 
 local function apply_headers(operations, ctx)
   local list = operations.add
-  for index = 1, #list do
-    core.response.add_header(list[index].name, value_of(list[index], ctx))
+  if list then
+    for index = 1, #list do
+      core.response.add_header(list[index].name, value_of(list[index], ctx))
+    end
   end
   list = operations.set
-  for index = 1, #list do
-    set_header(list[index].name, value_of(list[index], ctx))
+  if list then
+    for index = 1, #list do
+      set_header(list[index].name, value_of(list[index], ctx))
+    end
   end
   list = operations.remove
-  for index = 1, #list do
-    set_header(list[index], nil)
+  if list then
+    for index = 1, #list do
+      set_header(list[index], nil)
+    end
   end
 end
 

@@ -17,6 +17,8 @@ local error = error
 local exchange_of = phase.exchange
 local ffi_string = ffi.string
 local name_of = fields.name_of
+local mg_request_field_remove = C.mg_request_field_remove
+local mg_request_field_set = C.mg_request_field_set
 local request_get = fields.request_get
 local tonumber = tonumber
 local tostring = tostring
@@ -82,11 +84,16 @@ end
 ---@return boolean? ok
 ---@return string? err     the name or value is none that can be sent
 function _M.set_header(ctx, name, value)
-  -- Nearly always a text is set where that is possible. This is short because every call of it is compiled in place;
-  -- all that can be said against a call is said below.
-  if type(ctx) == "table" and type(value) == "string" then
-    local known = name_of(name)
-    if ctx._ex ~= nil and C.mg_request_field_set(ctx._ex, known.number, value, #value) == changed then
+  -- Nearly always a text is set, or a header removed, where that is possible. This is short because every call of it is
+  -- compiled in place; all that can be said against a call is said below.
+  if type(ctx) == "table" then
+    local known, ex, result = name_of(name), ctx._ex, nil
+    if ex ~= nil and type(value) == "string" then
+      result = mg_request_field_set(ex, known.number, value, #value)
+    elseif ex ~= nil and value == nil then
+      result = mg_request_field_remove(ex, known.number)
+    end
+    if result == changed then
       if ctx.headers or known.special then
         forget_header(ctx, known)
       end

@@ -14,6 +14,9 @@ local C = native.C
 local error = error
 local exchange_of = phase.exchange
 local ipairs = ipairs
+local mg_response_field_remove = C.mg_response_field_remove
+local mg_response_field_set = C.mg_response_field_set
+local mg_response_number_set = C.mg_response_number_set
 local name_of = fields.name_of
 local pairs = pairs
 local select = select
@@ -184,11 +187,14 @@ function _M.set_header(...)
     local ex = current.ex
     local kind = type(value)
     if kind == "number" then
-      if ex ~= nil and C.mg_response_number_set(ex, name_of(name).number, value) == changed then
+      if ex ~= nil and mg_response_number_set(ex, name_of(name).number, value) == changed then
         return
       end
-    elseif kind == "string" and ex ~= nil
-      and C.mg_response_field_set(ex, name_of(name).number, value, #value) == changed then
+    elseif kind == "string" then
+      if ex ~= nil and mg_response_field_set(ex, name_of(name).number, value, #value) == changed then
+        return
+      end
+    elseif kind == "nil" and ex ~= nil and mg_response_field_remove(ex, name_of(name).number) == changed then
       return
     end
   end

@@ -63,21 +63,16 @@ local calls = native.C.mg_plugin_calls()
 _M.calls = calls
 
 -- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
--- its index comes back with what it returned.
+-- its index comes back with what it returned. All of it is one line: compiled code looks for a stop at each new one.
 local function write_run(count)
-  local lines = { "local running, recorded, calls" }
+  local upvalues, calls_of = { "local running, recorded, calls" }, {}
   for i = 1, count do
-    lines[#lines + 1] = (", f%d, n%d, c%d"):format(i, i, i)
+    upvalues[#upvalues + 1] = (("f#, n#, c#"):gsub("#", i))
+    calls_of[i] = (("running[0] = n# calls[c#] = calls[c#] + 1 code, body = f#(confs[#], ctx) "
+      .. "if code ~= nil or body ~= nil or recorded[0] ~= 0 and ctx._exit then running[0] = 0 return #, code, body end "):gsub("#", i))
   end
-  lines[#lines + 1] = " = ...\nreturn function(confs, ctx)\n  local code, body\n"
-  for i = 1, count do
-    lines[#lines + 1] = ("  running[0] = n%d\n  calls[c%d] = calls[c%d] + 1\n"):format(i, i, i)
-    lines[#lines + 1] = ("  code, body = f%d(confs[%d], ctx)\n"):format(i, i)
-    lines[#lines + 1] = "  if code ~= nil or body ~= nil or recorded[0] ~= 0 and ctx._exit then "
-    lines[#lines + 1] = ("running[0] = 0 return %d, code, body end\n"):format(i)
-  end
-  lines[#lines + 1] = "  running[0] = 0\nend\n"
-  return concat(lines)
+  return concat(upvalues, ", ") .. " = ... return function(confs, ctx) local code, body " .. concat(calls_of)
+    .. "running[0] = 0 end"
 end
 
 local function make_run(hooks)
@@ -222,7 +217,7 @@ end
 ---@return moongate.Chain
 function _M.assemble(entries, fields)
   sort(entries, by_priority)
-  local chain = { entries = entries, fields = fields, shared_fields = { __index = fields }, run = {}, confs = {}, hooks = {}, phases = 0 }
+  local chain = { entries = entries, fields = fields, run = {}, confs = {}, hooks = {}, phases = 0 }
   for phase_index, phase in ipairs(_M.phases) do
     local hooks, confs = {}, {}
     for _, entry in ipairs(entries) do
@@ -252,6 +247,16 @@ function _M.assemble(entries, fields)
   return chain
 end
 
+-- What the ctx of every request of a route has. Made by one constructor, so that it is laid out alike for all routes.
+local function fields_of(spec)
+  return {
+    conf_type = spec.conf_type, conf_id = spec.conf_id, conf_version = spec.conf_version, route_id = spec.route_id,
+    route_name = spec.route_name, service_id = spec.service_id, service_name = spec.service_name,
+    matched_route = spec.matched_route,
+    has_names = spec.route_name ~= nil or spec.service_id ~= nil,
+  }
+end
+
 --- Builds a chain from a snapshot's plugin set.
 ---@param spec table    {set, conf_type, conf_id, conf_version, route_id, ..., plugins = {{name, conf_json, resource_key, resource_version}}}
 ---@return integer? handle
@@ -267,7 +272,7 @@ function _M.build(spec)
       entries[#entries + 1] = entry
     end
   end
-  local chain = _M.assemble(entries, spec)
+  local chain = _M.assemble(entries, fields_of(spec))
   local handle = next_handle
   next_handle = handle + 1
   chains[handle] = chain

@@ -4,9 +4,9 @@
 -- `run` is called in a recycled coroutine and returns a verdict: 0 go on, 1 an answer stands; for body_filter the chunk
 -- and whether the body ends. A hook that waits yields from somewhere within.
 
-local clear = require("table.clear")
 local chains = require("moongate.runtime.chains")
 local consumers = require("moongate.consumers")
+local contexts = require("moongate.runtime.contexts")
 local current = require("moongate.current")
 local exit = require("moongate.exit")
 local filters = require("moongate.runtime.filters")
@@ -16,6 +16,12 @@ local var = require("moongate.var")
 local answer = require("moongate.runtime.answer")
 
 local C = native.C
+local from_hook = answer.from_hook
+local get_chain = chains.get
+local merge_consumer = consumers.merge
+local new_ctx, recycle_ctx = contexts.new, contexts.recycle
+local new_var, recycle_var = var.new, var.recycle
+local run_body, run_filters = filters.run_body, filters.run
 local take_exit = exit.take
 -- Where compiled code ends: a trace stops at a call of plain C. Without it rewrite and access would be one trace, which
 -- has more live values than the compiler has registers for.
@@ -27,36 +33,36 @@ local _M = {}
 local slots = {}
 
 local function make_slot(index)
-  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, arg = {}, phase = "", chain = nil, global_chain = nil, shared_fields = nil }
+  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, arg = { false, false }, phase = "", chain = nil, global_chain = nil }
   slots[index] = slot
   return slot
 end
 
 -- A slot's ctx is emptied when the next request in the slot begins: one entry into Lua less for each.
 local function begin(slot, chain_handle, global_handle)
-  local chain = chains.get(chain_handle)
-  slot.chain = chain
-  slot.global_chain = chains.get(global_handle)
+  local chain = get_chain(chain_handle)
+  slot.chain, slot.global_chain = chain, get_chain(global_handle)
   local ex = slot.ex
   local ctx, vars = slot.ctx, slot.vars
   if ctx then
     take_exit(ctx)
-    clear(ctx)
-    var.recycle(vars, ex, ctx)
+    ctx = recycle_ctx(ctx)
+    vars = recycle_var(vars, ex, ctx)
   else
-    ctx = {}
-    vars = var.new(ex, ctx)
-    slot.ctx, slot.vars = ctx, vars
+    ctx = new_ctx()
+    vars = new_var(ex, ctx)
   end
-  ctx._ex = ex
-  ctx.var = vars
+  ctx._ex, ctx.var = ex, vars
+  slot.ctx, slot.vars = ctx, vars
   local arg = slot.arg -- a filter that was cut off left its chunk
   arg[1], arg[2] = nil, nil
-  -- What all requests of a chain have in common (conf_type, route_id, ...) stands in the chain, once.
-  local shared = chain and chain.shared_fields or nil
-  if slot.shared_fields ~= shared then
-    setmetatable(ctx, shared)
-    slot.shared_fields = shared
+  if chain then
+    local fields = chain.fields
+    ctx.conf_type, ctx.conf_id, ctx.conf_version = fields.conf_type, fields.conf_id, fields.conf_version
+    ctx.route_id, ctx.matched_route = fields.route_id, fields.matched_route
+    if fields.has_names then
+      ctx.route_name, ctx.service_id, ctx.service_name = fields.route_name, fields.service_id, fields.service_name
+    end
   end
 end
 
@@ -78,7 +84,7 @@ local function end_with(slot, chain, phase, index, code, body)
   if signal then -- exit() was called behind a pcall: its answer stands already
     return answer.finish(slot.ex, ctx, signal.code)
   end
-  return answer.from_hook(slot.ex, ctx, chain.hooks[phase][index].entry, code, body)
+  return from_hook(slot.ex, ctx, chain.hooks[phase][index].entry, code, body)
 end
 
 -- 1 when a hook answered.
@@ -122,7 +128,7 @@ end
 -- After authentication: the consumer's plugins join the route's. Those that are new still get their rewrite.
 local function join_consumer(slot)
   local ctx = slot.ctx
-  local merged, fresh = consumers.merge(slot.chain, ctx.consumer, ctx.consumer_group_id)
+  local merged, fresh = merge_consumer(slot.chain, ctx.consumer, ctx.consumer_group_id)
   if not merged then
     return fresh and answer.failure(slot.ex, 503, fresh) or 0
   end
@@ -183,9 +189,9 @@ function _M.run(index, phase, is_first, chain_handle, global_handle, chunk, is_l
   elseif phase == before_proxy then
     return run_before_proxy(slot)
   elseif phase == body_filter then
-    return filters.run_body(slot, chunk, is_last)
+    return run_body(slot, chunk, is_last)
   end
-  filters.run(slot, phase_names[phase])
+  run_filters(slot, phase_names[phase])
   return 0
 end
 
@@ -211,7 +217,7 @@ end
 --- Asks a route's filter_func. A function that fails does not match.
 function _M.call_filter(fn, index)
   local slot = slots[index] or make_slot(index)
-  local vars = var.new(slot.ex, { _ex = slot.ex })
+  local vars = new_var(slot.ex, { _ex = slot.ex })
   local ok, verdict = pcall(fn, vars, { var = vars })
   if not ok then
     log.error("filter_func failed: ", tostring(verdict))
