@@ -23,8 +23,8 @@ void print_summary(const control::Loaded& loaded) {
   for (size_t i = 0; i < config::kKindCount; i++) {
     const auto kind = static_cast<config::Kind>(i);
     if (kind == config::Kind::kRoute || loaded.counts[i] == 0) continue;
-    const std::string many =
-        kind == config::Kind::kCredential ? "credentials" : std::string(config::kind_list_name(kind));
+    const std::string many = config::find_owned(kind) != nullptr ? std::string(config::kind_name(kind)) + "s"
+                                                                 : std::string(config::kind_list_name(kind));
     text += ", " + count_text(loaded.counts[i], config::kind_name(kind), many);
   }
   text += ", " + count_text(loaded.plugin_count, "plugin", "plugins");

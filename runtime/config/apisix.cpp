@@ -243,6 +243,7 @@ class Translator {
            "the Admin API always asks for a key; without one in the file it makes one and keeps it in "
            "admin.key");
     make_admin_keys();
+    make_admin_version();
     if (is_on_at("deployment.admin.https_admin", false))
       findings_.refuse(place_of("deployment.admin.https_admin"), "deployment.admin.https_admin",
                        "the Admin API speaks HTTP in clear; let it listen on 127.0.0.1 or unix:PATH, and put "
@@ -271,6 +272,14 @@ class Translator {
         made.items().push_back(key);
     }
     if (!made.items().empty()) set("admin.admin_key", std::move(made));
+  }
+
+  /// Whatever is not v3 is the version before it.
+  void make_admin_version() {
+    const Value* version = find("deployment.admin.admin_api_version");
+    if (version == nullptr || version->is_null()) return;
+    const bool is_v3 = version->is_string() && version->as_string() == "v3";
+    set("admin.api_version", placed_text(is_v3 ? "v3" : "v2", *version));
   }
 
   void make_pages() {

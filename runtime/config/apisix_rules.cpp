@@ -111,7 +111,7 @@ constexpr ApisixRule kRules[] = {
     {"deployment.admin.enable_admin_ui", kNote, "", "the status page is where the Admin API is", "true"},
     {"deployment.admin.https_admin", kOwn},
     {"deployment.admin.admin_api_mtls", kOwn},
-    {"deployment.admin.admin_api_version", kLost, "", "answers have the form of v3", "\"v3\""},
+    {"deployment.admin.admin_api_version", kOwn},
     {"deployment.etcd", kOwn},
     {"discovery", kLost, "",
      "there is no service discovery in this version; write the nodes, or a name that DNS knows"},

@@ -34,14 +34,14 @@ constexpr std::array<KindNames, kKindCount> kKindNames{{{"route", "routes"},
                                                         {"ssl", "ssls"},
                                                         {"proto", "protos"},
                                                         {"secret", "secrets"},
-                                                        {"stream_route", "stream_routes"}}};
+                                                        {"stream_route", "stream_routes"},
+                                                        {"graphql_cost_decoration", "services"}}};
 
 constexpr std::array<std::string_view, 15> kTopKeys{
     "routes",         "services",      "upstreams",       "consumers",   "consumer_groups",
     "plugin_configs", "global_rules",  "plugin_metadata", "ssls",        "protos",
     "secrets",        "stream_routes", "plugins",         "plugin_attr", "moongate"};
 
-constexpr std::string_view kCredentialMark = "/credentials/";
 constexpr size_t kIdMax = 256;
 
 // Sections of APISIX's config.yaml, which people paste by mistake.
@@ -69,7 +69,7 @@ class Sorter {
     document_.settings = parsed.take();
     for (size_t i = 0; i < kKindCount; ++i) {
       const auto kind = static_cast<Kind>(i);
-      if (kind == Kind::kCredential) continue;
+      if (find_owned(kind) != nullptr) continue;
       if (auto taken = take_list(root, kind); !taken) return taken.error();
     }
     document_.root = std::move(root);
@@ -122,8 +122,8 @@ class Sorter {
       if (auto named = name_item(item, where, position, &resource.id); !named) return named;
     }
     if (resource.id.size() > kIdMax) return places_.error(item, where + ".id", "longer than 256 characters");
-    if (kind == Kind::kConsumer) {
-      if (auto split = split_credential(item, where, &resource); !split) return split;
+    if (const OwnedKind* owned = find_owned_by(kind)) {
+      if (auto split = split_owned(*owned, item, where, &resource); !split) return split;
     }
     const std::string place = places_.of(item);
     const auto [present, is_new] = place_by_id.emplace(resource.id, place);
@@ -152,20 +152,24 @@ class Sorter {
     return {};
   }
 
-  Result<void> split_credential(const Value& item, const std::string& where, Resource* resource) const {
-    const size_t mark = resource->id.find(kCredentialMark);
+  Result<void> split_owned(const OwnedKind& owned, const Value& item, const std::string& where,
+                           Resource* resource) const {
+    const size_t mark = resource->id.find(owned.mark);
     if (mark == std::string::npos) {
       // A consumer's key is its username, whatever its id says.
-      const std::string_view username = item.get_string("username");
+      const std::string_view username =
+          owned.owner == Kind::kConsumer ? item.get_string("username") : std::string_view();
       if (!username.empty()) resource->id = username;
       return {};
     }
-    const std::string_view rest = std::string_view(resource->id).substr(mark + kCredentialMark.size());
+    const std::string_view rest = std::string_view(resource->id).substr(mark + owned.mark.size());
     if (mark == 0 || rest.empty() || rest.find('/') != rest.npos) {
+      const std::string_view owner = owned.owner == Kind::kConsumer ? "USERNAME" : "SERVICE";
       return places_.error(item, where + ".id",
-                           "a credential's id is USERNAME/credentials/ID, got `" + resource->id + "`");
+                           "a " + std::string(kind_name(owned.kind)) + "'s id is " + std::string(owner) +
+                               std::string(owned.mark) + "ID, got `" + resource->id + "`");
     }
-    resource->kind = Kind::kCredential;
+    resource->kind = owned.kind;
     return {};
   }
 
@@ -177,6 +181,20 @@ class Sorter {
 
 std::string_view kind_name(Kind kind) { return kKindNames[static_cast<size_t>(kind)].one; }
 std::string_view kind_list_name(Kind kind) { return kKindNames[static_cast<size_t>(kind)].list; }
+
+const OwnedKind* find_owned(Kind kind) {
+  const auto* const found = std::find_if(kOwnedKinds.begin(), kOwnedKinds.end(),
+                                         [&](const OwnedKind& owned) { return owned.kind == kind; });
+  return found == kOwnedKinds.end() ? nullptr : found;
+}
+
+const OwnedKind* find_owned_by(Kind owner) {
+  const auto* const found = std::find_if(kOwnedKinds.begin(), kOwnedKinds.end(),
+                                         [&](const OwnedKind& owned) { return owned.owner == owner; });
+  return found == kOwnedKinds.end() ? nullptr : found;
+}
+
+std::string_view owner_id(std::string_view id) { return id.substr(0, id.find('/')); }
 
 std::string Resource::name() const {
   return is_stored ? std::string(kind_list_name(kind)) + "/" + id : position_text(kind, position);

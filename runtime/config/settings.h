@@ -37,12 +37,16 @@ struct AdminKey {
   bool operator==(const AdminKey&) const = default;
 };
 
+/// The form of the Admin API's answers: APISIX's of today, or the one it had up to 2.15.
+enum class AdminApiVersion : uint8_t { kV3, kV2 };
+
 struct AdminSettings {
   std::string listen = "127.0.0.1:9180";  // empty: off
   std::string key;                        // empty, and no admin_key: made at the first start
   std::vector<AdminKey> admin_key;
   std::vector<std::string> allow_admin{"127.0.0.0/8", "::1"};  // IP, CIDR or "unix:"
   std::vector<std::string> hosts;                              // beside IP addresses and localhost
+  AdminApiVersion api_version = AdminApiVersion::kV3;
 };
 
 struct PageSettings {

@@ -27,6 +27,7 @@ constexpr std::array<std::string_view, 3> kSlashWords{"refuse", "keep", "decode"
 constexpr std::array<std::string_view, 3> kParameterWords{"refuse", "keep", "strip"};
 constexpr std::array<std::string_view, 3> kRouterWords{"radixtree_host_uri", "radixtree_uri",
                                                        "radixtree_uri_with_parameter"};
+constexpr std::array<std::string_view, 2> kAdminVersionWords{"v3", "v2"};
 constexpr std::array<std::string_view, 9> kLevelWords{"stderr", "emerg",  "alert", "crit", "error",
                                                       "warn",   "notice", "info",  "debug"};
 
@@ -56,6 +57,11 @@ const Setting kProcess[] = {
      "Names by which browsers may call the Admin API, beside localhost and IP addresses; pages of other "
      "hosts "
      "are refused."},
+    {"admin.api_version",
+     ChoiceSlot{kAdminVersionWords, [](const S& s) { return static_cast<size_t>(s.admin.api_version); },
+                [](S& s, size_t i) { s.admin.api_version = static_cast<AdminApiVersion>(i); }},
+     "The form of the Admin API's answers: APISIX's of today, or {action, node, count} as APISIX 2 gave "
+     "them."},
     {"metrics.listen",
      TextSlot{[](S& s) -> Text& { return s.metrics.listen; }, true, normalize_listen_address, kAddress},
      "Where the Prometheus page is served."},

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "control/admin_version.h"
 #include "control/status_page.h"
 #include "http/uri.h"
 
@@ -162,8 +163,8 @@ void AdminApi::dispatch(Call& call) {
   const std::optional<AdminTarget> target = find_target(call.segments);
   if (!target) return call.answer(admin_error(404, "Unsupported resource type: " + first));
   const Answer answer = call.answer;
-  call.answer = [answer](HttpResponse response) {
-    response.fields.emplace_back("X-API-VERSION", "v3");
+  call.answer = [answer, is_older = is_older_](HttpResponse response) {
+    response.fields.emplace_back("X-API-VERSION", is_older ? "v2" : "v3");
     answer(std::move(response));
   };
   on_resource(call, *target);
@@ -181,8 +182,14 @@ void AdminApi::on_read(const Call& call, const AdminTarget& target) {
   const Kind kind = target.resource->kind;
   if (kind == Kind::kCredential && !all.has({Kind::kConsumer, target.parent}))
     return call.answer(admin_error(404, "consumer not found"));
-  if (target.id.empty()) return call.answer(all.list(kind, target.parent, call.arguments));
-  call.answer(all.get({kind, target.id}));
+  // A service without any has no such list.
+  if (kind == Kind::kGraphqlCostDecoration && target.id.empty() && !all.has_any(kind, target.parent))
+    return call.answer(admin_not_found());
+  if (target.id.empty())
+    return call.answer(is_older_ ? all.directory(kind, target.parent)
+                                 : all.list(kind, target.parent, call.arguments));
+  HttpResponse found = all.get({kind, target.id});
+  call.answer(is_older_ ? in_older_form(std::move(found), kReadAction) : std::move(found));
 }
 
 void AdminApi::on_write(Call& call, AdminTarget target) {
@@ -214,6 +221,11 @@ void AdminApi::on_write(Call& call, AdminTarget target) {
   write.peer = call.request.peer.host_text();
   write.size_bytes = call.request.body.size();
   write.answer = call.answer;
+  if (is_older_) {
+    write.answer = [answer = call.answer, action = action_of(*verb)](HttpResponse response) {
+      answer(in_older_form(std::move(response), action));
+    };
+  }
   callbacks_.write(std::move(write));
 }
 

@@ -37,6 +37,7 @@ class AdminApi {
     /// Reads the sources again; the answer is a list of errors.
     std::function<void(std::function<void(std::vector<std::string>)>)> reload;
     std::function<base::Result<std::pair<int, std::string>>(const std::vector<std::string>&)> ask_schemas;
+    AskFields encrypted_fields;
     /// Checks a whole configuration and changes nothing.
     std::function<HttpResponse(const base::Value&)> validate_all;
     // For the status page: what runs, its counters, its snapshots, what one of them changed, rollbacks.
@@ -50,6 +51,7 @@ class AdminApi {
   AdminApi(net::EventLoop& loop, const ResourceStore& store, Callbacks callbacks);
 
   AdminAccess& access() { return access_; }
+  void set_version(config::AdminApiVersion version) { is_older_ = version == config::AdminApiVersion::kV2; }
   /// Takes over the listening socket.
   void start(int fd) { server_.start(fd); }
 
@@ -86,11 +88,12 @@ class AdminApi {
   base::Value everything() const;
 
   void ask_schemas(const Call& call, const std::vector<std::string>& question);
-  AdminEntries entries() const { return {store_, callbacks_.served()}; }
+  AdminEntries entries() const { return {store_, callbacks_.served(), callbacks_.encrypted_fields}; }
 
   const ResourceStore& store_;
   Callbacks callbacks_;
   AdminAccess access_;
+  bool is_older_ = false;  // answers have the form of APISIX 2
   HttpServer server_;
   /// The last whole configuration that was put, and what its client said of it.
   struct LastPut {

@@ -176,9 +176,11 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
   const std::string of_body = written == nullptr ? "" : config::id_of(*body);
   if (write.verb == Verb::kPost) {
     if (!id->empty() || written != nullptr) return admin_error(400, "wrong " + noun + " id, do not need it");
+    const config::OwnedKind* owned = config::find_owned(kind);
+    const std::string folder = owned == nullptr ? "" : write.target.parent + std::string(owned->mark);
     uint64_t number = revision_ + 1;
-    while (find({kind, padded_id(number)}) != nullptr) number++;
-    *id = padded_id(number);
+    while (find({kind, folder + padded_id(number)}) != nullptr) number++;
+    *id = folder + padded_id(number);
   } else if (id->empty()) {
     *id = of_body;
   } else if (written != nullptr && of_body != *id && of_body != own_id({kind, *id})) {
@@ -218,13 +220,13 @@ AdminBatch::Fault AdminBatch::add_put(const AdminWrite& write, AdminEffect* effe
   const Kind kind = write.target.resource->kind;
   if (kind == Kind::kStreamRoute)
     return admin_error(400, "stream mode is disabled, can not add stream routes");
-  if (kind == Kind::kCredential && !live_.find_body({Kind::kConsumer, write.target.parent}))
-    return admin_error(404, "consumer not found");
+  if (auto fault = check_owner_is_there(write)) return fault;
   Value value = write.body;
   if (auto fault = check_no_times(value)) return fault;
   std::string id;
   if (auto fault = choose_id(write, &value, &id)) return fault;
   const ResourceKey key{kind, id};
+  if (auto fault = bind_decoration(key, &value)) return fault;
   if (auto fault = check_not_in_file(key)) return fault;
   const StoredResource* present = find(key);
   if (auto fault = check_precondition(write, present)) return fault;
@@ -259,6 +261,10 @@ AdminBatch::Fault AdminBatch::add_patch(const AdminWrite& write, AdminEffect* ef
     return admin_error(400, "invalid sub-path: " + joined(write.target.sub_path));
   }
   if (config::id_of(*value) != own_id(key)) return admin_error(400, "wrong " + noun_of(write) + " id");
+  if (key.first == Kind::kGraphqlCostDecoration && write.body.is_object() &&
+      write.body.find("service_id") != nullptr)
+    return admin_error(400, "service_id can not be patched");
+  if (auto fault = bind_decoration(key, &*value)) return fault;
   for (const char* time : {"create_time", "update_time"}) {
     if (const Value* given = value->find(time); given != nullptr && !given->is_number())
       return admin_error(400, std::string("invalid configuration: property \"") + time +
@@ -299,19 +305,19 @@ AdminBatch::Fault AdminBatch::put_value(const AdminWrite& write, const ResourceK
 AdminBatch::Fault AdminBatch::add_delete(const AdminWrite& write, AdminEffect* effect) {
   const ResourceKey key{write.target.resource->kind, write.target.id};
   if (key.second.empty()) return admin_error(400, "missing " + noun_of(write) + " id");
-  if (key.first == Kind::kCredential && !live_.find_body({Kind::kConsumer, write.target.parent}))
-    return admin_error(404, "consumer not found");
+  if (key.first == Kind::kCredential) {
+    if (auto fault = check_owner_is_there(write)) return fault;
+  }
   if (auto fault = check_not_in_file(key)) return fault;
   const StoredResource* present = find(key);
   if (present == nullptr) return admin_not_found();
   if (auto fault = check_precondition(write, present)) return fault;
   if (auto fault = check_not_used(key, write.is_forced)) return fault;
-  if (key.first == Kind::kConsumer) {
-    for (const ResourceKey& credential : credentials_of(key.second)) {
-      if (auto fault = check_not_in_file(credential)) return fault;
-      remove_value(credential, effect);
-    }
+  const std::vector<ResourceKey> owned = owned_by(key);
+  for (const ResourceKey& one : owned) {
+    if (auto fault = check_not_in_file(one)) return fault;
   }
+  for (const ResourceKey& one : owned) remove_value(one, effect);
   remove_value(key, effect);
   Value body = Value::object();
   body.set("deleted", Value::string("1"));
@@ -328,7 +334,11 @@ void AdminBatch::remove_value(const ResourceKey& key, AdminEffect* effect) {
 }
 
 AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_forced) const {
-  const std::vector<Dependent> dependents = live_.find_dependents(key);
+  std::vector<Dependent> dependents = live_.find_dependents(key);
+  std::erase_if(dependents, [&](const Dependent& dependent) {
+    const config::OwnedKind* owned = config::find_owned(dependent.key.first);
+    return owned != nullptr && owned->owner == key.first;  // it goes along
+  });
   if (dependents.empty()) return std::nullopt;
   const std::string noun(admin_resource(key.first).noun);
   if (!is_forced) {
@@ -347,11 +357,14 @@ AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_for
   return std::nullopt;
 }
 
-std::vector<ResourceKey> AdminBatch::credentials_of(const std::string& consumer) const {
-  const std::string prefix = consumer + "/credentials/";
+/// What goes with a resource.
+std::vector<ResourceKey> AdminBatch::owned_by(const ResourceKey& owner) const {
   std::vector<ResourceKey> keys;
+  const config::OwnedKind* owned = config::find_owned_by(owner.first);
+  if (owned == nullptr) return keys;
+  const std::string prefix = owner.second + std::string(owned->mark);
   const auto take = [&](const ResourceKey& key) {
-    if (key.first == Kind::kCredential && key.second.starts_with(prefix) && find(key) != nullptr)
+    if (key.first == owned->kind && key.second.starts_with(prefix) && find(key) != nullptr)
       keys.push_back(key);
   };
   for (const auto& [key, value] : store_.all()) take(key);
@@ -359,6 +372,32 @@ std::vector<ResourceKey> AdminBatch::credentials_of(const std::string& consumer)
     if (store_.find(key) == nullptr) take(key);
   }
   return keys;
+}
+
+AdminBatch::Fault AdminBatch::check_owner_is_there(const AdminWrite& write) const {
+  const config::OwnedKind* owned = config::find_owned(write.target.resource->kind);
+  if (owned == nullptr || live_.find_body({owned->owner, write.target.parent})) return std::nullopt;
+  return admin_error(404, std::string(admin_resource(owned->owner).noun) + " not found");
+}
+
+/// A cost decoration says itself which service it is for, and no other one of it is for the same field.
+AdminBatch::Fault AdminBatch::bind_decoration(const ResourceKey& key, Value* value) const {
+  if (key.first != Kind::kGraphqlCostDecoration) return std::nullopt;
+  const std::string service(config::owner_id(key.second));
+  if (const Value* written = value->find("service_id")) {
+    const std::string id = written->is_string() ? written->as_string() : base::to_json(*written);
+    if (id != service) return admin_error(400, "wrong service_id, it is taken from the path");
+  }
+  value->set("service_id", Value::string(service));
+  const std::string_view field = value->get_string("field_path");
+  for (const ResourceKey& other : owned_by({Kind::kService, service})) {
+    const Result<Value> body = base::parse_json(find(other)->json);
+    if (other == key || !body || !body->is_object() || body->get_string("field_path") != field) continue;
+    return admin_error(400, "field_path " + std::string(field) +
+                                " is already decorated on this service by [" + std::string(own_id(other)) +
+                                "]");
+  }
+  return std::nullopt;
 }
 
 /// The resources that the body lists, in the form of the store.

@@ -93,7 +93,9 @@ class AdminBatch {
   Fault put_value(const AdminWrite& write, const ResourceKey& key, const base::Value& value,
                   AdminEffect* effect);
   void remove_value(const ResourceKey& key, AdminEffect* effect);
-  std::vector<ResourceKey> credentials_of(const std::string& consumer) const;
+  std::vector<ResourceKey> owned_by(const ResourceKey& owner) const;
+  Fault check_owner_is_there(const AdminWrite& write) const;
+  Fault bind_decoration(const ResourceKey& key, base::Value* value) const;
 
   const ResourceStore& store_;
   LiveConfiguration& live_;

@@ -38,7 +38,7 @@ template <class Visit>
 void each_listed(Visit visit) {
   for (size_t i = 0; i < config::kKindCount; i++) {
     const auto kind = static_cast<Kind>(i);
-    if (kind != Kind::kCredential) visit(kind, std::string(config::kind_list_name(kind)));
+    if (config::find_owned(kind) == nullptr) visit(kind, std::string(config::kind_list_name(kind)));
   }
 }
 
@@ -114,7 +114,7 @@ std::optional<HttpResponse> AdminApi::take_versions(AdminWrite* write,
     if (version != current) return;
     body->remove(name);
     write->kept.insert(kind);
-    if (kind == Kind::kConsumer) write->kept.insert(Kind::kCredential);
+    if (const config::OwnedKind* owned = config::find_owned_by(kind)) write->kept.insert(owned->kind);
   });
   return refusal;
 }

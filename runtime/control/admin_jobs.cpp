@@ -224,8 +224,7 @@ void Control::expire_resources() {
     write.verb = AdminWrite::Verb::kDelete;
     write.target.resource = &admin_resource(key.first);
     write.target.id = key.second;
-    if (key.first == config::Kind::kCredential)
-      write.target.parent = key.second.substr(0, key.second.find('/'));
+    if (config::find_owned(key.first) != nullptr) write.target.parent = config::owner_id(key.second);
     write.is_forced = true;
     add_write(std::move(write));
   }

@@ -108,13 +108,15 @@ class Filter {
 AdminEntries::Entry AdminEntries::make_entry(const ResourceKey& key, std::string_view body) const {
   const StoredResource* stored = store_.find(key);
   if (stored == nullptr) return {key, body};
-  const bool has_encrypted = body.find(config::kEncryptedMark) != body.npos;
+  const bool is_wrong = !stored->fault.empty();
+  const bool has_encrypted = !is_wrong && body.find(config::kEncryptedMark) != body.npos;
   return {key,
           stored->json,
           stored->created_index,
           stored->modified_index,
           true,
-          has_encrypted ? body : std::string_view()};
+          has_encrypted ? body : std::string_view(),
+          is_wrong && !config::Keyring::of_process().is_empty()};
 }
 
 /// Null also for one that is deleted and served for some milliseconds more.
@@ -127,20 +129,22 @@ bool AdminEntries::is_gone(const ResourceKey& key, const Record& record) const {
   return record.place == kStoredPlace && store_.find(key) == nullptr;
 }
 
-Value AdminEntries::value_of(const Entry& entry) {
+Value AdminEntries::value_of(const Entry& entry) const {
   base::Result<Value> value = base::parse_json(entry.json);
   if (!value || !value->is_object()) return Value::object();
   if (!entry.marked.empty()) {
     if (const base::Result<Value> marked = base::parse_json(entry.marked)) config::reveal(*marked, &*value);
   }
+  const config::EncryptedFields* fields = entry.is_wrong ? ask_fields_() : nullptr;
+  if (fields != nullptr) fields->decrypt(entry.key.first, entry.key.second, &*value);
   return entry.is_stored ? value.take() : value_of_file(entry.key, value.take());
 }
 
-void AdminEntries::append(std::string& out, const Entry& entry) {
+void AdminEntries::append(std::string& out, const Entry& entry) const {
   out += "{\"key\":";
   base::append_json_string(out, admin_key(entry.key));
-  const bool is_shown_whole =
-      entry.is_stored && entry.key.first != Kind::kSsl && entry.marked.empty() && !entry.json.empty();
+  const bool is_shown_whole = entry.is_stored && entry.key.first != Kind::kSsl && entry.marked.empty() &&
+                              !entry.is_wrong && !entry.json.empty();
   out += ",\"value\":";
   if (is_shown_whole)
     out += entry.json;
@@ -148,6 +152,16 @@ void AdminEntries::append(std::string& out, const Entry& entry) {
     out += base::to_json(shown_value(entry.key, value_of(entry)));
   out += ",\"createdIndex\":" + std::to_string(entry.created_index) +
          ",\"modifiedIndex\":" + std::to_string(entry.modified_index) + "}";
+}
+
+void AdminEntries::append_all(std::string& out, const std::vector<Entry>& entries, size_t first,
+                              size_t last) const {
+  out += "[";
+  for (size_t i = first; i < last; i++) {
+    if (i > first) out += ",";
+    append(out, entries[i]);
+  }
+  out += "]";
 }
 
 HttpResponse AdminEntries::get(const ResourceKey& key) const {
@@ -163,9 +177,10 @@ HttpResponse AdminEntries::get(const ResourceKey& key) const {
 
 std::vector<AdminEntries::Entry> AdminEntries::collect(Kind kind, const std::string& parent) const {
   std::vector<Entry> entries;
-  const std::string prefix = parent + "/credentials/";
+  const config::OwnedKind* owned = config::find_owned(kind);
+  const std::string prefix = owned == nullptr ? "" : parent + std::string(owned->mark);
   for (const Record& record : served_.records_of(snapshot::record_kind(kind))) {
-    if (kind == Kind::kCredential && !record.id.starts_with(prefix)) continue;
+    if (!record.id.starts_with(prefix)) continue;
     const ResourceKey key{kind, std::string(record.id)};
     if (!is_gone(key, record)) entries.push_back(make_entry(key, record.body));
   }
@@ -194,12 +209,21 @@ HttpResponse AdminEntries::list(Kind kind, const std::string& parent, const Admi
     last = std::min(total, first + *size);
   }
   HttpResponse response;
-  response.body = "{\"list\":[";
-  for (size_t i = first; i < last; i++) {
-    if (i > first) response.body += ",";
-    append(response.body, entries[i]);
-  }
-  response.body += "],\"total\":" + std::to_string(total) + "}\n";
+  response.body = "{\"list\":";
+  append_all(response.body, entries, first, last);
+  response.body += ",\"total\":" + std::to_string(total) + "}\n";
+  return response;
+}
+
+HttpResponse AdminEntries::directory(Kind kind, const std::string& parent) const {
+  const std::vector<Entry> entries = collect(kind, parent);
+  HttpResponse response;
+  response.body =
+      "{\"action\":\"get\",\"count\":" + std::to_string(entries.size()) + ",\"node\":{\"dir\":true,\"key\":";
+  base::append_json_string(response.body, admin_folder(kind, parent));
+  response.body += ",\"nodes\":";
+  append_all(response.body, entries, 0, entries.size());
+  response.body += "}}\n";
   return response;
 }
 
@@ -207,7 +231,7 @@ Value AdminEntries::everything() const {
   Value all = Value::object();
   std::map<std::string, uint64_t> versions;
   for (size_t i = 0; i < config::kKindCount; i++) {
-    if (static_cast<Kind>(i) == Kind::kCredential) continue;
+    if (config::find_owned(static_cast<Kind>(i)) != nullptr) continue;
     const std::string name(config::kind_list_name(static_cast<Kind>(i)));
     all.set(name, Value::array());
     versions[name] = 0;
@@ -216,7 +240,7 @@ Value AdminEntries::everything() const {
     const std::string name(config::kind_list_name(key.first));
     const Record* record = find_record(key);
     Value value = value_of(make_entry(key, record == nullptr ? std::string_view() : record->body));
-    if (key.first == Kind::kCredential || key.first == Kind::kPluginMetadata)
+    if (config::find_owned(key.first) != nullptr || key.first == Kind::kPluginMetadata)
       value.set("id", Value::string(key.second));
     all.find(name)->items().push_back(shown_value(key, std::move(value)));
     versions[name] = std::max(versions[name], stored.modified_index);

@@ -26,7 +26,8 @@ constexpr std::array<AdminResource, config::kKindCount> kResources{
      {Kind::kSsl, "ssls", "ssl", true, true},
      {Kind::kProto, "protos", "proto", true, false},
      {Kind::kSecret, "secrets", "secret", false, true},
-     {Kind::kStreamRoute, "stream_routes", "stream route", true, false}}};
+     {Kind::kStreamRoute, "stream_routes", "stream route", true, false},
+     {Kind::kGraphqlCostDecoration, "graphql_cost_decorations", "graphql cost decoration", true, true}}};
 
 // Parts of names whose values are nobody's business but the plugin's.
 constexpr std::array<std::string_view, 11> kSecretWords{"password", "secret",     "token",   "private",
@@ -38,7 +39,7 @@ constexpr std::array<std::string_view, 11> kSecretWords{"password", "secret",   
 const AdminResource* find_admin_resource(std::string_view path) {
   const auto found = std::find_if(kResources.begin(), kResources.end(),
                                   [&](const AdminResource& one) { return one.path == path; });
-  return found == kResources.end() || found->kind == Kind::kCredential ? nullptr : &*found;
+  return found == kResources.end() || config::find_owned(found->kind) != nullptr ? nullptr : &*found;
 }
 
 const AdminResource& admin_resource(Kind kind) {
@@ -53,12 +54,16 @@ std::optional<AdminTarget> find_target(const std::vector<std::string>& segments)
   target.resource = find_admin_resource(segments[0]);
   if (target.resource == nullptr) return std::nullopt;
   size_t used = 1;
-  if (target.resource->kind == Kind::kConsumer && segments.size() > 2) {
-    if (segments[2] != "credentials") return std::nullopt;
-    target.resource = &admin_resource(Kind::kCredential);
+  const config::OwnedKind* owned = config::find_owned_by(target.resource->kind);
+  const bool is_owned =
+      owned != nullptr && segments.size() > 2 && admin_resource(owned->kind).path == segments[2];
+  if (owned != nullptr && owned->owner == Kind::kConsumer && segments.size() > 2 && !is_owned)
+    return std::nullopt;
+  if (is_owned) {
+    target.resource = &admin_resource(owned->kind);
     target.parent = segments[1];
     used = std::min<size_t>(segments.size(), 4);
-    if (used == 4) target.id = target.parent + "/credentials/" + segments[3];
+    if (used == 4) target.id = target.parent + std::string(owned->mark) + segments[3];
   } else if (target.resource->kind == Kind::kSecret) {
     used = std::min<size_t>(segments.size(), 3);
     for (size_t i = 1; i < used; i++) target.id += (i > 1 ? "/" : "") + segments[i];
@@ -74,9 +79,16 @@ std::string admin_key(const ResourceKey& key) {
   return "/apisix/" + std::string(config::kind_list_name(key.first)) + "/" + key.second;
 }
 
+std::string admin_folder(Kind kind, const std::string& parent) {
+  const config::OwnedKind* owned = config::find_owned(kind);
+  std::string folder = "/apisix/" + std::string(config::kind_list_name(kind));
+  if (owned != nullptr) folder += "/" + parent + std::string(owned->mark.substr(0, owned->mark.size() - 1));
+  return folder;
+}
+
 std::string_view own_id(const ResourceKey& key) {
   const std::string_view id = key.second;
-  return key.first == Kind::kCredential ? id.substr(id.rfind('/') + 1) : id;
+  return config::find_owned(key.first) != nullptr ? id.substr(id.rfind('/') + 1) : id;
 }
 
 Value shown_value(const ResourceKey& key, Value stored) {
@@ -90,8 +102,10 @@ Value shown_value(const ResourceKey& key, Value stored) {
 Value value_of_file(const ResourceKey& key, Value body) {
   if (key.first == Kind::kPluginMetadata)
     body.remove("id");
-  else if (key.first == Kind::kCredential)
+  else if (config::find_owned(key.first) != nullptr)
     body.set("id", Value::string(std::string(own_id(key))));
+  if (key.first == Kind::kGraphqlCostDecoration && body.find("service_id") == nullptr)
+    body.set("service_id", Value::string(std::string(config::owner_id(key.second))));
   return body;
 }
 

@@ -27,7 +27,7 @@ const AdminResource& admin_resource(config::Kind kind);
 struct AdminTarget {
   const AdminResource* resource = nullptr;
   std::string id;      // as the store has it: "jack/credentials/c1", "vault/1"; empty: the list
-  std::string parent;  // of credentials: the consumer
+  std::string parent;  // of what has an owner: its id
   std::vector<std::string> sub_path;  // of PATCH
 };
 /// Nothing when the path leads to no resource; `segments` are decoded.
@@ -38,6 +38,8 @@ bool is_secret_name(std::string_view name);
 
 /// "/apisix/routes/1"
 std::string admin_key(const ResourceKey& key);
+/// "/apisix/routes", "/apisix/consumers/jack/credentials"
+std::string admin_folder(config::Kind kind, const std::string& parent);
 /// The part of the id that clients see as `id`: "c1" of "jack/credentials/c1".
 std::string_view own_id(const ResourceKey& key);
 /// The object as answers show it: without what nobody may read back.

@@ -139,6 +139,7 @@ AdminApi::Callbacks Control::admin_callbacks() {
     Clock::refresh();
     return answer;
   };
+  callbacks.encrypted_fields = [this] { return encrypted_fields(); };
   callbacks.validate_all = [this](const base::Value& body) { return validate_all(body); };
   add_instance_callbacks(&callbacks);
   return callbacks;
@@ -162,11 +163,27 @@ Result<void> Control::open_admin() {
   return {};
 }
 
+const config::EncryptedFields* Control::encrypted_fields() {
+  if (fields_ && fields_of_ == current_.about.hash) return &*fields_;
+  keep_scripts(Scripts::kSchemas);
+  const auto answer = catalog_.ask(current_.view, {"encrypted_fields"});
+  end_scripts();
+  Clock::refresh();
+  if (!answer) {
+    MG_LOG(kError) << "which fields are encrypted is not known: " << answer.error().detail;
+    return nullptr;
+  }
+  fields_ = config::EncryptedFields::from_json(answer->second);
+  fields_of_ = current_.about.hash;
+  return &*fields_;
+}
+
 /// From the settings that serve now.
 void Control::set_admin_access() {
   const Result<config::Settings> settings =
       config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return;
+  admin_->set_version(settings->admin.api_version);
   if (auto set = admin_->access().set(settings->admin, start_.admin_address, admin_key_); !set)
     MG_LOG(kError) << "moongate.admin: " << set.error().detail;
 }

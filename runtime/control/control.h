@@ -60,6 +60,34 @@ struct PendingWrites {
   bool is_conflict = false;    // etcd has something else than what they were made from
 };
 
+/// How far what is in quarantine has been judged again since something else has changed: a few at a time, and
+/// on from there whatever changes meanwhile, so that the last have their turn like the first.
+struct Recheck {
+  static constexpr size_t kCountMax = 32;
+  size_t passes = 1;         // over all of them, the one that is under way among them
+  ResourceKey from = {};     // where the next job goes on
+  size_t count = kCountMax;  // in one job; fewer where a worker has refused some
+  // As it was before the job under way, should a worker refuse what that makes:
+  size_t job_passes = 0;
+  ResourceKey job_from = {};
+  size_t job_count = 0;
+  std::optional<ResourceKey> job_next = {};
+
+  bool is_due() const { return passes > 0; }
+  /// What is behind `from` needs one more look, and what is before it.
+  void begin() { passes = from == ResourceKey() ? 1 : 2; }
+  void begin_job() {
+    job_passes = passes;
+    job_from = from;
+    job_count = 0;
+    job_next.reset();
+  }
+  void go_on(const std::optional<ResourceKey>& next) {
+    if (!next && passes > 0) passes--;
+    from = next.value_or(ResourceKey());
+  }
+};
+
 /// Why the last attempt to change it failed; empty when it did not.
 struct LastError {
   std::vector<std::string> texts;
@@ -90,6 +118,7 @@ class Control {
   AdminApi::Callbacks admin_callbacks();
   base::Result<void> open_admin();
   void set_admin_access();
+  const config::EncryptedFields* encrypted_fields();
   base::Result<void> take_first_snapshot();
   void keep_ticket_keys();
   /// `memfd` holds the same bytes, if it is open; else they are written to a new one.
@@ -160,6 +189,9 @@ class Control {
   void note_shared_change(const ResourceKey& key, const SharedChange& change);
   void run_sync(Job& job);
   void judge_news(Job& job, bool is_retry, SyncBatch* batch);
+  void judge_again(SyncBatch* batch);
+  void begin_recheck();
+  void take_back_recheck(bool is_invalid);
   bool run_whole_sync(Job& job);
   ResourceStore::Map wanted_resources() const;
   bool close_wrong(const Loaded& loaded, ResourceStore::Map* wanted,
@@ -229,6 +261,8 @@ class Control {
   SnapshotChecker checker_;
   LiveConfiguration live_;
   SchemaCatalog catalog_;
+  std::optional<config::EncryptedFields> fields_;  // of the plugins there are, once somebody has asked
+  snapshot::Hash128 fields_of_;                    // the snapshot they were asked for
   AuditLog audit_;
   PendingWrites pending_;
 
@@ -237,7 +271,8 @@ class Control {
   uint64_t synced_revision_ = 0;       // see synced_revision()
   bool is_synced_ = false;             // all that was taken is served
   std::map<ResourceKey, uint64_t> own_changes_;  // which etcd has not told of yet, with their revisions
-  std::vector<Job> held_;                        // writes that wait for news
+  Recheck recheck_;
+  std::vector<Job> held_;  // writes that wait for news
   net::Timer later_;
   bool is_holding_workers_ = false;  // nothing was ever read: a gateway that knows no routes serves nobody
   net::Timer hold_;

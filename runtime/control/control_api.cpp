@@ -94,7 +94,7 @@ void ControlApi::on_request(const HttpRequest& request, const HttpServer::Answer
 }
 
 HttpResponse ControlApi::read(const std::string& name, const std::string& id) const {
-  const AdminEntries entries(store_, callbacks_.served());
+  const AdminEntries entries(store_, callbacks_.served(), callbacks_.encrypted_fields);
   for (const Listed& listed : kListed) {
     if (name == listed.many && id.empty()) {
       const Result<Value> list = base::parse_json(entries.list(listed.kind, "", {}).body);
@@ -124,7 +124,7 @@ HttpResponse ControlApi::read_health(const std::vector<std::string>& parts) cons
       type == "routes" || type == "services" || type == "upstreams" || type == "stream_routes";
   if (resource == nullptr || !has_upstream) return admin_error(400, "invalid src type " + type);
   if (parts.size() == 2) return admin_error(404, "missing src id for src type " + type);
-  const AdminEntries entries(store_, callbacks_.served());
+  const AdminEntries entries(store_, callbacks_.served(), callbacks_.encrypted_fields);
   const std::string name = type + "[" + parts[2] + "]";
   if (!entries.has({resource->kind, parts[2]})) return admin_error(404, name + " not found");
   return admin_error(404, "no checker for " + name);

@@ -97,7 +97,7 @@ void Control::hold_writes() {
 }
 
 void Control::go_on_later() {
-  if (!news_.empty()) on_shared_news();
+  if (!news_.empty() || recheck_.is_due()) on_shared_news();
   for (Job& job : held_) jobs_.push_back(std::move(job));
   held_.clear();
   if (!is_job_begun_ && !jobs_.empty()) next_job_.schedule(loop_);

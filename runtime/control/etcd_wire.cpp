@@ -129,7 +129,9 @@ std::optional<ResourceKey> resource_of(const std::string& prefix, std::string_vi
   const std::string_view id = found->second;
   if (id.starts_with('/') || id.ends_with('/') || id.find("//") != id.npos) return std::nullopt;
   const auto slashes = std::count(id.begin(), id.end(), '/');
-  const auto expected = found->first == Kind::kCredential ? 2 : found->first == Kind::kSecret ? 1 : 0;
+  const auto expected = config::find_owned(found->first) != nullptr ? 2
+                        : found->first == Kind::kSecret             ? 1
+                                                                    : 0;
   return slashes == expected ? found : std::nullopt;
 }
 

@@ -14,6 +14,7 @@ bool KnownGood::can_know(Kind kind) {
     case Kind::kCredential:
     case Kind::kConsumerGroup:
     case Kind::kPluginConfig:
+    case Kind::kGraphqlCostDecoration:
       return true;
     case Kind::kGlobalRule:
     case Kind::kPluginMetadata:

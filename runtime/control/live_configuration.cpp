@@ -23,9 +23,10 @@ using snapshot::RecordKind;
 
 namespace {
 
-constexpr std::array<Kind, 8> kReferring{Kind::kRoute,        Kind::kService,   Kind::kStreamRoute,
-                                         Kind::kUpstream,     Kind::kConsumer,  Kind::kConsumerGroup,
-                                         Kind::kPluginConfig, Kind::kGlobalRule};
+constexpr std::array<Kind, 9> kReferring{
+    Kind::kRoute,        Kind::kService,    Kind::kStreamRoute,
+    Kind::kUpstream,     Kind::kConsumer,   Kind::kConsumerGroup,
+    Kind::kPluginConfig, Kind::kGlobalRule, Kind::kGraphqlCostDecoration};
 
 /// A number that changes with what the sources hold, whatever their order.
 uint64_t add_source(uint64_t key, std::string_view name, uint64_t hash) {
@@ -47,6 +48,8 @@ Result<void> LiveConfiguration::begin(const snapshot::BlobView& served, const Re
   newly_quarantined_.clear();
   wanted_otherwise_.clear();
   stored_ = &stored;
+  created_.clear();
+  closed_names_.clear();
   added_ = {};
   added_folders_.clear();
   view_ = served;
@@ -149,23 +152,42 @@ Result<void> LiveConfiguration::put(const ResourceKey& key, std::string_view jso
                                     std::vector<std::string>* warnings) {
   Result<Resource> resource = make_resource(key, json);
   if (!resource) return resource.error();
-  if (auto added = add_missing_plugins(*resource); !added) return added;
+  return put_resource(resource.take(), warnings);
+}
+
+Result<std::vector<ResourceKey>> LiveConfiguration::put_shared(const ResourceKey& key, std::string_view json,
+                                                               uint64_t created_index) {
+  Result<Resource> resource = make_resource(key, json);
+  if (!resource) return resource.error();
+  resource->created_index = created_[key] = created_index;
+  std::vector<std::string> warnings;
+  if (auto put = put_resource(resource.take(), &warnings); !put) return put.error();
+  return std::vector<ResourceKey>(displaced_.begin(), displaced_.end());
+}
+
+Result<void> LiveConfiguration::put_resource(Resource resource, std::vector<std::string>* warnings) {
+  const ResourceKey key{resource.kind, resource.id};
+  displaced_.clear();
+  // While it is not among the changes yet: an index that has it would let it own what it claims.
+  if (resource.kind == Kind::kConsumer || resource.kind == Kind::kCredential) index_credentials();
+  if (auto added = add_missing_plugins(resource); !added) return added;
   if (!config::Keyring::of_process().is_empty()) {
     const auto fields = encrypted_fields();
     if (!fields) return fields.error();
-    (*fields)->mark(key.first, key.second, &resource->body);
+    (*fields)->mark(key.first, key.second, &resource.body);
   }
   const auto before =
       changes_.find(key) == changes_.end() ? std::optional<std::optional<std::string>>() : changes_.at(key);
-  changes_[key] = base::to_json(resource->body, true);
-  if (auto checked = check(*resource, warnings); !checked) {
+  changes_[key] = base::to_json(resource.body, true);
+  if (auto checked = check(resource, warnings); !checked) {
     if (before)
       changes_[key] = *before;
     else
       changes_.erase(key);
     return checked;
   }
-  note_credentials(*resource);
+  note_credentials(resource);
+  if (key.first == Kind::kSsl) close_names(key.second, "");
   return {};
 }
 
@@ -224,9 +246,8 @@ Result<void> LiveConfiguration::try_compile(const Resource& resource, config::Do
   writer.add(Record{RecordKind::kSettings, 0, 0, "", "", view_.body_of(RecordKind::kSettings, "{}"), 0});
   for (const auto& [one, body] : bodies)
     writer.add(Record{snapshot::record_kind(one.first), 0, 0, one.second, kStoredPlace, body, 0});
-  for (const Record& record : view_.records_of(RecordKind::kPluginSource)) writer.add(record);
-  for (const SourceFile& file : added_.plugins)
-    writer.add(Record{RecordKind::kPluginSource, 0, 0, file.name, file.path, file.text, 0});
+  // Without the plugins' code, which is the validator's business and more than all else together.
+  for (const Record& record : view_.records_of(RecordKind::kTrusted)) writer.add(record);
   Result<std::string> blob = writer.finish({});
   if (!blob) return blob.error();
   Findings findings;
@@ -251,6 +272,10 @@ Result<void> LiveConfiguration::check_credential_owner(const Resource& resource)
   for (const ShownCredential& shown : credentials_of(resource)) {
     const auto found = owners_.find({shown.plugin, shown.text});
     if (found == owners_.end() || consumer_of(found->second.second) == consumer_of(resource.id)) continue;
+    if (goes_before(resource, found->second)) {
+      displaced_.insert(found->second);
+      continue;
+    }
     const std::string& id = found->second.second;
     const std::string owner =
         found->second.first == Kind::kConsumer
@@ -262,6 +287,18 @@ Result<void> LiveConfiguration::check_credential_owner(const Resource& resource)
   return {};
 }
 
+/// Of two that show the same key, as check_credentials has it. What a client wishes for gives way to all.
+bool LiveConfiguration::goes_before(const Resource& resource, const ResourceKey& owner) const {
+  if (resource.created_index == 0 || !place_of(owner).empty()) return false;
+  const auto changed = created_.find(owner);
+  const auto stored = stored_->find(owner);
+  const uint64_t owner_index = changed != created_.end()  ? changed->second
+                               : stored != stored_->end() ? stored->second.created_index
+                                                          : 0;
+  return std::tuple(resource.created_index, ResourceKey{resource.kind, resource.id}) <
+         std::tuple(owner_index, owner);
+}
+
 void LiveConfiguration::index_credentials() {
   if (is_credentials_known_ && credentials_of_ == view_.hash()) return;
   owners_.clear();
@@ -269,8 +306,9 @@ void LiveConfiguration::index_credentials() {
   is_credentials_known_ = true;
   credentials_of_ = view_.hash();
   for (const Kind kind : {Kind::kConsumer, Kind::kCredential}) {
-    for (const Record& record : view_.records_of(snapshot::record_kind(kind)))
-      note_credentials(make_known({kind, std::string(record.id)}, record.body));
+    each_body(kind, [&](const std::string& id, std::string_view body) {
+      note_credentials(make_known({kind, id}, body));
+    });
   }
 }
 
@@ -279,7 +317,9 @@ void LiveConfiguration::note_credentials(const Resource& resource) {
   drop_credentials({resource.kind, resource.id});
   for (const ShownCredential& shown : credentials_of(resource)) {
     const Identity identity{shown.plugin, shown.text};
-    owners_.emplace(identity, ResourceKey{resource.kind, resource.id});
+    const ResourceKey key{resource.kind, resource.id};
+    const auto [owner, is_new] = owners_.emplace(identity, key);
+    if (!is_new && displaced_.count(owner->second) > 0) owner->second = key;
     shown_[{resource.kind, resource.id}].push_back(identity);
   }
 }
@@ -301,6 +341,7 @@ void LiveConfiguration::remove(const ResourceKey& key) {
   }
   changes_[key] = std::nullopt;
   drop_credentials(key);
+  if (key.first == Kind::kSsl) close_names(key.second, "");
 }
 
 void LiveConfiguration::quarantine(const ResourceKey& key, const std::string& reason) {
@@ -313,12 +354,17 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
   std::map<std::string, std::string> quarantined;
   review_quarantine(&quarantined);
   // The changes point into it, so it must not move.
-  records.reserve(changes_.size() + added_.plugins.size() + added_.libraries.size() + quarantined.size());
+  records.reserve(changes_.size() + closed_names_.size() + added_.plugins.size() + added_.libraries.size() +
+                  quarantined.size());
   for (const auto& [key, body] : changes_) {
     const RecordKind kind = snapshot::record_kind(key.first);
     const uint32_t order = key.first == Kind::kRoute ? kStoredOrder : 0;
     if (body) records.push_back({kind, 0, order, key.second, kStoredPlace, *body, 0});
     changes.push_back({kind, key.second, body ? &records.back() : nullptr});
+  }
+  for (const auto& [id, names] : closed_names_) {
+    if (!names.empty()) records.push_back({RecordKind::kClosedNames, 0, 0, id, kStoredPlace, names, 0});
+    changes.push_back({RecordKind::kClosedNames, id, names.empty() ? nullptr : &records.back()});
   }
   for (const auto& [kind, files] : {std::pair(RecordKind::kPluginSource, &added_.plugins),
                                     std::pair(RecordKind::kLibrarySource, &added_.libraries)}) {

@@ -44,10 +44,17 @@ class LiveConfiguration {
   base::Result<void> decrypt(const ResourceKey& key, base::Value* stored);
   /// One resource becomes what `json` says. What is odd about it goes to `warnings`.
   base::Result<void> put(const ResourceKey& key, std::string_view json, std::vector<std::string>* warnings);
+  /// The same of what a shared store has already. Gives those that are wrong now because it was made before
+  /// them and shows the same key as they do; they are to be put again.
+  base::Result<std::vector<ResourceKey>> put_shared(const ResourceKey& key, std::string_view json,
+                                                    uint64_t created_index);
   /// One resource goes. Who refers to it is quarantined.
   void remove(const ResourceKey& key);
   /// One that is not served as it is wanted, or not at all; without a reason it is none of them any more.
   void quarantine(const ResourceKey& key, const std::string& reason);
+  /// Names that no handshake gets for a certificate that is wrong (names_to_close); none any more when empty,
+  /// or once it is put.
+  void close_names(const std::string& id, const std::string& names) { closed_names_[id] = names; }
   /// The next snapshot.
   base::Result<std::string> finish(const snapshot::BlobWriter::About& about);
   /// The changes were not made, whatever was found about credentials on the way.
@@ -71,7 +78,9 @@ class LiveConfiguration {
   base::Result<void> add_missing_plugins(const config::Resource& resource);
   base::Result<void> check(const config::Resource& resource, std::vector<std::string>* warnings);
   base::Result<void> check_words(const config::Resource& resource);
+  base::Result<void> put_resource(config::Resource resource, std::vector<std::string>* warnings);
   base::Result<void> check_credential_owner(const config::Resource& resource);
+  bool goes_before(const config::Resource& resource, const ResourceKey& owner) const;
   base::Result<void> try_compile(const config::Resource& resource, config::Document* document);
   void index_credentials();
   void note_credentials(const config::Resource& resource);
@@ -95,7 +104,10 @@ class LiveConfiguration {
   std::map<ResourceKey, std::optional<std::string>> changes_;  // canonical bodies
   std::map<std::string, std::string> newly_quarantined_;
   std::map<std::string, std::string> wanted_otherwise_;  // in quarantine whatever is served for them
+  std::map<std::string, std::string> closed_names_;      // by ids of certificates, as far as they change
   const ResourceStore::Map* stored_ = nullptr;
+  std::map<ResourceKey, uint64_t> created_;  // of what this batch has of a shared store
+  std::set<ResourceKey> displaced_;          // by the last that was put
   bool is_credentials_known_ = false;
   snapshot::Hash128 credentials_of_;  // the snapshot that the two below are about
   std::map<Identity, ResourceKey> owners_;

@@ -12,6 +12,7 @@
 #include "config/encrypted_fields.h"
 #include "config/source.h"
 #include "config/suggest.h"
+#include "control/closed_names.h"
 #include "control/findings.h"
 #include "control/plugin_sources.h"
 #include "control/references.h"
@@ -129,6 +130,7 @@ class Loader {
       const bool is_left_out = is_shared && options_.is_tolerated && options_.is_tolerated(name);
       if (is_left_out) {
         left_out.insert(key);
+        if (key.first == Kind::kSsl) closed_names_[key.second] = names_to_close(same->second.json);
         findings_.quarantine(name, taken_by_file(findings_.place_of(resource, {})));
         continue;
       }
@@ -141,10 +143,13 @@ class Loader {
     for (const auto& [key, stored] : *stored_) {
       if (left_out.count(key) > 0) continue;
       if (!stored.fault.empty()) findings_.quarantine(resource_name(key), stored.fault);
+      if (!stored.fault.empty() && key.first == Kind::kSsl)
+        closed_names_[key.second] = names_to_close(stored.json);
       if (!stored.fault.empty() && stored.stand_in.empty()) continue;
       Result<Resource> resource = make_resource(key, stored.fault.empty() ? stored.json : stored.stand_in);
       if (!resource) return resource.error();
       resource->position = document.resources.size();
+      resource->created_index = stored.created_index;
       document.resources.push_back(resource.take());
     }
     findings_.set_tolerated([this](const Resource& resource) {
@@ -281,9 +286,9 @@ class Loader {
     hasher.add(attributes != nullptr ? base::to_json(*attributes, true) : std::string());
     for (size_t i = 0; i < document.resources.size(); i++) {
       const Resource& resource = document.resources[i];
-      // Nothing refers to routes, consumers and credentials; to others, by their id.
+      // Nothing refers to routes, consumers and what has an owner; to others, by their id.
       if (resource.kind == Kind::kRoute || resource.kind == Kind::kConsumer ||
-          resource.kind == Kind::kCredential)
+          config::find_owned(resource.kind) != nullptr)
         continue;
       hasher.add(uint64_t{static_cast<uint8_t>(resource.kind)});
       hasher.add(resource.id);
@@ -364,6 +369,9 @@ class Loader {
       }
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
+    for (const auto& [id, names] : closed_names_) {
+      if (!names.empty()) writer.add(Record{RecordKind::kClosedNames, 0, 0, id, kStoredPlace, names, 0});
+    }
     if (const std::string& path = document.settings.upstream.tls_trusted_certificate; !path.empty())
       writer.add(Record{RecordKind::kTrusted, 0, 0, "", path, trusted_, 0});
     for (const auto& [files, kind] : {std::pair(&sources.plugins, RecordKind::kPluginSource),
@@ -407,9 +415,10 @@ class Loader {
   SnapshotChecker own_checker_;
   Findings findings_;
   const ResourceStore::Map* stored_ = nullptr;
-  std::set<std::string> file_plugins_;  // those that the files name
-  std::string trusted_;                 // what upstream.tls_trusted_certificate holds
-  std::vector<std::string> bodies_;     // of the document's resources, as the snapshot will have them
+  std::set<std::string> file_plugins_;               // those that the files name
+  std::map<std::string, std::string> closed_names_;  // by ids of certificates that are wrong in the store
+  std::string trusted_;                              // what upstream.tls_trusted_certificate holds
+  std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
   std::vector<std::pair<const Resource*, snapshot::Hash128>> keys_;
   Loaded out_;
@@ -425,7 +434,7 @@ Result<Resource> make_resource(const ResourceKey& key, std::string_view json) {
     return base::invalid(resource.name() + ": the stored resource is no JSON object");
   for (const char* added : {"create_time", "update_time"}) body->remove(added);
   // In the files' form the id says which plugin or consumer it is for.
-  if (key.first == Kind::kPluginMetadata || key.first == Kind::kCredential)
+  if (key.first == Kind::kPluginMetadata || config::find_owned(key.first) != nullptr)
     body->set("id", Value::string(key.second));
   resource.body = body.take();
   return resource;

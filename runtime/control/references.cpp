@@ -12,7 +12,6 @@ using config::Kind;
 
 namespace {
 
-constexpr std::string_view kCredentialMark = "/credentials/";
 constexpr int kDepthMax = 100;
 
 constexpr std::array<std::pair<Kind, std::string_view>, 7> kFields{{{Kind::kUpstream, "upstream_id"},
@@ -69,8 +68,10 @@ std::vector<ResourceKey> references_of(const ResourceKey& key, const Value& body
   for (const Value* object :
        {body.find("tls"), body.find("protocol"), upstream == nullptr ? nullptr : upstream->find("tls")})
     add_references(object, &out);
-  if (key.first == Kind::kCredential)
-    out.emplace_back(Kind::kConsumer, key.second.substr(0, key.second.find('/')));
+  if (const config::OwnedKind* owned = config::find_owned(key.first)) {
+    const ResourceKey owner{owned->owner, config::owner_id(key.second)};
+    if (std::find(out.begin(), out.end(), owner) == out.end()) out.push_back(owner);
+  }
   return out;
 }
 
@@ -98,10 +99,12 @@ std::optional<ResourceKey> parse_resource_name(std::string_view name) {
   if (slash == name.npos) return std::nullopt;
   for (size_t i = 0; i < config::kKindCount; i++) {
     const auto kind = static_cast<Kind>(i);
-    if (config::kind_list_name(kind) != name.substr(0, slash) || kind == Kind::kCredential) continue;
+    if (config::kind_list_name(kind) != name.substr(0, slash) || config::find_owned(kind) != nullptr)
+      continue;
     const std::string id(name.substr(slash + 1));
-    const bool is_credential = kind == Kind::kConsumer && id.find(kCredentialMark) != id.npos;
-    return ResourceKey{is_credential ? Kind::kCredential : kind, id};
+    const config::OwnedKind* owned = config::find_owned_by(kind);
+    const bool is_owned = owned != nullptr && id.find(owned->mark) != id.npos;
+    return ResourceKey{is_owned ? owned->kind : kind, id};
   }
   return std::nullopt;
 }

@@ -16,17 +16,17 @@ namespace moongate::control {
 inline constexpr std::array<config::Kind, config::kKindCount> kReferenceOrder{
     config::Kind::kSsl,           config::Kind::kProto,          config::Kind::kSecret,
     config::Kind::kUpstream,      config::Kind::kPluginMetadata, config::Kind::kPluginConfig,
-    config::Kind::kConsumerGroup, config::Kind::kService,        config::Kind::kConsumer,
-    config::Kind::kCredential,    config::Kind::kGlobalRule,     config::Kind::kRoute,
-    config::Kind::kStreamRoute};
+    config::Kind::kConsumerGroup, config::Kind::kService,        config::Kind::kGraphqlCostDecoration,
+    config::Kind::kConsumer,      config::Kind::kCredential,     config::Kind::kGlobalRule,
+    config::Kind::kRoute,         config::Kind::kStreamRoute};
 /// Of changes: what is referred to comes first, and goes last.
 bool comes_before(const StoredChange& a, const StoredChange& b);
 
 /// The field by which others refer to resources of a kind ("upstream_id"); empty when none does.
 std::string_view reference_field(config::Kind kind);
 
-/// What `body` refers to itself, in its upstream or in its upstream's tls; not what its plugins do. A
-/// credential refers to its consumer.
+/// What `body` refers to itself, in its upstream or in its upstream's tls; not what its plugins do. What has
+/// an owner refers to it.
 std::vector<ResourceKey> references_of(const ResourceKey& key, const base::Value& body);
 
 /// Whether the plugins of `body` have a field `field` with that id, however deep.

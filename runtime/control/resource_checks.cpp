@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/resource_checks.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
+#include <tuple>
 
+#include "base/json.h"
 #include "config/resources.h"
 #include "config/secret_reference.h"
 #include "net/event_loop.h"
@@ -26,6 +29,16 @@ using Path = std::vector<std::string>;
 namespace {
 
 constexpr auto kSlice = std::chrono::seconds(1);
+
+/// The service of a cost decoration is the one in its id, whatever it says itself.
+Result<void> check_owner(const Resource& resource) {
+  const Value* service = resource.body.find("service_id");
+  if (service == nullptr) return {};
+  const std::string id = service->is_string() ? service->as_string() : base::to_json(*service);
+  if (id == config::owner_id(resource.id)) return {};
+  return base::invalid("service_id: is `" + id + "`, but the id is that of one below services/" +
+                       std::string(config::owner_id(resource.id)) + "; leave it out");
+}
 
 /// What the data path will make of the resource: the same parsers, so that nothing is accepted here and
 /// refused there.
@@ -56,6 +69,8 @@ Result<void> parse_resource(const Resource& resource) {
     case Kind::kSecret:
     case Kind::kStreamRoute:
       return {};
+    case Kind::kGraphqlCostDecoration:
+      return check_owner(resource);
   }
   return {};
 }
@@ -172,6 +187,22 @@ std::string owner_text(const Owner& owner) {
   return owner.consumer + ", credential " + owner.resource->id.substr(owner.resource->id.rfind('/') + 1);
 }
 
+/// What files have first, then what was made first.
+std::vector<const Resource*> by_age(const config::Document& document) {
+  std::vector<const Resource*> resources;
+  for (const Resource& resource : document.resources) {
+    if (resource.kind == Kind::kConsumer || resource.kind == Kind::kCredential)
+      resources.push_back(&resource);
+  }
+  const auto age = [](const Resource* one) {
+    return std::tuple(one->is_stored, one->created_index, one->is_stored ? one->kind : Kind::kRoute,
+                      one->is_stored ? std::string_view(one->id) : std::string_view());
+  };
+  std::stable_sort(resources.begin(), resources.end(),
+                   [&](const Resource* a, const Resource* b) { return age(a) < age(b); });
+  return resources;
+}
+
 }  // namespace
 
 void check_references(const config::Document& document, Findings& findings) {
@@ -250,18 +281,32 @@ std::vector<ShownCredential> credentials_of(const Resource& resource) {
 
 void check_credentials(const config::Document& document, Findings& findings) {
   std::map<std::pair<std::string, std::string>, Owner> owners;
-  for (const Resource& resource : document.resources) {
-    for (ShownCredential& shown : credentials_of(resource)) {
-      Owner owner{&resource, shown.path, resource.id.substr(0, resource.id.find('/'))};
-      const auto [known, is_new] = owners.emplace(std::pair(shown.plugin, std::move(shown.text)), owner);
-      if (is_new || known->second.consumer == owner.consumer) continue;
+  for (const Resource* resource : by_age(document)) {
+    if (resource->is_stored && findings.concerns(*resource)) continue;
+    std::vector<std::pair<std::pair<std::string, std::string>, Owner>> claims;
+    bool is_wrong = false;
+    for (ShownCredential& shown : credentials_of(*resource)) {
+      Owner owner{resource, shown.path, resource->id.substr(0, resource->id.find('/'))};
+      auto identity = std::pair(shown.plugin, std::move(shown.text));
+      const auto known = owners.find(identity);
+      claims.emplace_back(std::move(identity), owner);
+      if (known == owners.end() || known->second.consumer == owner.consumer) continue;
+      is_wrong = true;
       const std::string place = findings.place_of(*known->second.resource, known->second.path);
-      findings.add(resource, owner.path,
+      findings.add(*resource, owner.path,
                    "duplicate " + owner.path.back() + " of plugin " + shown.plugin +
                        " found with consumer: " + owner_text(known->second) +
                        (place.empty() ? "" : " (" + place + ")") + "; give each consumer its own");
     }
+    // One that is not served takes nothing from others.
+    if (!is_wrong || !resource->is_stored) owners.insert(claims.begin(), claims.end());
   }
+}
+
+/// Those that the next check will need most likely, which are of upstreams without certificates of their own.
+SnapshotChecker::Contexts SnapshotChecker::contexts_to_keep(const Contexts& made) const {
+  if (!made.empty() && made.size() <= kContextsKept) return made;
+  return trust_ ? trust_->client_contexts : Contexts();
 }
 
 Result<void> SnapshotChecker::check(std::string_view blob, const config::Document& document,
@@ -281,6 +326,7 @@ Result<void> SnapshotChecker::check(std::string_view blob, const config::Documen
   kept->settings = (*compiled)->settings;
   kept->trust_text = (*compiled)->trust_text;
   kept->trust = (*compiled)->trust;
+  kept->client_contexts = contexts_to_keep((*compiled)->client_contexts);
   trust_ = std::move(kept);
   std::map<std::pair<snapshot::RecordKind, std::string_view>, const Resource*> by_id;
   for (const Resource& resource : document.resources)

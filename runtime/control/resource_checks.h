@@ -31,6 +31,7 @@ struct ShownCredential {
 std::vector<ShownCredential> credentials_of(const config::Resource& resource);
 
 /// Two consumers that show the same key, user name or token: which of them a request is from would be chance.
+/// The one of a file is right, else the one that was made first: whoever shares a store judges alike.
 void check_credentials(const config::Document& document, Findings& findings);
 
 /// Compiles snapshots to see whether a worker could. What check_resources has no rule for is found here, with
@@ -43,7 +44,11 @@ class SnapshotChecker {
   base::Result<void> check(std::string_view blob, const config::Document& document, Findings& findings);
 
  private:
-  snapshot::Pin trust_;  // settings and trusted certificates of the last snapshot, and nothing else of it
+  using Contexts = decltype(snapshot::Surroundings::client_contexts);
+  static constexpr size_t kContextsKept = 16;
+  Contexts contexts_to_keep(const Contexts& made) const;
+
+  snapshot::Pin trust_;  // settings, whom TLS trusts and how, of the last snapshot, and nothing else of it
 };
 
 }  // namespace moongate::control

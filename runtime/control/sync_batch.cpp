@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "control/admin_resources.h"
+#include "control/closed_names.h"
 
 namespace moongate::control {
 
@@ -86,7 +87,10 @@ void SyncBatch::add(const StoredChange& change) {
 
 void SyncBatch::remove(const ResourceKey& key) {
   changed_[key] = std::nullopt;
-  if (!live_.place_of(key).empty()) return live_.quarantine(key, "");  // the file's one is served
+  if (!live_.place_of(key).empty()) {  // the file's one is served
+    if (key.first == Kind::kSsl) live_.close_names(key.second, "");
+    return live_.quarantine(key, "");
+  }
   live_.remove(key);
   judge_dependents(key);
 }
@@ -96,13 +100,18 @@ void SyncBatch::put(const ResourceKey& key, StoredResource value) {
   const std::string place = live_.place_of(key);
   if (!place.empty()) {
     value.fault = taken_by_file(place);
+    if (key.first == Kind::kSsl) live_.close_names(key.second, names_to_close(value.json));
     live_.quarantine(key, value.fault);
     changed_[key] = std::move(value);
     return;
   }
-  std::vector<std::string> warnings;
+  std::vector<ResourceKey> displaced;
   if (value.fault.empty()) {
-    if (auto put = live_.put(key, value.json, &warnings); !put) value.fault = put.error().detail;
+    auto put = live_.put_shared(key, value.json, value.created_index);
+    if (put)
+      displaced = put.take();
+    else
+      value.fault = put.error().detail;
   }
   if (!value.fault.empty()) {
     value.stand_in = choose_stand_in(key, value);
@@ -111,16 +120,16 @@ void SyncBatch::put(const ResourceKey& key, StoredResource value) {
       live_.remove(key);
       if (was_there) judge_dependents(key);
     }
+    if (key.first == Kind::kSsl) live_.close_names(key.second, names_to_close(value.json));
   }
   live_.quarantine(key, value.fault);
   changed_[key] = std::move(value);
+  for (const ResourceKey& other : displaced) judge_again(other);
 }
 
 std::string SyncBatch::choose_stand_in(const ResourceKey& key, const StoredResource& value) {
   const auto find_json = [this](const ResourceKey& wanted) {
-    const auto changed = changed_.find(wanted);
-    const StoredResource* present = store_.find(wanted);
-    if (changed != changed_.end() && changed->second) return changed->second->json;
+    const StoredResource* present = find(wanted);
     return present == nullptr ? std::string() : present->json;
   };
   for (std::string& candidate : stand_ins(key, value.json, live_.find_body(key).value_or(""), find_json)) {
@@ -133,27 +142,47 @@ std::string SyncBatch::choose_stand_in(const ResourceKey& key, const StoredResou
 /// Those that the shared store has. What a file has is named as quarantined by the configuration itself.
 void SyncBatch::judge_dependents(const ResourceKey& key) {
   for (const Dependent& dependent : live_.find_dependents(key)) {
-    if (!dependent.is_stored || !judged_again_.insert(dependent.key).second) continue;
-    const auto changed = changed_.find(dependent.key);
-    const StoredResource* present = store_.find(dependent.key);
-    if (changed != changed_.end() ? !changed->second.has_value() : present == nullptr) continue;
-    StoredResource value = changed != changed_.end() ? *changed->second : *present;
-    if (!value.fault.empty()) continue;
-    put(dependent.key, std::move(value));
+    if (dependent.is_stored && judged_again_.insert(dependent.key).second) judge_again(dependent.key);
   }
 }
 
-void SyncBatch::recheck(size_t count_max) {
-  for (const auto& [key, stored] : store_.all()) {
-    if (count_max == 0) return;
-    const bool is_hopeless =
-        stored.fault.empty() || stored.json.empty() || stored.fault.starts_with(kRefusedByWorker);
-    if (is_hopeless || changed_.count(key) > 0) continue;
-    count_max--;
-    StoredResource value = stored;
-    value.fault.clear();
-    put(key, std::move(value));
+void SyncBatch::judge_again(const ResourceKey& key) {
+  const StoredResource* present = find(key);
+  if (present != nullptr && present->fault.empty()) put(key, *present);
+}
+
+/// As this batch leaves it.
+const StoredResource* SyncBatch::find(const ResourceKey& key) const {
+  const auto changed = changed_.find(key);
+  if (changed == changed_.end()) return store_.find(key);
+  return changed->second ? &*changed->second : nullptr;
+}
+
+std::optional<ResourceKey> SyncBatch::recheck(const ResourceKey& from, size_t count_max) {
+  const auto is_hopeful = [](const StoredResource& value) {
+    return !value.fault.empty() && !value.json.empty() && !value.fault.starts_with(kRefusedByWorker);
+  };
+  // Of this batch's own: what came behind may have helped.
+  std::vector<ResourceKey> own;
+  for (const auto& [key, value] : changed_) {
+    if (changed_.size() > 1 && value && is_hopeful(*value)) own.push_back(key);
   }
+  for (const ResourceKey& key : own) try_again(key);
+  for (auto next = store_.all().lower_bound(from); next != store_.all().end(); ++next) {
+    if (!is_hopeful(next->second) || changed_.count(next->first) > 0) continue;
+    if (count_max-- == 0) return next->first;
+    try_again(next->first);
+  }
+  return std::nullopt;
+}
+
+void SyncBatch::try_again(const ResourceKey& key) {
+  const StoredResource* present = find(key);
+  if (present == nullptr || present->fault.empty()) return;  // judged by the way
+  StoredResource value = *present;
+  value.fault.clear();
+  put(key, value);
+  if (find(key)->fault.empty()) has_mended_ = true;
 }
 
 }  // namespace moongate::control

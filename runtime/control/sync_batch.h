@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -33,8 +34,11 @@ class SyncBatch {
   SyncBatch(const ResourceStore& store, LiveConfiguration& live) : store_(store), live_(live) {}
 
   void add(const StoredChange& change);
-  /// Judges again what was wrong, at most `count_max` of them: what it lacked may have come.
-  void recheck(size_t count_max);
+  /// Judges again what was wrong, of the store's at most `count_max` from `from` on: what it lacked may have
+  /// come. Gives where to go on, or nothing at the end.
+  std::optional<ResourceKey> recheck(const ResourceKey& from, size_t count_max);
+  /// Whether that has made anything right, which others may have waited for.
+  bool has_mended() const { return has_mended_; }
 
   /// For the store; what is as it was before is left out.
   std::vector<StoredChange> changes() const;
@@ -44,11 +48,15 @@ class SyncBatch {
   void remove(const ResourceKey& key);
   std::string choose_stand_in(const ResourceKey& key, const StoredResource& value);
   void judge_dependents(const ResourceKey& key);
+  void judge_again(const ResourceKey& key);
+  void try_again(const ResourceKey& key);
+  const StoredResource* find(const ResourceKey& key) const;
 
   const ResourceStore& store_;
   LiveConfiguration& live_;
   std::map<ResourceKey, std::optional<StoredResource>> changed_;
   std::set<ResourceKey> judged_again_;
+  bool has_mended_ = false;
 };
 
 }  // namespace moongate::control

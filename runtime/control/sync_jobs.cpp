@@ -4,6 +4,7 @@
 //   watch ─► news ─► a few: sync batch; many: a load of all ─► PREPARE ... READY ─► kept on disk ─► SWITCH
 //                         │ a resource is wrong: quarantined, a stand-in serves
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "control/control.h"
@@ -19,7 +20,6 @@ namespace {
 
 constexpr size_t kNewsMax = 100;  // more are judged by a load of everything
 constexpr auto kJudgedFor = std::chrono::milliseconds(100);
-constexpr size_t kRecheckMax = 32;
 constexpr auto kSyncRetry = std::chrono::seconds(1);
 
 bool is_same(const StoredResource& a, const StoredResource& b) {
@@ -49,7 +49,14 @@ void Control::on_shared_news() {
 
 /// After a change of something else: what was wrong may be right now.
 void Control::queue_shared_news() {
-  if (shared_ && (shared_->has_news() || !news_.empty() || !current_.quarantined.empty())) on_shared_news();
+  if (!shared_) return;
+  begin_recheck();
+  if (shared_->has_news() || !news_.empty() || recheck_.is_due()) on_shared_news();
+}
+
+void Control::begin_recheck() {
+  recheck_.begin();
+  if (current_.quarantined.empty()) recheck_.passes = 0;
 }
 
 void Control::take_shared_news() {
@@ -88,7 +95,10 @@ void Control::run_sync(Job& job) {
   if (!is_retry && news_.empty()) take_shared_news();
   if (!is_retry && news_.size() > kNewsMax && run_whole_sync(job)) return;
   if (!is_retry) job.news.swap(news_);
-  if (job.news.empty() && current_.quarantined.empty()) return end_sync();
+  if (!job.news.empty()) begin_recheck();
+  if (current_.quarantined.empty()) recheck_.passes = 0;
+  if (job.news.empty() && !recheck_.is_due()) return end_sync();
+  recheck_.begin_job();
   keep_scripts(Scripts::kChanges);
   if (auto begun = live_.begin(current_.view, resources_->all()); !begun) {
     end_scripts();
@@ -126,8 +136,26 @@ void Control::judge_news(Job& job, bool is_retry, SyncBatch* batch) {
   news_.insert(news_.begin(), std::make_move_iterator(rest), std::make_move_iterator(job.news.end()));
   job.news.erase(rest, job.news.end());
   // What is tried again after a refusal is to be blamed for nothing but itself.
-  if (!is_retry) batch->recheck(kRecheckMax);
+  if (!is_retry) judge_again(batch);
   base::Clock::refresh();
+}
+
+/// Some of what is in quarantine; the rest in jobs to come. Whatever is right again may be what others lack,
+/// so that they are all judged once more.
+void Control::judge_again(SyncBatch* batch) {
+  recheck_.job_count = std::exchange(recheck_.count, Recheck::kCountMax);
+  recheck_.job_next = batch->recheck(recheck_.from, recheck_.job_count);
+  recheck_.go_on(recheck_.job_next);
+  if (batch->has_mended()) recheck_.begin();
+}
+
+/// What was right again is not served after all. Fewer at a time tell which of them a worker refuses; that
+/// one stays as it was until something changes again.
+void Control::take_back_recheck(bool is_invalid) {
+  recheck_.passes = recheck_.job_passes;
+  if (is_invalid && recheck_.job_count == 1) return recheck_.go_on(recheck_.job_next);
+  recheck_.from = recheck_.job_from;
+  if (is_invalid) recheck_.count = std::max<size_t>(1, recheck_.job_count / 2);
 }
 
 std::string Control::sync_reason() const {
@@ -140,6 +168,7 @@ std::string Control::sync_reason() const {
 /// one. False where that is not possible: the files were rolled back, are wrong, or are to be loaded anyway.
 bool Control::run_whole_sync(Job& job) {
   if (!rollback_words().empty()) return false;
+  recheck_.begin_job();
   ResourceStore::Map wanted = wanted_resources();
   LoadOptions options = load_options();
   options.stored = &wanted;
@@ -163,6 +192,7 @@ bool Control::run_whole_sync(Job& job) {
   }
   job.news.assign(news_.begin(), news_.end());
   news_.clear();
+  recheck_.begin();
   if (pending_.changes.empty() || loaded.hash == current_.about.hash) {
     keep_news(pending_.changes);
     end_sync();
@@ -253,7 +283,7 @@ void Control::end_sync() {
   is_synced_ = !is_more;
   synced_revision_ = synced_revision();
   if (synced_revision_ != 0) end_hold();
-  if (!news_.empty() || shared_->has_news()) on_shared_news();
+  if (!news_.empty() || shared_->has_news() || recheck_.is_due()) on_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
@@ -267,6 +297,7 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
   if (!is_invalid || job.news.empty()) {
     MG_LOG(kError) << "what etcd has changed is not served yet, snapshot " << current_.about.number
                    << " serves on: " << reason;
+    take_back_recheck(is_invalid);
     try_again_later();
   } else if (job.news.size() > 1) {
     Job second = job;

@@ -248,7 +248,7 @@ Result<std::vector<Complaint>> Checker::check(const config::Document& document,
   for (const config::Resource& resource : document.resources) {
     const bool is_referable = resource.kind != config::Kind::kRoute &&
                               resource.kind != config::Kind::kConsumer &&
-                              resource.kind != config::Kind::kCredential;
+                              config::find_owned(resource.kind) == nullptr;
     if (resource.is_known && !is_referable) continue;
     push_resource(state, resource);
     lua_rawseti(state, -2, ++index);

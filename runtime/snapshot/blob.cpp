@@ -21,11 +21,13 @@ constexpr size_t kRecordHeaderSize = 32;
 constexpr size_t kChecksumAt = 56;
 
 constexpr std::array<config::Kind, config::kKindCount> kResourceKinds = {
-    config::Kind::kRoute,        config::Kind::kService,    config::Kind::kUpstream,
-    config::Kind::kConsumer,     config::Kind::kCredential, config::Kind::kConsumerGroup,
-    config::Kind::kPluginConfig, config::Kind::kGlobalRule, config::Kind::kPluginMetadata,
-    config::Kind::kSsl,          config::Kind::kProto,      config::Kind::kSecret,
-    config::Kind::kStreamRoute};
+    config::Kind::kRoute,          config::Kind::kService,
+    config::Kind::kUpstream,       config::Kind::kConsumer,
+    config::Kind::kCredential,     config::Kind::kConsumerGroup,
+    config::Kind::kPluginConfig,   config::Kind::kGlobalRule,
+    config::Kind::kPluginMetadata, config::Kind::kSsl,
+    config::Kind::kProto,          config::Kind::kSecret,
+    config::Kind::kStreamRoute,    config::Kind::kGraphqlCostDecoration};
 
 size_t padded(size_t size) { return (size + 7) & ~size_t{7}; }
 
@@ -147,10 +149,12 @@ Result<std::string> write_records(const std::vector<Record>& records, const Blob
 }  // namespace
 
 RecordKind record_kind(config::Kind kind) {
+  if (kind == config::Kind::kGraphqlCostDecoration) return RecordKind::kGraphqlCostDecoration;
   return static_cast<RecordKind>(static_cast<uint16_t>(RecordKind::kRoute) + static_cast<uint16_t>(kind));
 }
 
 const config::Kind* resource_kind(RecordKind kind) {
+  if (kind == RecordKind::kGraphqlCostDecoration) return &kResourceKinds.back();
   if (kind < RecordKind::kRoute || kind > RecordKind::kStreamRoute) return nullptr;
   return &kResourceKinds[static_cast<size_t>(kind) - static_cast<size_t>(RecordKind::kRoute)];
 }

@@ -51,8 +51,11 @@ enum class RecordKind : uint16_t {
   kLibrarySource,  // id: what `require` is given; place: its path; body: Lua
   kQuarantined,    // id: "routes/ID" or "plugins/NAME"; body: the reason
   kTrusted,        // place: the path; body: upstream.tls_trusted_certificate as PEM
+  // What came later stands behind: numbers are in files that an older version has written.
+  kGraphqlCostDecoration,  // a resource
+  kClosedNames,  // id: of an `ssls` resource that is wrong; body: JSON list of the names no handshake gets
 };
-inline constexpr uint16_t kRecordKindCount = 20;
+inline constexpr uint16_t kRecordKindCount = 22;
 
 RecordKind record_kind(config::Kind kind);
 /// Nothing for kinds that are no resource.

@@ -92,7 +92,21 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
   }
 }
 
+// Names of certificates that are wrong elsewhere, in the place of those: what a certificate of a lower id has
+// claimed is its own.
+void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
+  const auto records = blob_.records_of(RecordKind::kClosedNames);
+  for (; closed_at_ < records.size() && (is_to_end || records[closed_at_].id < up_to_id); closed_at_++) {
+    const Result<base::Value> names = base::parse_json(records[closed_at_].body);
+    if (!names || !names->is_array()) continue;
+    for (const base::Value& name : names->items()) {
+      if (name.is_string()) server_names_->add(name.as_string(), nullptr);
+    }
+  }
+}
+
 void Compiler::add_certificate(const Record& record) {
+  close_names(record.id, false);
   Result<config::Ssl> ssl = parse_certificate(record);
   if (!ssl) return refuse_certificate(record, ssl.error().detail);
   if (ssl->is_client) return add_client_certificate(record, *ssl);
@@ -122,6 +136,7 @@ void Compiler::add_certificate(const Record& record) {
 }
 
 void Compiler::finish_certificates() {
+  close_names("", true);
   server_names_->set_fallback(base::lower_case(next_->settings->tls.fallback_sni));
   next_->server_names = std::move(server_names_);
 }

@@ -340,7 +340,7 @@ void Compiler::add_service(const Record& record) {
   if (!conf) return complain(record, conf.error().detail);
   auto entry = std::make_unique<ServiceEntry>();
   entry->conf = conf.take();
-  entry->hash = record.hash;
+  entry->hash = entry->content = record.hash;
   entry->plugins = to_plugins(record, entry->conf.plugins, "/apisix/services/" + entry->conf.id,
                               version_text(record.hash));
   if (entry->conf.upstream) {
@@ -545,9 +545,10 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
       to_plugins(input.record, conf.plugins, "/apisix/routes/" + conf.id, version_text(input.record.hash));
   if (input.plugin_config) fill_missing_plugins(own, input.plugin_config->plugins);
   merge_plugins(plugins, own);
-  uint64_t dependencies = mix(input.record.hash, plugins_fingerprint(plugins));
-  if (service) dependencies = mix(dependencies, service->hash);
-  if (input.plugin_config) dependencies = mix(dependencies, input.plugin_config->hash);
+  uint64_t content = mix(input.record.hash, plugins_fingerprint(plugins));
+  if (input.plugin_config) content = mix(content, input.plugin_config->hash);
+  const uint64_t dependencies = service ? mix(content, service->hash) : content;
+  if (service) content = mix(content, service->content);
 
   auto route = std::make_shared<Route>();
   route->id = conf.id;
@@ -563,7 +564,7 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
   route->plugins.plugins = std::move(plugins);
   route->plugins.conf_type = service ? "route&service" : "route";
   route->plugins.conf_id = service ? conf.id + "&" + conf.service_id : conf.id;
-  route->plugins.conf_version = version_text(dependencies);
+  route->plugins.conf_version = version_text(content);
   route->plugins.dependencies = dependencies;
 
   std::string fault;

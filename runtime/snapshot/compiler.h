@@ -70,7 +70,8 @@ class Compiler {
     std::vector<PluginConf> plugins;
     std::shared_ptr<upstream::Upstream> upstream;
     std::string fault;
-    uint64_t hash = 0;
+    uint64_t hash = 0;     // of what a route that is taken over must find again: the upstream, as it is here
+    uint64_t content = 0;  // of the resource alone: the same in every worker
   };
 
   struct GroupEntry {
@@ -103,6 +104,7 @@ class Compiler {
   void read_trust();
   void add_certificate(const Record& record);
   void refuse_certificate(const Record& record, const std::string& reason);
+  void close_names(std::string_view up_to_id, bool is_to_end);
   base::Result<config::Ssl> parse_certificate(const Record& record) const;
   void add_client_certificate(const Record& record, const config::Ssl& ssl);
   void finish_certificates();
@@ -170,6 +172,7 @@ class Compiler {
   std::unordered_map<std::string, uint64_t> source_hashes_;
   std::vector<std::unique_ptr<GroupEntry>> global_rules_;
   std::shared_ptr<tls::ServerNames> server_names_ = std::make_shared<tls::ServerNames>();
+  size_t closed_at_ = 0;  // the next record of closed names
   std::vector<Complaint> complaints_;
 };
 

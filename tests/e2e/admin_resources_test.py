@@ -6,7 +6,7 @@ import unittest
 from urllib.parse import quote
 
 from admin import AdminCase, mocking, nodes
-from certificates import certificate
+from certificates import authority, certificate
 from harness import free_port, request, sanitized
 
 
@@ -204,6 +204,56 @@ class OtherResources(AdminCase):
         self.put("/consumers", {"username": "jack", **plugins(**{"key-auth": {"key": "other"}})})
         self.put("/consumers", {"username": "jill", **plugins(**{"key-auth": {"key": "same"}})})
 
+    def test_cost_decorations_belong_to_their_service_and_go_with_it(self):
+        folder = "/services/s/graphql_cost_decorations"
+        decoration = {"field_path": "Query.products", "mul_arguments": ["first"], "add_value": 2.5}
+        self.assert_refused(self.admin("PUT", folder + "/d1", decoration), 404, "service not found")
+        self.put("/services/s", {"upstream": nodes()})
+        self.put("/services/other", {"upstream": nodes()})
+        self.assertEqual(self.admin("GET", folder).status, 404)
+        made = self.admin("PUT", folder + "/d1", decoration)
+        self.assertEqual((made.status, made.json()["key"]), (201, "/apisix/services/s/graphql_cost_decorations/d1"))
+        value = made.json()["value"]
+        self.assertEqual({**decoration, "id": "d1", "service_id": "s"},
+                         {key: value[key] for key in value if key not in ("create_time", "update_time")})
+        self.assertEqual(self.admin("GET", folder + "/d1").json()["value"], value)
+        for wrong, text in (({}, 'property "field_path" is required'), ({**decoration, "field_path": "a..b"}, "failed to match pattern"),
+                            ({"field_path": "Query.b", "add_value": -1}, "expected -1 to be at least 0"),
+                            ({"field_path": "Query.b", "x": 1}, "additional properties forbidden, found x"),
+                            ({**decoration, "service_id": "other"}, "wrong service_id, it is taken from the path"),
+                            (decoration, "field_path Query.products is already decorated on this service by [d1]")):
+            self.assert_refused(self.admin("PUT", folder + "/d2", wrong), 400, text)
+        self.put("/services/other/graphql_cost_decorations/d1", decoration)
+        posted = self.admin("POST", folder, {"field_path": "Product"})
+        self.assertEqual((posted.status, len(posted.json()["value"]["id"])), (201, 20))
+        patched = self.admin("PATCH", folder + "/d1", {"add_value": 7})
+        self.assertEqual((patched.status, patched.json()["value"]["add_value"]), (200, 7))
+        self.assertEqual(self.admin("PATCH", folder + "/d1/mul_value", "3").json()["value"]["mul_value"], 3)
+        self.assert_refused(self.admin("PATCH", folder + "/d1", {"service_id": "other"}), 400, "service_id can not be patched")
+        self.assert_refused(self.admin("PATCH", folder + "/d1", {"field_path": "Product"}), 400, "is already decorated")
+        self.assertEqual(self.admin("GET", folder).json()["total"], 2)
+        self.assertEqual(self.admin("GET", "/services").json()["total"], 2)
+        self.restart()
+        self.assertEqual(self.admin("GET", folder + "/d1").json()["value"]["add_value"], 7)
+        self.assertEqual(self.admin("DELETE", posted.json()["key"].removeprefix("/apisix")).status, 200)
+        self.assertEqual(self.admin("DELETE", "/services/s").status, 200)
+        self.assertEqual(self.admin("GET", folder + "/d1").status, 404)
+        self.assertEqual(self.admin("GET", "/services/other/graphql_cost_decorations").json()["total"], 1)
+
+    def test_cost_decorations_are_in_the_whole_configuration_and_in_files(self):
+        decoration = {"id": "s/graphql_cost_decorations/d1", "field_path": "Query.a"}
+        service = {"id": "s", "upstream": nodes()}
+        self.assertEqual(self.admin("PUT", "/configs", {"services": [service, decoration]}, {"X-Digest": "1"}).status, 202)
+        told = [item for item in self.admin("GET", "/configs").json()["services"] if item["id"] != "s"]
+        self.assertEqual([(item["id"], item["service_id"], item["field_path"]) for item in told], [(decoration["id"], "s", "Query.a")])
+        refused = self.admin("PUT", "/configs", {"services": [service, {**decoration, "service_id": "t"}]}, {"X-Digest": "2"})
+        self.assert_refused(refused, 400, "service_id: is `t`")
+        self.assertEqual(self.admin("PUT", "/configs", {"services": []}, {"X-Digest": "3"}).status, 202)
+        self.gw.apply({"services": [service, decoration]})
+        self.assertEqual(self.admin("GET", "/services/s/graphql_cost_decorations/d1").json()["value"]["service_id"], "s")
+        self.assert_refused(self.admin("DELETE", "/services/s/graphql_cost_decorations/d1"), 405, "change it there")
+        self.assertEqual(self.admin("GET", "/schema/graphql_cost_decoration").json()["required"], ["field_path"])
+
     def test_groups_and_plugin_configs_in_use_are_kept(self):
         mock = mocking("/", "shared")["plugins"]
         self.put("/plugin_configs/p", {"plugins": mock})
@@ -278,6 +328,14 @@ class OtherResources(AdminCase):
     def test_what_there_is_not_is_named(self):
         self.assert_refused(self.admin("GET", "/nothing"), 404, "Unsupported resource type: nothing")
         self.assertEqual(self.admin("HEAD", "").status, 200)
+
+
+class Trusting(AdminCase):
+    more = {"moongate": {"upstream": {"tls_trusted_certificate": authority().cert_path}}}
+
+    def test_what_is_trusted_does_not_keep_resources_from_being_made(self):
+        self.put("/routes/1", {"uri": "/a", "upstream": {"scheme": "https", **nodes()}})
+        self.assertEqual(self.admin("GET", "/routes").json()["total"], 1)
 
 
 class Lists(AdminCase):

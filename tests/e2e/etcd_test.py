@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import threading
 import time
 import unittest
@@ -16,6 +17,7 @@ from certificates import authority, certificate
 from etcd import EtcdCase
 from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, is_sanitized, request_bytes,
                      sanitized, start_process, wait_for)
+from tls_client import TlsClient
 
 FAST_S = 5.0 if is_sanitized() else 1.5
 
@@ -50,6 +52,11 @@ class Sharing(EtcdCase):
         self.assertEqual(self.etcd.get("consumers/jack/credentials/c1")["id"], "c1")
         self.assertEqual(self.admin("DELETE", "/consumers/jack").status, 200)
         self.assertIsNone(self.etcd.get("consumers/jack/credentials/c1"))
+        self.put("/services/s", {"upstream": {"nodes": {"127.0.0.1:1": 1}}})
+        self.put("/services/s/graphql_cost_decorations/d1", {"field_path": "Query.a"})
+        self.assertEqual(self.etcd.get("services/s/graphql_cost_decorations/d1")["service_id"], "s")
+        self.assertEqual(self.admin("DELETE", "/services/s").status, 200)
+        self.assertIsNone(self.etcd.get("services/s/graphql_cost_decorations/d1"))
 
     def test_what_apisix_writes_is_served_and_edited(self):
         up = self.upstream()
@@ -60,11 +67,14 @@ class Sharing(EtcdCase):
         self.etcd.put("consumers/jack", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}}, **common})
         self.etcd.put("routes/00000000000000000020", {"id": "00000000000000000020", "uri": "/a", "priority": 0, "status": 1,
                       "service_id": "s", "plugins": {"key-auth": {}}, **common})
+        self.etcd.put("services/s/graphql_cost_decorations/d", {"id": "d", "service_id": "s", "field_path": "Query.a", **common})
+        self.etcd.put("services/gone/graphql_cost_decorations/d", {"id": "d", "service_id": "gone", "field_path": "Query.a", **common})
         self.etcd.put("routes/", "init_dir")
         self.etcd.put("plugins", [{"name": "key-auth"}])
         self.wait_status("/a", 401)
         self.assertEqual(self.gw.request("GET", "/a", {"apikey": "jacks"}).status, 200)
-        self.assertEqual(self.gw.status()["quarantined"], [])
+        self.assertEqual([text.split(":")[0] for text in self.gw.status()["quarantined"]], ["services/gone/graphql_cost_decorations/d"])
+        self.assertEqual(self.admin("GET", "/services/s/graphql_cost_decorations").json()["total"], 1)
         listed = self.admin("GET", "/routes").json()["list"][0]
         self.assertEqual(listed["value"]["id"], "00000000000000000020")
         self.assertEqual(listed["modifiedIndex"], listed["createdIndex"])
@@ -146,6 +156,76 @@ class Sharing(EtcdCase):
         self.wait_same(self.gw, other)
 
 
+class SameVerdicts(EtcdCase):
+    """What one gateway takes and another has taken otherwise at the same moment."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.gateway()
+        self.put("/routes/1", {**mocking("/one", "1"), "plugins": {**mocking("/one", "1")["plugins"], "key-auth": {}}})
+        self.wait_status("/one", 401, self.other)
+
+    def consumer(self, name, key):
+        return {"username": name, "plugins": {"key-auth": {"key": key}}}
+
+    def quarantined(self, gateway):
+        return sorted(text.split(": ")[0] for text in gateway.status()["quarantined"])
+
+    def wait_quarantined(self, *names):
+        for gateway in (self.gw, self.other):
+            wait_for(lambda gateway=gateway: self.quarantined(gateway) == list(names), 20, f"{names} being in quarantine, not {self.quarantined(gateway)}")
+
+    def test_of_two_that_add_the_same_key_at_once_the_first_is_right_everywhere(self):
+        for i in range(5):
+            names, answers = (f"zoe{i}", f"abe{i}"), {}
+            def add(gateway, name, key, answers=answers):
+                answers[name] = self.admin_of(gateway, "PUT", "/consumers", self.consumer(name, key)).status
+            threads = [threading.Thread(target=add, args=(gateway, name, f"key{i}")) for gateway, name in zip((self.gw, self.other), names)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            made = [name for name in names if answers[name] == 201]
+            self.assertTrue(made, answers)
+            keys = {name: json.loads(self.etcd.ctl("get", f"/apisix/consumers/{name}", "-w", "json").stdout)["kvs"][0]["create_revision"] for name in made}
+            losers = sorted(f"consumers/{name}" for name in made if keys[name] != min(keys.values()))
+            self.wait_same(self.gw, self.other)
+            self.wait_quarantined(*losers)
+            for name in made:
+                self.etcd.delete(f"consumers/{name}")
+            self.wait_quarantined()
+
+    def test_what_comes_in_another_order_is_judged_by_age(self):
+        self.etcd.put("consumers/zoe", self.consumer("zoe", "old"))
+        self.etcd.put("consumers/abe", self.consumer("abe", "new"))
+        self.etcd.put("consumers/eve", self.consumer("eve", "eves"))
+        self.wait_same(self.gw, self.other)
+        self.etcd.put("consumers/zoe", self.consumer("zoe", "new"))  # made before abe
+        self.wait_quarantined("consumers/abe")
+        self.etcd.put("consumers/abe", self.consumer("abe", "eves"))  # made before eve
+        self.wait_quarantined("consumers/eve")
+        self.assertIn("duplicate key of plugin key-auth found with consumer: abe", self.gw.status()["quarantined"][0])
+        third = self.gateway()  # judges all at once
+        self.wait_same(self.gw, third)
+        self.assertEqual(self.quarantined(third), ["consumers/eve"])
+        self.gw.stop()
+        self.gw.start()
+        self.wait_same(self.gw, third)
+        self.assertEqual(self.quarantined(self.gw), ["consumers/eve"])
+        self.etcd.delete("consumers/abe")
+        self.wait_quarantined()
+
+    def test_faults_beyond_the_first_are_looked_at_again(self):
+        up = self.upstream()
+        for part in (0, 40):
+            self.etcd.put_all({f"routes/w{i:03}": {"id": f"w{i:03}", "uri": f"/w{i}", "upstream_id": "never"} for i in range(part, part + 40)})
+        self.etcd.put("routes/z", {"id": "z", "uri": "/z", "upstream_id": "later"})
+        wait_for(lambda: len(self.quarantined(self.gw)) == 81, 20, "all in quarantine")
+        self.etcd.put("upstreams/later", {"id": "later", "type": "roundrobin", "nodes": up.nodes})
+        self.wait_status("/z", 200)
+        self.assertEqual(len(self.quarantined(self.gw)), 80)
+
+
 @sanitized
 class Encrypted(EtcdCase):
     keyring = "edd1c9f0985e76a2"
@@ -167,6 +247,72 @@ class Encrypted(EtcdCase):
         wait_for(lambda: self.admin("GET", "/consumers/jill").status == 200, 20, "jill being read")
         self.assertEqual(self.gw.request("GET", "/one", {"apikey": "bar"}).status, 200)
         self.assertEqual(self.admin("GET", "/consumers/jill").json()["value"]["plugins"]["key-auth"]["key"], "bar")
+
+
+    def test_a_resource_in_quarantine_is_shown_as_the_others_are(self):
+        limit = {"count": 1, "time_window": 60, "policy": "redis", "redis_host": "127.0.0.1", "redis_password": "hidden"}
+        self.put("/routes/1", {**mocking("/one", "1"), "plugins": {"limit-count": limit}, "upstream": {"nodes": {"127.0.0.1:1": 1}}})
+        kept = self.etcd.get("routes/1")
+        self.assertNotIn("hidden", json.dumps(kept))
+        self.etcd.put("routes/1", {**kept, "upstream_id": "gone"})
+        wait_for(lambda: self.gw.status()["quarantined"], 20, "the route in quarantine")
+        for shown in (self.admin("GET", "/routes/1").json(), self.admin("GET", "/routes").json()["list"][0]):
+            self.assertEqual((shown["value"]["upstream_id"], shown["value"]["plugins"]["limit-count"]["redis_password"]), ("gone", "hidden"))
+        self.assertEqual(self.admin("GET", "/configs").json()["routes"][0]["plugins"]["limit-count"]["redis_password"], "hidden")
+
+
+class BrokenCertificates(EtcdCase):
+    """The wildcard asks nobody for a certificate; what is wrong may have asked."""
+
+    def setUp(self):
+        super().setUp()
+        self.etcd.put("routes/1", {"id": "1", **mocking("/who", "who")})
+        self.put_certificate("wild", ["*.site.test"])
+        wait_for(lambda: self.answers_tls("a.site.test"), 20, "the wildcard answering")
+
+    def gateway(self, **more):
+        self.tls_port = free_port()
+        return super().gateway(listen=[f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True}], **more)
+
+    def put_certificate(self, id, names, **more):
+        issued = certificate("site", ("*.site.test",))
+        self.etcd.put(f"ssls/{id}", {"id": id, "snis": names, "cert": issued.cert, "key": issued.key, **more})
+
+    def answers_tls(self, name):
+        try:
+            with TlsClient(self.tls_port, name=name) as client:
+                return client.get("/who").status == 200
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+    def wait_closed(self, *names):
+        for name in names:
+            wait_for(lambda name=name: not self.answers_tls(name), 20, f"{name} being closed")
+
+    def test_names_of_a_broken_certificate_are_answered_by_no_other(self):
+        self.put_certificate("a", ["a.site.test", "B.site.test."], client={"ca": "no certificate" * 20})
+        self.wait_closed("a.site.test", "b.site.test")
+        self.assertTrue(self.answers_tls("c.site.test"))
+        self.restart()
+        wait_for(lambda: self.answers_tls("c.site.test"), 20, "serving again")
+        self.wait_closed("a.site.test", "b.site.test")
+        self.etcd.put("ssls/a", {"id": "a", "sni": "c.site.test"})
+        self.wait_closed("c.site.test")
+        wait_for(lambda: self.answers_tls("a.site.test"), 20, "a.site.test being answered")
+        self.put_certificate("a", ["c.site.test"])
+        wait_for(lambda: self.answers_tls("c.site.test"), 20, "the certificate being right")
+        self.put_certificate("a", ["c.site.test", "d.site.test"], client={"ca": "no certificate" * 20})
+        self.wait_closed("d.site.test")
+        self.assertTrue(self.answers_tls("c.site.test"))  # as it was before
+        self.etcd.delete("ssls/a")
+        wait_for(lambda: self.answers_tls("d.site.test"), 20, "d.site.test being answered")
+
+    def test_what_is_off_or_is_for_upstreams_closes_nothing(self):
+        self.etcd.put("ssls/off", {"id": "off", "sni": "a.site.test", "status": 0})
+        self.etcd.put("ssls/client", {"id": "client", "type": "client", "sni": "a.site.test"})
+        self.etcd.put("ssls/text", {"id": "text", "snis": "b.site.test", "sni": 7})
+        wait_for(lambda: len(self.gw.status()["quarantined"]) == 3, 20, "all in quarantine")
+        self.assertTrue(self.answers_tls("a.site.test") and self.answers_tls("b.site.test"))
 
 
 class BrokenValues(EtcdCase):

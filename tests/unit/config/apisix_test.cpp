@@ -72,6 +72,19 @@ TEST_CASE("times have nginx's units") {
   }
 }
 
+TEST_CASE("whatever is not v3 is the version of the Admin API's answers before it") {
+  const auto made = [](const std::string& version) {
+    return translate("deployment: {admin: {admin_api_version: " + version + "}}");
+  };
+  CHECK(contains(made("v3").settings, "\"api_version\":\"v3\""));
+  for (const char* other : {"v2", "default", "3"}) {
+    INFO(other);
+    CHECK(contains(made(other).settings, "\"api_version\":\"v2\""));
+    CHECK_FALSE(contains(made(other).findings, "admin_api_version"));
+  }
+  CHECK_FALSE(contains(made("").settings, "api_version"));
+}
+
 TEST_CASE("listeners are what several keys say together") {
   const Made made = translate(
       "apisix: {node_listen: [1, {port: 2, ip: '::1', enable_http2: false}], enable_ipv6: false, ssl: "

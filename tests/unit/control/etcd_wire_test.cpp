@@ -113,8 +113,10 @@ TEST_CASE("keys are those of APISIX, and what is none of a resource is passed ov
   CHECK(resource_of("/apisix", "/apisix/consumers/jack/credentials/c1") ==
         ResourceKey{Kind::kCredential, "jack/credentials/c1"});
   CHECK(resource_of("/apisix", "/apisix/secrets/vault/1") == ResourceKey{Kind::kSecret, "vault/1"});
+  CHECK(resource_of("/apisix", "/apisix/services/1/graphql_cost_decorations/2") ==
+        ResourceKey{Kind::kGraphqlCostDecoration, "1/graphql_cost_decorations/2"});
   for (const char* other : {"/apisix/routes/", "/apisix/routes", "/apisix/plugins", "/apisixx/routes/1",
-                            "/apisix/routes/1/2", "/apisix/services/1/graphql_cost_decorations/2",
+                            "/apisix/routes/1/2", "/apisix/services//graphql_cost_decorations/2",
                             "/apisix/consumers//credentials/c", "/apisix/data_plane/server_info/x"})
     CHECK_FALSE(resource_of("/apisix", other).has_value());
 }

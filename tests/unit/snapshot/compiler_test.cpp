@@ -306,6 +306,25 @@ TEST_CASE("a route that did not change stays the same object while others come a
   CHECK(find(*third, "a").id == "a");
 }
 
+TEST_CASE("the version of a route's conf is of what is written and the same wherever it is compiled") {
+  const auto records = [](const std::string& node, const std::string& name) {
+    return std::vector<Written>{
+        upstream_of("u", node),
+        {RecordKind::kService, "s", R"({"id": "s", "upstream_id": "u", "name": ")" + name + R"("})"},
+        {RecordKind::kPluginConfig, "p", R"({"id": "p", "plugins": {}})"},
+        route("1", R"("service_id": "s", "plugin_config_id": "p")")};
+  };
+  const auto version = [](const Snapshot& snapshot) { return look_for(snapshot, "1")->plugins.conf_version; };
+  Fixture here, there;
+  const auto first = here.compile(records("127.0.0.1:1", "one"));
+  const auto elsewhere = there.compile(records("127.0.0.1:1", "one"));
+  CHECK(version(*elsewhere) == version(*first));
+  const auto moved = here.compile(records("127.0.0.1:2", "one"), first);
+  CHECK(look_for(*moved, "1")->upstream != look_for(*first, "1")->upstream);
+  CHECK(version(*moved) == version(*first));
+  CHECK(version(*here.compile(records("127.0.0.1:2", "two"), moved)) != version(*first));
+}
+
 TEST_CASE("what is no route makes a snapshot that shares nothing but what did not change") {
   Fixture f;
   auto first = f.compile({route("a"), upstream_of("u", "127.0.0.1:1")});
@@ -327,4 +346,15 @@ TEST_CASE("the names of a certificate that cannot serve are nobody's, not even a
   CHECK_FALSE(names.add("a.example.com", nullptr));
   CHECK_FALSE(names.add("b.example.com", nullptr));
   CHECK(names.add("c.example.com", nullptr));
+}
+
+TEST_CASE("names that are closed for a certificate stand where it would, among those that are right") {
+  Fixture fixture;
+  auto snapshot = fixture.compile({{RecordKind::kClosedNames, "1", R"(["a.example.com", "b.example.com"])"},
+                                   {RecordKind::kClosedNames, "9", R"(["c.example.com"])"}});
+  CHECK(fixture.complaints.empty());
+  tls::ServerNames names = *snapshot->server_names;
+  for (const char* name : {"a.example.com", "b.example.com", "c.example.com"})
+    CHECK_FALSE(names.add(name, nullptr));
+  CHECK(names.add("d.example.com", nullptr));
 }

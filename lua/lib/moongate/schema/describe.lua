@@ -141,7 +141,7 @@ function _M.everything()
     upstream_hash_vars_schema = upstreams.upstream_hash_vars_schema,
   }
   for _, kind in ipairs({ "route", "service", "consumer", "consumer_group", "global_rule", "plugin_config", "proto",
-    "ssl", "stream_route" }) do
+    "ssl", "stream_route", "graphql_cost_decoration" }) do
     main[kind] = schemas[kind]
   end
   return encode({ main = main, plugins = plugin_table(), stream_plugins = {} })

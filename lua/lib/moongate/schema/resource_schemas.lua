@@ -87,6 +87,22 @@ _M.credential = resource({
   plugins = { type = "object", maxProperties = 1 },
 })
 
+local cost_factor = { type = "number", minimum = 0, default = 1 }
+local argument_names = { type = "array", items = { type = "string" } }
+
+_M.graphql_cost_decoration = resource({
+  id = {
+    anyOf = { parts.id_schema, { type = "string", maxLength = 256,
+      pattern = "^[a-zA-Z0-9-_.]+/graphql_cost_decorations/[a-zA-Z0-9-_.]+$" } },
+  },
+  service_id = parts.id_schema,
+  field_path = { type = "string", pattern = "^[A-Za-z_][A-Za-z0-9_]*(\\.[A-Za-z_][A-Za-z0-9_]*)*$" },
+  add_value = cost_factor,
+  add_arguments = argument_names,
+  mul_value = cost_factor,
+  mul_arguments = argument_names,
+}, { required = { "field_path" } })
+
 _M.consumer_group = resource({ plugins = parts.plugins_schema }, { required = { "id", "plugins" } })
 _M.plugin_config = resource({ plugins = parts.plugins_schema }, { required = { "id", "plugins" } })
 

@@ -270,6 +270,12 @@ _M.check_credential = make(by_schema("credential"), plugins_as(type_consumer), f
   return true
 end)
 
+-- The service is the one that the id begins with, also where the resource does not name it again.
+_M.check_graphql_cost_decoration = make(by_schema("graphql_cost_decoration"), function(conf, env)
+  local service = tostring(conf.id):match("^([^/]+)/")
+  return check_references({ service_id = service }, env)
+end)
+
 _M.check_ssl = make(by_schema("ssl"), function(conf)
   if #(conf.certs or {}) ~= #(conf.keys or {}) then
     return false, "mismatched number of certs and keys", { "certs" }
