@@ -18,8 +18,10 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
 PARTS = ("lint", "lua", "unit", "fuzz", "plugins", "e2e", "small")
-# What depends on the TLS library, for the build with the other one.
-TLS_TESTS = ("tls_test", "tls_clients_test", "tls_hostile_test", "tls_ocsp_test", "upstream_tls_test", "http2_test.Protocol")
+# What depends on the TLS library, its ciphers and digests included, for the build with the other one.
+TLS_TESTS = ("tls_test", "tls_clients_test", "tls_hostile_test", "tls_ocsp_test", "upstream_tls_test", "http2_test.Protocol",
+             "acceptance_test.JwtOrders", "encrypted_fields_test", "secrets_test", "grpc_test", "websocket_test", "websocket_limits_test",
+             "redis_limits_test.OverTls", "etcd_test.OverTls")
 OUR_SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.M)
 CATCH_ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)", re.M)
 CATCH_NOTHING = re.compile(r"^No tests ran", re.M)     # a filter for another program's test
@@ -100,6 +102,7 @@ def small_commands(filters):
     library = os.path.join(ROOT, "build", "small", "tests", "lua", "libmg_lua_native.so")
     e2e = [sys.executable, "tests/e2e/run.py", "--logs", os.path.join(LOGS, "e2e-small"), *(filters or TLS_TESTS)]
     if not filters:
+        yield Command("plugins", [moongate("small"), "plugin", "test", "tests/plugins"], count_ours, 900)
         yield Command("tls_test", [os.path.join(programs, "tls_test")], count_catch, 600)
         yield Command("client_hello_fuzz", [fuzzer, corpus], count_replay, 600)
         yield Command("lua", ["luajit", "tests/lua/run.lua", library, "resty"], count_ours, 600)

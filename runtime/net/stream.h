@@ -65,6 +65,8 @@ class Stream {
   bool is_connecting() const { return is_connecting_; }
   bool is_open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
+  /// The loop it was opened on.
+  EventLoop& loop() const { return *loop_; }
   /// Sends FIN; reading goes on.
   void shutdown_write();
   void close();

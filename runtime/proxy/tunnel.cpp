@@ -28,15 +28,29 @@ void Connection::Tunnel::finish() {
 void Connection::Tunnel::on_ready() {
   if (is_finished_) return;
   if (!has_begun_closing_) idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
-  bool is_alive = move(client_, upstream_->stream, to_upstream_);
-  if (is_closing()) begin_closing();
-  is_alive = is_alive && move(upstream_->stream, client_, to_client_);
-  if (is_closing()) begin_closing();
+  const bool is_alive = move_both() || (drop_upstream() && move_both());
   // A client that was told to leave is read on: what it still sends would reset the connection and our word
   // with it.
   const bool is_over =
       to_client_.is_over && to_upstream_.is_over && (!is_closing() || to_upstream_.has_read_end);
   if (!is_alive || is_over) finish();
+}
+
+bool Connection::Tunnel::move_both() {
+  bool is_alive = move(client_, upstream_->stream, to_upstream_);
+  if (is_closing()) begin_closing();
+  is_alive = is_alive && move(upstream_->stream, client_, to_client_);
+  if (is_closing()) begin_closing();
+  return is_alive;
+}
+
+bool Connection::Tunnel::drop_upstream() {
+  if (broken_ != &upstream_->stream || !is_closing() || !guard_->has_told_client()) return false;
+  upstream_->stream.close();
+  to_upstream_.waiting.clear();
+  to_upstream_.is_over = true;
+  to_client_.has_read_end = true;
+  return true;
 }
 
 void Connection::Tunnel::begin_closing() {
@@ -70,7 +84,7 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
     while (!direction.waiting.is_empty() && to.may_write()) {
       std::string_view bytes = direction.waiting.view();
       net::IoResult result = to.write(bytes.data(), bytes.size());
-      if (result.status == IoStatus::kError) return false;
+      if (result.status == IoStatus::kError) return note_broken(to);
       if (result.status != IoStatus::kOk) break;
       direction.waiting.consume(result.size);
       direction.moved_bytes += result.size;
@@ -78,7 +92,7 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
     if (direction.waiting.size() < kWaitingMaxBytes && from.may_read() && !direction.has_read_end) {
       char* buffer = upstream::ReadBuffer::data();
       net::IoResult result = from.read(buffer, upstream::ReadBuffer::kSize);
-      if (result.status == IoStatus::kError) return false;
+      if (result.status == IoStatus::kError) return note_broken(from);
       if (result.status == IoStatus::kEof) direction.has_read_end = true;
       if (result.status == IoStatus::kOk) {
         take({buffer, result.size}, direction);

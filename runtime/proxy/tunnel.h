@@ -39,8 +39,16 @@ struct Connection::Tunnel {
   static constexpr size_t kWaitingMaxBytes = 64 * 1024;
   static void on_upstream_ready(void* self) { static_cast<Tunnel*>(self)->on_ready(); }
   static void on_idle(void* self);
-  /// False when the connection broke.
+  /// Both directions. False when a connection broke; broken_ says which.
+  bool move_both();
   bool move(tls::Stream& from, tls::Stream& to, Direction& direction);
+  bool note_broken(const tls::Stream& stream) {
+    broken_ = &stream;
+    return false;
+  }
+  /// Goes on without an upstream that broke, for the client to be told why it is to leave. False when the
+  /// guard has nothing to tell it.
+  bool drop_upstream();
   void take(std::string_view bytes, Direction& direction);
   /// Nothing more is to be passed on, though more may come.
   bool is_cut(const Direction& direction) const;
@@ -56,6 +64,7 @@ struct Connection::Tunnel {
   OnEnd on_end_;
   std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
   net::Timer idle_timer_;
+  const tls::Stream* broken_ = nullptr;
   bool has_begun_closing_ = false;
   bool is_finished_ = false;
 };

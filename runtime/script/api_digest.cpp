@@ -50,6 +50,8 @@ int mg_signature_verify(const char* algorithm, const char* pem, size_t pem_size,
   return *verdict ? 1 : 0;
 }
 
+int mg_signature_is_available(const char* algorithm) { return tls::has_signature(algorithm) ? 1 : 0; }
+
 int mg_equal_constant_time(const char* a, size_t a_size, const char* b, size_t b_size) {
   return tls::is_equal_constant_time({a, a_size}, {b, b_size}) ? 1 : 0;
 }

@@ -35,6 +35,11 @@ const SignatureAlgorithm* find_algorithm(std::string_view name) {
 
 }  // namespace
 
+bool has_signature(std::string_view algorithm_name) {
+  const SignatureAlgorithm* algorithm = find_algorithm(algorithm_name);
+  return algorithm != nullptr && has_scheme(algorithm->scheme);
+}
+
 base::Result<bool> verify_signature(std::string_view algorithm_name, std::string_view pem,
                                     std::string_view data, std::string_view signature) {
   const SignatureAlgorithm* algorithm = find_algorithm(algorithm_name);

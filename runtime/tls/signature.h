@@ -15,4 +15,7 @@ namespace moongate::tls {
 base::Result<bool> verify_signature(std::string_view algorithm, std::string_view pem, std::string_view data,
                                     std::string_view signature);
 
+/// Whether verify_signature() knows the algorithm: not every library has all of them.
+bool has_signature(std::string_view algorithm);
+
 }  // namespace moongate::tls

@@ -21,6 +21,8 @@ struct SignatureAlgorithm {
   size_t coordinate_bytes;  // half of a raw ECDSA signature
 };
 
+/// Whether the library has it.
+bool has_scheme(SignatureScheme scheme);
 /// verify_signature() for a known algorithm and a text that may be a key.
 base::Result<bool> verify_signature_of(const SignatureAlgorithm& algorithm, std::string_view pem,
                                        std::string_view data, std::string_view signature);

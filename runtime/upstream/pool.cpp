@@ -5,6 +5,17 @@
 
 namespace moongate::upstream {
 
+namespace {
+
+// Between answers a node has nothing to say: an end, or bytes nobody asked for, make a connection useless. A
+// read that took just what was there does not know that it did, so it takes another to find out.
+bool is_quiet(tls::Stream& stream) {
+  char byte;
+  return !stream.may_read() || stream.read(&byte, 1).status == net::IoStatus::kBlocked;
+}
+
+}  // namespace
+
 Connection::Connection(Endpoint& endpoint, std::string_view server_name)
     : endpoint_(endpoint),
       generation_(endpoint.generation_),
@@ -19,12 +30,9 @@ bool Connection::start_tls() {
   return true;
 }
 
-// An idle connection has nothing to say: whatever comes, an end or bytes nobody asked for, it is not reused.
 void Connection::on_idle_ready(void* self) {
   auto* connection = static_cast<Connection*>(self);
-  if (!connection->stream.may_read()) return;
-  char byte;
-  if (connection->stream.read(&byte, 1).status == net::IoStatus::kBlocked) return;
+  if (is_quiet(connection->stream)) return;
   connection->endpoint_.unlink(connection);
   delete connection;
 }
@@ -50,8 +58,8 @@ std::unique_ptr<Connection> Endpoint::try_checkout(std::string_view server_name)
 }
 
 void Endpoint::checkin(std::unique_ptr<Connection> owned, const PoolLimits& limits) {
-  if (owned->requests >= limits.requests_max || limits.idle_max == 0 || owned->stream.may_read() ||
-      owned->generation_ != generation_)
+  if (owned->requests >= limits.requests_max || limits.idle_max == 0 || owned->generation_ != generation_ ||
+      !is_quiet(owned->stream))
     return;
   if (idle_count_ >= limits.idle_max) {
     Connection* dropped = oldest_;

@@ -8,7 +8,8 @@ import ssl
 import unittest
 
 from certificates import authority, certificate
-from harness import HOST, Client, Upstream, needs_tls, ok, route, sanitized, tls_versions, wait_for
+from clock import Clock
+from harness import HOST, Client, Upstream, memory_kb, needs_tls, ok, route, sanitized, tls_versions, wait_for
 from tls_client import VARIABLES, TlsClient, TlsTestCase, resource, trusting
 from wire import request_bytes
 
@@ -43,6 +44,19 @@ class Tls(TlsTestCase):
         old.set_ciphers("ALL:@SECLEVEL=0")
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         self.assertTrue(self.refused(context=old))
+
+    def test_connections_go_on_after_a_pause_of_any_length(self):
+        clock = Clock(self)
+        gw = self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], workers=1, env=clock.env)
+        for version, text in tls_versions().items():
+            with TlsClient(self.tls_port, context=trusting(version=version)) as client:
+                for pause_s in (0.1, 1, 2.5, 30):
+                    clock.advance(pause_s)
+                    self.assertEqual(gw.get("/who").status, 200)    # a turn in which the pause is noticed
+                    answer = client.get("/who")
+                    self.assertEqual((answer.get("x-version"), answer.get("x-name")), (text, "a.test"))
+                clock.advance(30)
+                self.assertEqual(gw.get("/who").status, 200)
 
     @needs_tls("TLSv1.3")
     def test_ssl_protocols_holds_for_its_names_only(self):
@@ -172,6 +186,32 @@ class Tls(TlsTestCase):
         for path in glob.glob(os.path.join(gw.run_dir, "**"), recursive=True):
             if os.path.isfile(path) and secret.encode() in open(path, "rb").read().replace(b"\\n", b"").replace(b"\n", b""):
                 self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
+
+
+class Idle(TlsTestCase):
+    CONNECTIONS = 300
+    EACH_MAX_BYTES = 10 * 1024
+
+    def connect(self, context):
+        client = TlsClient(self.tls_port, context=context)
+        self.addCleanup(client.close)
+        self.assertEqual(client.get("/who").status, 200)
+        return client
+
+    def test_idle_connections_need_little_memory_and_go_on_as_if_nothing_had_been(self):
+        for version, text in tls_versions().items():
+            gw = self.serve_tls([resource("1", ["a.test"], certificate("a.test"))], workers=1)
+            context = trusting(version=version)
+            for client in [self.connect(context) for _ in range(50)]:   # what the first ones cost once
+                client.close()
+            before = memory_kb(gw.worker_pids())
+            clients = [self.connect(context) for _ in range(self.CONNECTIONS)]
+            for _ in range(2):
+                wait_for(lambda: (memory_kb(gw.worker_pids()) - before) * 1024 < self.CONNECTIONS * self.EACH_MAX_BYTES, 20,
+                         f"{self.CONNECTIONS} idle connections with {text} taking less")
+                for client in clients:
+                    self.assertEqual(client.get("/who").get("x-version"), text)
+            gw.close()
 
 
 if __name__ == "__main__":

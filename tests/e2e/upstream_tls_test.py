@@ -8,6 +8,7 @@ import threading
 import unittest
 
 from certificates import authority, certificate
+from clock import Clock
 from harness import HOST, TestCase, Upstream, free_port, moongate, ok, route, sanitized, tls_versions, wait_for
 
 NAMES = ("a.test", "b.test")
@@ -177,6 +178,24 @@ class UpstreamTls(TestCase):
             r["upstream"].update({"scheme": "https"})
             gw.apply({"routes": [r, route("/other", up)]})
             client.get("/", host="a.test")
+        self.assertEqual(up.connection_count, 1)
+
+    def test_a_connection_is_kept_whatever_the_size_of_the_answer(self):
+        up = self.node(lambda request, _: ok(bytes(int(request.target[1:]))))
+        gw = self.serve_https(up)
+        with gw.client() as client:
+            for size in (0, 1, 1000, 4096, 16 * 1024, 40_000, 100_000):
+                self.assertEqual(len(client.get(f"/{size}", host="a.test").body), size)
+        self.assertEqual((up.request_count, up.connection_count), (7, 1))
+
+    def test_a_kept_connection_serves_after_a_pause(self):
+        clock = Clock(self)
+        up = self.node()
+        gw = self.serve_https(up, env=clock.env)
+        for _ in range(3):
+            self.assertEqual(gw.get("/", host="a.test").status, 200)
+            clock.advance(5)
+            self.assertIn(b" 400 ", gw.raw(b"nothing\r\n\r\n"))    # a turn in which the pause is noticed
         self.assertEqual(up.connection_count, 1)
 
     def test_a_connection_is_kept_for_its_own_name_only(self):

@@ -4,7 +4,10 @@ not reach the upstream. Without limits a tunnel is a tunnel."""
 
 import base64
 import hashlib
+import os
+import signal
 import struct
+import threading
 
 import http2_test
 from clock import Clock
@@ -61,11 +64,14 @@ class Chat:
         """`half` is sent behind the handshake, `rest` when a close frame has come."""
         self.extensions, self.half, self.rest, self.frames, self.has_ended = extensions, half, rest, [], False
 
-    def __call__(self, request, connection):
+    def handshake(self, request):
         key = request.get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accepts = base64.b64encode(hashlib.sha1(key.encode()).digest())
-        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accepts +
-                        b"\r\n" + (b"Sec-WebSocket-Extensions: " + self.extensions + b"\r\n" if self.extensions else b"") + b"\r\n" + self.half)
+        return (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accepts +
+                b"\r\n" + (b"Sec-WebSocket-Extensions: " + self.extensions + b"\r\n" if self.extensions else b"") + b"\r\n" + self.half)
+
+    def __call__(self, request, connection):
+        connection.send(self.handshake(request))
         data, reader = b"", connection.reader
         while True:
             data += bytes(reader.buffer)
@@ -81,6 +87,20 @@ class Chat:
                 self.left, self.has_ended = data, True
                 connection.close()
                 return
+
+
+class Breaking(Chat):
+    """One that resets the connection when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.orders, self.has_broken = threading.Event(), threading.Event()
+
+    def __call__(self, request, connection):
+        connection.send(self.handshake(request))
+        self.orders.wait(20)
+        connection.reset()
+        self.has_broken.set()
 
 
 class Socket1:
@@ -226,6 +246,19 @@ class Limits:
         client.send(frame(FINAL | TEXT, b"x" * 11))    # the upstream is told, and only then sends the rest
         self.assert_ended(client, chat, 1009, b"message larger than 10 bytes")
         self.assertEqual(client.frames[:-1], [(FINAL | TEXT, b"h" * 50)])
+
+    def test_a_client_is_told_though_the_upstream_broke_meanwhile(self):
+        chat = Breaking()
+        gw = self.gateway(chat, {"enable_websocket": True, "plugins": {"websocket-limits": {"max_message_bytes": 10}}}, workers=1)
+        client, (worker,) = self.socket(gw), gw.worker_pids()
+        os.kill(worker, signal.SIGSTOP)     # so that it learns of both at once
+        self.addCleanup(os.kill, worker, signal.SIGCONT)
+        client.send(frame(FINAL | TEXT, b"x" * 11))
+        chat.orders.set()
+        self.assertTrue(chat.has_broken.wait(10))
+        os.kill(worker, signal.SIGCONT)
+        client.wait_end()
+        self.assertEqual(client.frames, [close_of(1009, b"message larger than 10 bytes")])
 
     def test_a_client_that_closes_has_closed(self):
         client, chat = self.open({"max_message_bytes": 10})

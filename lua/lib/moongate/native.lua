@@ -187,6 +187,8 @@ uint32_t mg_crc32(const char *data, size_t size);
    with the reason in `error`. HS* is not taken here. */
 int mg_signature_verify(const char *algorithm, const char *pem, size_t pem_size, const char *data, size_t size, const char *signature,
                         size_t signature_size, char *error, size_t error_size);
+/* Whether this build can: the one with mbedTLS has no EdDSA. */
+int mg_signature_is_available(const char *algorithm);
 int mg_equal_constant_time(const char *a, size_t a_size, const char *b, size_t b_size);
 /* base64: `out` has room for (size + 2) / 3 * 4 bytes; the size. decode: -1 on bad input; out has room for size bytes. */
 size_t mg_base64_encode(const char *data, size_t size, int is_url, int is_padded, char *out);

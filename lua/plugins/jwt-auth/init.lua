@@ -103,6 +103,10 @@ function _M.check_schema(conf, schema_type)
   if not conf.public_key then
     return false, "missing valid public key"
   end
+  if native.C.mg_signature_is_available(conf.algorithm) == 0 then
+    return false,
+      'property "algorithm" is "' .. conf.algorithm .. '", which is not in this build: use another or the build with OpenSSL'
+  end
   return true
 end
 

@@ -62,9 +62,11 @@ bool is_ecdsa_signature(mbedtls_ecp_keypair* key, std::string_view hash, std::st
 
 }  // namespace
 
+bool has_scheme(SignatureScheme scheme) { return scheme != SignatureScheme::kEddsa; }
+
 base::Result<bool> verify_signature_of(const SignatureAlgorithm& algorithm, std::string_view pem,
                                        std::string_view data, std::string_view signature) {
-  if (algorithm.scheme == SignatureScheme::kEddsa)
+  if (!has_scheme(algorithm.scheme))
     return base::invalid(
         "EdDSA is not in this build, which uses mbedTLS; use another algorithm or the build with OpenSSL");
   Key own;

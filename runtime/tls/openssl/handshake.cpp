@@ -139,6 +139,13 @@ int choose_protocol(SSL* library, const unsigned char** chosen, unsigned char* c
 
 // --- tickets
 
+// Found once: with each handshake the library would look through its providers.
+const EVP_CIPHER* ticket_cipher() {
+  static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);
+  MG_ASSERT(cipher != nullptr);
+  return cipher;
+}
+
 bool use_key(const TicketKey& key, const unsigned char* iv, bool is_sealing, EVP_CIPHER_CTX* cipher,
              EVP_MAC_CTX* mac) {
   const OSSL_PARAM params[] = {
@@ -146,8 +153,8 @@ bool use_key(const TicketKey& key, const unsigned char* iv, bool is_sealing, EVP
                                         key.mac_key.size()),
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char*>("SHA256"), 0),
       OSSL_PARAM_construct_end()};
-  return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), nullptr, key.cipher_key.data(), iv,
-                           is_sealing ? 1 : 0) == 1 &&
+  return EVP_CipherInit_ex(cipher, ticket_cipher(), nullptr, key.cipher_key.data(), iv, is_sealing ? 1 : 0) ==
+             1 &&
          EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
@@ -158,7 +165,7 @@ int find_ticket_key(SSL*, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
   keys.advance(base::Clock::wall());
   const TicketKey& current = keys.current();
   if (is_sealing == 1) {
-    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1) return -1;
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(ticket_cipher())) != 1) return -1;
     std::memcpy(name, current.name.data(), current.name.size());
     return use_key(current, iv, true, cipher, mac) ? 1 : -1;
   }
@@ -210,6 +217,9 @@ std::unique_ptr<SSL_CTX, ContextFree> make_server_library() {
       context, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
   // Of TLS 1.2 only what has forward secrecy and authenticated encryption.
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
+  // All three are strong. The hash of a suite makes every key of a handshake, and SHA-256 has instructions.
+  SSL_CTX_set_ciphersuites(context,
+                           "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_timeout(context, 24 * 3600);

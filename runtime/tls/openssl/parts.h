@@ -7,7 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "net/timer.h"
 #include "tls/openssl/owned.h"
+#include "tls/openssl/parked.h"
 #include "tls/session.h"
 
 namespace moongate::tls {
@@ -37,6 +39,11 @@ struct ServerContext::Parts {
 };
 
 struct Session::Parts {
+  ~Parts() { object.unpark(); }
+  /// The library's object for one call; it is parked when there was none for a while.
+  SSL* awake();
+  static void on_idle(void* self);
+
   net::Stream& socket;
   std::shared_ptr<const ServerNames> names;
   std::unique_ptr<SSL, SessionFree> library;
@@ -49,6 +56,8 @@ struct Session::Parts {
   std::shared_ptr<SessionStore> sessions;
   bool offers_http2 = false;  // on the server's side
   bool is_http2 = false;      // was chosen
+  ParkedObject object{};
+  net::Timer idle_timer{on_idle, this};
 };
 
 /// A context that can serve: what all have in common. Null without memory.

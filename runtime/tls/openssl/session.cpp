@@ -20,6 +20,8 @@ using net::IoStatus;
 namespace {
 
 constexpr size_t kWriteMaxBytes = 16 * 1024;  // a record's worth: more would be cut into records anyway
+// Waking up costs three microseconds, so a connection that is used each second is left alone.
+constexpr auto kIdleBeforeParking = std::chrono::seconds(2);
 
 std::string name_text(X509_NAME* name) {
   BIO* out = BIO_new(BIO_s_mem());
@@ -44,7 +46,7 @@ std::string pem_text(X509* certificate) {
 }
 
 bool begin(Session::Parts& parts, SSL_CTX* library) {
-  parts.library.reset(SSL_new(library));
+  parts.library.reset(parts.object.make(library));
   BIO* bio = parts.library ? make_socket_bio(&parts) : nullptr;
   if (bio == nullptr) return false;
   SSL_set_bio(parts.library.get(), bio, bio);
@@ -76,6 +78,18 @@ bool ask_for(Session::Parts& parts) {
 }
 
 }  // namespace
+
+SSL* Session::Parts::awake() {
+  object.unpark();
+  idle_timer.start(socket.loop().timers(), kIdleBeforeParking);
+  return library.get();
+}
+
+void Session::Parts::on_idle(void* self) {
+  auto& parts = *static_cast<Parts*>(self);
+  // What waits to be read is for has_pending() to tell of without waking anything.
+  if (SSL_has_pending(parts.library.get()) == 0) parts.object.park();
+}
 
 Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Session::~Session() = default;
@@ -145,18 +159,19 @@ IoStatus Session::handshake() {
     parts_->failure = "there is no name to verify the server's certificate against";
     return IoStatus::kError;
   }
-  const IoStatus status = status_of(*parts_, SSL_do_handshake(parts_->library.get()));
+  SSL* library = parts_->awake();
+  const IoStatus status = status_of(*parts_, SSL_do_handshake(library));
   // What was offered may be why it failed: the next handshake is a whole one.
   if (status == IoStatus::kError && parts_->sessions) parts_->sessions->forget(parts_->server_name);
   // A stapled answer has been sent; an idle connection need not keep its two kilobytes.
-  if (status == IoStatus::kOk) SSL_set_tlsext_status_ocsp_resp(parts_->library.get(), nullptr, 0);
+  if (status == IoStatus::kOk) SSL_set_tlsext_status_ocsp_resp(library, nullptr, 0);
   return status == IoStatus::kEof ? IoStatus::kError : status;
 }
 
 IoResult Session::read(char* buffer, size_t size) {
   ERR_clear_error();
   size_t got = 0;
-  const int result = SSL_read_ex(parts_->library.get(), buffer, size, &got);
+  const int result = SSL_read_ex(parts_->awake(), buffer, size, &got);
   if (result == 1) return {IoStatus::kOk, got};
   return {status_of(*parts_, result), 0};
 }
@@ -165,43 +180,44 @@ IoResult Session::write(const char* data, size_t size) {
   if (size == 0) return {IoStatus::kOk, 0};
   ERR_clear_error();
   size_t sent = 0;
-  const int result = SSL_write_ex(parts_->library.get(), data, std::min(size, kWriteMaxBytes), &sent);
+  const int result = SSL_write_ex(parts_->awake(), data, std::min(size, kWriteMaxBytes), &sent);
   if (result == 1) return {IoStatus::kOk, sent};
   const IoStatus status = status_of(*parts_, result);
   return {status == IoStatus::kEof ? IoStatus::kError : status, 0};
 }
 
 bool Session::has_pending() const {
-  return !parts_->received.empty() || SSL_has_pending(parts_->library.get()) == 1;
+  return !parts_->received.empty() ||
+         (!parts_->object.is_parked() && SSL_has_pending(parts_->library.get()) == 1);
 }
 
 void Session::say_goodbye() {
   if (parts_->is_broken) return;
   parts_->is_broken = true;  // once is enough
   ERR_clear_error();
-  SSL_shutdown(parts_->library.get());
+  SSL_shutdown(parts_->awake());
   ERR_clear_error();
 }
 
 std::string_view Session::server_name() const { return parts_->server_name; }
-std::string_view Session::version() const { return SSL_get_version(parts_->library.get()); }
+std::string_view Session::version() const { return SSL_get_version(parts_->awake()); }
 std::string_view Session::cipher() const {
-  const char* name = SSL_get_cipher_name(parts_->library.get());
+  const char* name = SSL_get_cipher_name(parts_->awake());
   return name ? name : "";
 }
 bool Session::is_http2() const {
   if (!parts_->client) return parts_->is_http2;
   const unsigned char* name = nullptr;
   unsigned size = 0;
-  SSL_get0_alpn_selected(parts_->library.get(), &name, &size);
+  SSL_get0_alpn_selected(parts_->awake(), &name, &size);
   return std::string_view(reinterpret_cast<const char*>(name), size) == "h2";
 }
-bool Session::is_resumed() const { return SSL_session_reused(parts_->library.get()) == 1; }
+bool Session::is_resumed() const { return SSL_session_reused(parts_->awake()) == 1; }
 const ServerContext* Session::context() const { return parts_->chosen; }
 std::string Session::describe_failure() const { return parts_->failure; }
 
 bool Session::has_verified_peer() const {
-  SSL* library = parts_->library.get();
+  SSL* library = parts_->awake();
   const X509* certificate = SSL_get0_peer_certificate(library);
   // A resumed session says what was so when it began.
   return certificate != nullptr && SSL_get_verify_result(library) == X509_V_OK &&
@@ -210,10 +226,11 @@ bool Session::has_verified_peer() const {
 
 PeerCertificate Session::peer() const {
   PeerCertificate peer;
-  X509* certificate = SSL_get1_peer_certificate(parts_->library.get());
+  SSL* library = parts_->awake();
+  X509* certificate = SSL_get1_peer_certificate(library);
   if (certificate == nullptr) return peer;
   peer.is_present = true;
-  peer.is_verified = SSL_get_verify_result(parts_->library.get()) == X509_V_OK;
+  peer.is_verified = SSL_get_verify_result(library) == X509_V_OK;
   peer.subject = name_text(X509_get_subject_name(certificate));
   peer.issuer = name_text(X509_get_issuer_name(certificate));
   const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);

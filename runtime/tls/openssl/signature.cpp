@@ -89,6 +89,8 @@ bool set_padding(EVP_PKEY_CTX* context, const SignatureAlgorithm& algorithm) {
 
 }  // namespace
 
+bool has_scheme(SignatureScheme) { return true; }
+
 base::Result<bool> verify_signature_of(const SignatureAlgorithm& algorithm, std::string_view pem,
                                        std::string_view data, std::string_view signature) {
   ERR_clear_error();

@@ -71,4 +71,6 @@ TEST_CASE("what is no key for the algorithm is refused, whatever the signature")
   CHECK(verify_signature("HS256", "no key", "data", "x").error().detail.find("unknown signature algorithm") !=
         std::string::npos);
   CHECK_FALSE(verify_signature("EdDSA", "no key", "data", "x").ok());
+  CHECK(has_signature("PS384"));
+  CHECK_FALSE(has_signature("HS256"));
 }

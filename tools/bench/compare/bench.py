@@ -261,7 +261,7 @@ def run_idle(bench, subjects, w, args):
             time.sleep(0.3)
             before = H.memory(bench.pids(s))
             idle = H.Idle(ctx.tls_port if w.tls else ctx.port, n, w.tls)
-            time.sleep(0.5)
+            time.sleep(3)   # for those that give memory back when they have been idle for a while
             after = H.memory(bench.pids(s))
             u = H.Usage(bench.pids(s))
             time.sleep(2)
