@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build", "test-logs")
 PARTS = ("lint", "lua", "unit", "fuzz", "plugins", "e2e", "small")
 # What depends on the TLS library, its ciphers and digests included, for the build with the other one.
-TLS_TESTS = ("tls_test", "tls_clients_test", "tls_hostile_test", "tls_ocsp_test", "upstream_tls_test", "http2_test.Protocol",
+TLS_TESTS = ("tls_test", "tls_clients_test", "tls_hostile_test", "tls_ocsp_test", "tls_rules_test", "upstream_tls_test", "http2_test.Protocol",
              "acceptance_test.JwtOrders", "encrypted_fields_test", "secrets_test", "grpc_test", "websocket_test", "websocket_limits_test",
              "redis_limits_test.OverTls", "etcd_test.OverTls")
 OUR_SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$", re.M)

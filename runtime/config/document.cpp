@@ -7,6 +7,7 @@
 
 #include "config/etcd_values.h"
 #include "config/merge.h"
+#include "config/metrics_values.h"
 #include "config/setting_values.h"
 #include "config/suggest.h"
 
@@ -63,6 +64,7 @@ class Sorter {
     for (const Value::Member& member : root.members()) {
       if (auto checked = check_top_key(member); !checked) return checked.error();
     }
+    if (auto copied = copy_prometheus_attributes(root, places_); !copied) return copied.error();
     const Value* settings = root.find("moongate");
     Result<Settings> parsed = parse_settings(settings != nullptr ? *settings : Value(), places_);
     if (!parsed) return parsed.error();

@@ -63,6 +63,29 @@ std::string escape_dollars(std::string_view text) {
   return escaped;
 }
 
+/// What `path` takes of a request's path, as a regular expression of its own.
+std::string matched_by(const KongPath& path) {
+  if (!path.is_regex) return escape_regex(path.text);
+  return "(?:" + path.text.substr(path.text.starts_with('^') ? 1 : 0) + ")";
+}
+
+std::vector<std::string> make_v1_rewrites(const std::vector<KongPath>& paths, std::string_view service_path,
+                                          bool is_stripped) {
+  const std::string base = escape_dollars(service_path);
+  std::vector<std::string> rewrites;
+  if (!is_stripped || paths.empty()) {
+    if (service_path != "/") rewrites = {"^/(.*)$", base + "$1"};
+    return rewrites;
+  }
+  for (const KongPath& path : paths) {
+    const bool is_whole = path.text == "/" && !path.is_regex;
+    if (is_whole && service_path == "/") continue;
+    rewrites.push_back("^" + matched_by(path) + (service_path.ends_with('/') ? "/?(.*)$" : "(.*)$"));
+    rewrites.push_back(base + "$" + std::to_string(path.is_regex ? count_groups(path.text) + 1 : 1));
+  }
+  return rewrites;
+}
+
 }  // namespace
 
 std::string escape_regex(std::string_view text) {
@@ -93,7 +116,8 @@ KongPath read_kong_path(std::string_view written) {
 }
 
 std::vector<std::string> make_kong_rewrites(const std::vector<KongPath>& paths, std::string_view service_path,
-                                            bool is_stripped) {
+                                            bool is_stripped, KongPathHandling handling) {
+  if (handling == KongPathHandling::kV1) return make_v1_rewrites(paths, service_path, is_stripped);
   std::string_view bare = service_path;  // without the slash that joins
   if (bare.ends_with('/')) bare.remove_suffix(1);
   const std::string base = escape_dollars(service_path);
@@ -110,9 +134,7 @@ std::vector<std::string> make_kong_rewrites(const std::vector<KongPath>& paths, 
     return rewrites;
   }
   for (const KongPath& path : paths) {
-    const std::string matched = path.is_regex
-                                    ? "(?:" + path.text.substr(path.text.starts_with('^') ? 1 : 0) + ")"
-                                    : escape_regex(path.text);
+    const std::string matched = matched_by(path);
     if (path.text == "/" && !path.is_regex) {
       if (bare.empty()) continue;
       add("^/$", base);

@@ -241,18 +241,23 @@ void translate_openid_connect(Job& job) {
   job.conf.set("abort", std::move(abort));
 }
 
-/// prometheus: requests are counted anyway, though not by everything that can be asked for.
-void note_metrics(const KongItem& plugin, KongFindings& findings) {
-  findings.note(*plugin.body, plugin.where,
-                "requests are counted without a plugin, by route and status, on the page of "
-                "`moongate.metrics.listen` under names of our own (moongate_requests_total)");
-  const Value* config = plugin.body->find("config");
-  if (config == nullptr) return;
-  for (const std::string_view key : {"per_consumer", "bandwidth_metrics", "upstream_health_metrics"}) {
-    const Value* asked = config->find(key);
-    if (asked == nullptr || !asked->is_bool() || !asked->as_bool()) continue;
-    findings.add(KongLoss::kLost, *asked, plugin.path("config.") + std::string(key),
-                 "these numbers are not on that page");
+/// Of what is not asked for Kong counts nothing.
+void translate_prometheus(Job& job) {
+  constexpr std::array<std::string_view, 4> kCounted{"per_consumer", "status_code_metrics", "latency_metrics",
+                                                     "bandwidth_metrics"};
+  constexpr std::array<std::string_view, 3> kOthers{"upstream_health_metrics", "ai_metrics", "wasm_metrics"};
+  std::vector<std::string_view> known(kCounted.begin(), kCounted.end());
+  known.insert(known.end(), kOthers.begin(), kOthers.end());
+  job.reader.check_keys(known);
+  for (const std::string_view key : kCounted) job.set(key, Value::boolean(job.reader.flag(key, false)), key);
+  job.set("prefer_name", Value::boolean(true), "per_consumer");
+  job.findings.note(*job.plugin.body, job.plugin.where,
+                    "the metrics have APISIX's names (apisix_http_status, apisix_http_latency, "
+                    "apisix_bandwidth) on the page of `moongate.metrics.listen`");
+  for (const std::string_view key : kOthers) {
+    if (job.reader.flag(key, false))
+      job.findings.add(KongLoss::kLost, *job.config.body->find(key), job.config.path(key),
+                       "these numbers are not on the metrics page");
   }
 }
 
@@ -278,7 +283,7 @@ constexpr std::array<Entry, 16> kEntries{{
     {"request-transformer", "request-transformer", copy_all},
     {"response-transformer", "response-transformer", copy_all},
     {"tcp-log", "tcp-log", copy_all},
-    {"prometheus", "", nullptr},  // counted without a plugin
+    {"prometheus", "prometheus", translate_prometheus},
 }};
 
 constexpr std::array<std::string_view, 13> kPluginKeys{
@@ -343,10 +348,6 @@ KongPlugins::Made KongPlugins::make(const KongItem& plugin, const std::string& s
   reader.check_keys(kPluginKeys);
   constexpr std::array<std::string_view, 1> kOrdering{"ordering"};
   reader.refuse_keys(kOrdering, "is not served; remove it");
-  if (entry->translate == nullptr) {
-    if (is_enabled(plugin)) note_metrics(plugin, findings_);
-    return {};
-  }
   static const Value kNothing = Value::object();
   const Value* config = reader.object("config");
   const KongItem config_item{config != nullptr ? config : &kNothing, plugin.path("config")};

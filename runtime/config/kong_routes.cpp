@@ -120,10 +120,8 @@ class RouteMaker {
     fields.check_keys(kRouteKeys);
     constexpr std::array<std::string_view, 3> kNotServed{"snis", "sources", "destinations"};
     fields.refuse_keys(kNotServed, "is not served; match by hosts, paths, methods or headers");
-    if (fields.text("path_handling", "v0") != "v0")
-      fields.refuse("path_handling",
-                    "only v0 is served, which is Kong's default; remove the line and write the "
-                    "slash between the two paths out");
+    const std::string handling = fields.text("path_handling", "v0");
+    if (handling != "v0" && handling != "v1") fields.refuse("path_handling", "expected v0 or v1");
     for (const Value* protocol : fields.texts("protocols")) {
       if (protocol->as_string() != "http" && protocol->as_string() != "https")
         findings_.refuse(*protocol, route.item.path("protocols"),
@@ -331,8 +329,10 @@ class RouteMaker {
   void add_rewrites(const Entry& entry, Value* plugins) {
     const KongRoute& route = *entry.route;
     const std::string service_path = route.service ? kong_service_path(model_.services[*route.service]) : "/";
+    const auto handling =
+        reader(route).text("path_handling", "v0") == "v1" ? KongPathHandling::kV1 : KongPathHandling::kV0;
     const std::vector<std::string> rewrites =
-        make_kong_rewrites(entry.paths, service_path, reader(route).flag("strip_path", true));
+        make_kong_rewrites(entry.paths, service_path, reader(route).flag("strip_path", true), handling);
     if (rewrites.empty()) return;
     const Value& at = entry.places.empty() ? *route.item.body : *entry.places.front();
     Value list = placed(Value::array(), at);

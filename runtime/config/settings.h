@@ -4,6 +4,7 @@
 // table.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -51,6 +52,35 @@ struct AdminSettings {
 
 struct PageSettings {
   std::string listen;  // empty: off
+};
+
+/// A label whose value a variable has for each request.
+struct ExtraLabel {
+  std::string name;
+  std::string variable;  // without `$`
+  bool operator==(const ExtraLabel&) const = default;
+};
+
+/// One of the metrics that plugin prometheus counts.
+struct TrafficMetricSettings {
+  std::vector<ExtraLabel> extra_labels;
+  std::chrono::seconds expire{0};  // 0: never
+  bool operator==(const TrafficMetricSettings&) const = default;
+};
+
+enum class TrafficMetric : uint8_t { kHttpStatus, kHttpLatency, kBandwidth };
+inline constexpr size_t kTrafficMetricCount = 3;
+
+struct MetricsSettings {
+  std::string listen = "127.0.0.1:9091";  // empty: off
+  std::string path = "/apisix/prometheus/metrics";
+  std::string prefix = "apisix_";  // of the names that are APISIX's
+  uint32_t series_max = 20'000;
+  std::vector<double> latency_buckets_ms{1,   2,    5,    10,   20,    50,    100,  200,
+                                         500, 1000, 2000, 5000, 10000, 30000, 60000};
+  std::array<TrafficMetricSettings, kTrafficMetricCount> traffic;
+  const TrafficMetricSettings& of(TrafficMetric metric) const { return traffic[static_cast<size_t>(metric)]; }
+  bool operator==(const MetricsSettings&) const = default;
 };
 
 struct ClientSettings {
@@ -158,7 +188,7 @@ struct Settings {
   std::optional<uint32_t> workers;  // nothing: one per core; 0: a single process
   std::vector<ListenSettings> listen{{"0.0.0.0:8080"}};
   AdminSettings admin;
-  PageSettings metrics{"127.0.0.1:9091"};
+  MetricsSettings metrics;
   PageSettings control;
   ClientSettings client;
   AccessLogSettings access_log;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "config/etcd_values.h"
+#include "config/metrics_values.h"
 #include "config/setting_values.h"
 
 namespace moongate::config {
@@ -17,6 +18,7 @@ using Texts = std::vector<std::string>;
 using Policy = http::UriPolicy;
 
 constexpr std::string_view kAddress = "an address (`ADDRESS:PORT`, a port, `unix:PATH`) or off";
+constexpr std::string_view kTraffic = "{extra_labels: [{NAME: $VARIABLE}], expire}";
 constexpr double kHour = 3600;
 constexpr double kDay = 86400;
 constexpr uint32_t kBillion = 1'000'000'000;
@@ -65,6 +67,33 @@ const Setting kProcess[] = {
     {"metrics.listen",
      TextSlot{[](S& s) -> Text& { return s.metrics.listen; }, true, normalize_listen_address, kAddress},
      "Where the Prometheus page is served."},
+    {"metrics.path",
+     TextSlot{[](S& s) -> Text& { return s.metrics.path; }, false, normalize_page_path,
+              "a path such as /metrics"},
+     "The path of that page; /metrics is always one as well."},
+    {"metrics.prefix",
+     TextSlot{[](S& s) -> Text& { return s.metrics.prefix; }, true, normalize_metric_prefix,
+              "letters, digits and `_`, or off"},
+     "What the names of metrics begin with that APISIX has too."},
+    {"metrics.series_max", CountSlot{[](S& s) -> uint32_t& { return s.metrics.series_max; }, 1000, 4'000'000},
+     "How many label sets there may be, of all metrics together; further ones of a metric share one, "
+     "`overflow=\"true\"`."},
+    {"metrics.latency_buckets",
+     OwnSlot{"a list of 1 to 64 numbers, rising", read_latency_buckets, write_latency_buckets},
+     "Upper bounds of the buckets of apisix_http_latency, in milliseconds."},
+    {"metrics.http_status",
+     OwnSlot{kTraffic, read_traffic_metric<TrafficMetric::kHttpStatus>,
+             write_traffic_metric<TrafficMetric::kHttpStatus>},
+     "Further labels of apisix_http_status, each with the value of a variable; and after how many seconds "
+     "without a request a label set leaves the page (0: never)."},
+    {"metrics.http_latency",
+     OwnSlot{kTraffic, read_traffic_metric<TrafficMetric::kHttpLatency>,
+             write_traffic_metric<TrafficMetric::kHttpLatency>},
+     "The same for apisix_http_latency."},
+    {"metrics.bandwidth",
+     OwnSlot{kTraffic, read_traffic_metric<TrafficMetric::kBandwidth>,
+             write_traffic_metric<TrafficMetric::kBandwidth>},
+     "The same for apisix_bandwidth."},
     {"control.listen",
      TextSlot{[](S& s) -> Text& { return s.control.listen; }, true, normalize_listen_address, kAddress},
      "Where the Control API (/v1/...) listens."},

@@ -226,6 +226,7 @@ class Control {
   base::Value list_snapshots() const;
   base::Result<base::Value> compare_snapshot(uint64_t number) const;
   void add_instance_callbacks(AdminApi::Callbacks* callbacks);
+  metrics::ExportOptions export_options() const;
   void add_pages();
 
   net::EventLoop& loop_;

@@ -317,6 +317,11 @@ std::vector<std::string> Control::warn_about_settings(const config::Settings& se
   compare(settings.listen == first_settings_.listen, "listen");
   compare(settings.workers == first_settings_.workers, "workers");
   compare(settings.metrics.listen == first_settings_.metrics.listen, "metrics.listen");
+  compare(settings.metrics.path == first_settings_.metrics.path, "metrics.path");
+  compare(settings.metrics.prefix == first_settings_.metrics.prefix, "metrics.prefix");
+  compare(settings.metrics.series_max == first_settings_.metrics.series_max, "metrics.series_max");
+  compare(settings.metrics.latency_buckets_ms == first_settings_.metrics.latency_buckets_ms,
+          "metrics.latency_buckets");
   compare(settings.admin.listen == first_settings_.admin.listen, "admin.listen");
   compare(settings.control.listen == first_settings_.control.listen, "control.listen");
   compare(settings.script.watchdog_ms == first_settings_.script.watchdog_ms, "script.watchdog_ms");

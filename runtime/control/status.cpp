@@ -171,15 +171,33 @@ void Control::add_instance_callbacks(AdminApi::Callbacks* callbacks) {
   };
 }
 
+metrics::ExportOptions Control::export_options() const {
+  metrics::ExportOptions options;
+  options.prefix = first_settings_.metrics.prefix;
+  options.now_s = metrics::Registry::date_of(base::Clock::steady());
+  const auto settings =
+      config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
+  if (!settings) return options;
+  using config::TrafficMetric;
+  for (const auto& [metric, family] : {std::pair(TrafficMetric::kHttpStatus, metrics::Family::kHttpStatus),
+                                       std::pair(TrafficMetric::kHttpLatency, metrics::Family::kHttpLatency),
+                                       std::pair(TrafficMetric::kBandwidth, metrics::Family::kBandwidth)}) {
+    const auto expire = settings->metrics.of(metric).expire.count();
+    options.expire_s.emplace_back(family, static_cast<uint64_t>(expire));
+  }
+  return options;
+}
+
 void Control::add_pages() {
   const auto make_metrics = [this] {
     const uint32_t workers = std::max<uint32_t>(start_.worker_count, 1);
     std::vector<metrics::Sample> samples = sample_processes(*start_.processes, workers, start_.version);
     sample_store(samples);
-    return Page{200, std::string(metrics::kContentType), metrics::export_text(*start_.metrics, samples)};
+    return Page{200, std::string(metrics::kContentType),
+                metrics::export_text(*start_.metrics, samples, export_options())};
   };
   pages_.add("/metrics", make_metrics);
-  pages_.add("/apisix/prometheus/metrics", make_metrics);
+  pages_.add(first_settings_.metrics.path, make_metrics);
   pages_.add("/healthz", [this] {
     if (is_serving_) return Page{200, "text/plain; charset=utf-8", "ok\n"};
     return Page{503, "text/plain; charset=utf-8", "starting\n"};

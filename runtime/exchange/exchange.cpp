@@ -78,7 +78,7 @@ void Exchange::end() {
   step = 0;
   phase = Phase::kNone;
   chain = global_chain = 0;
-  phases_present = 0;
+  phases_present = traffic = 0;
   task = nullptr;
   time_waited_phase = Phase::kNone;
   time_waited = base::Duration(0);

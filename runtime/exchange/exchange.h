@@ -44,6 +44,16 @@ enum class Phase : uint8_t {
   kCount
 };
 
+/// What plugin prometheus has counted of a request, as bits; lua/plugins/prometheus.lua has the same. 0:
+/// nothing.
+namespace traffic {
+inline constexpr uint32_t kStatus = 1;
+inline constexpr uint32_t kLatency = 2;
+inline constexpr uint32_t kBandwidth = 4;
+inline constexpr uint32_t kPreferName = 8;
+inline constexpr uint32_t kConsumer = 16;
+}  // namespace traffic
+
 /// Who made the answer.
 enum class AnswerSource : uint8_t { kNone, kGateway, kProxyError, kUpstream };
 
@@ -183,6 +193,7 @@ class Exchange {
   int chain = 0;  // the plugins that apply, merged with the consumer's
   int global_chain = 0;
   uint32_t phases_present = 0;  // bit per Phase: some plugin has a function for it
+  uint32_t traffic = 0;         // bits of traffic::k*: what is counted at its end
   void* task = nullptr;
   Phase time_waited_phase = Phase::kNone;
   base::Duration time_waited{0};  // by hooks of that phase

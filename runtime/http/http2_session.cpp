@@ -115,10 +115,28 @@ const nghttp2_option* shared_option() {
 struct Http2Session::Callbacks {
   static Http2Session& of(void* self) { return *static_cast<Http2Session*>(self); }
 
-  // Every frame passes here, unknown ones and CONTINUATION too.
-  static int on_frame_begun(nghttp2_session*, const nghttp2_frame_hd* head, void* self) {
+  // A head of a stream that the client has left behind. Where the stream is there still, the library knows;
+  // DATA of one that is not never gets here, and nowhere else.
+  static bool is_out_of_order(nghttp2_session* library, const nghttp2_frame_hd& head, Http2Session& session,
+                              Http2Code* code) {
+    if (session.is_client_ || head.type != NGHTTP2_HEADERS) return false;
+    const auto stream = static_cast<uint32_t>(head.stream_id);
+    *code = Http2Code::kProtocolError;
+    if (stream % 2 == 1 && !session.order_.take_head(stream)) return true;
+    *code = Http2Code::kStreamClosed;
+    return session.order_.has_ended(stream) &&
+           nghttp2_session_find_stream(library, head.stream_id) == nullptr;
+  }
+
+  // Every frame passes here, unknown ones and CONTINUATION too; of DATA only what has a stream.
+  static int on_frame_begun(nghttp2_session* library, const nghttp2_frame_hd* head, void* self) {
     Http2Session& session = of(self);
     bool is_allowed = true;
+    if (Http2Code code; is_out_of_order(library, *head, session, &code)) {
+      session.fault_ = "a head of a stream that is over";
+      session.terminate(code);
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0) {  // the library looks at none
       session.fault_ = "a PRIORITY frame of no stream";
       session.terminate(Http2Code::kProtocolError);
@@ -182,7 +200,9 @@ struct Http2Session::Callbacks {
         handler->on_fields(session.block_, is_last);
       }
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM) session.order_.note_end(static_cast<uint32_t>(stream));
     if (is_last && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
+      session.order_.note_end(static_cast<uint32_t>(stream));
       if (Http2StreamHandler* handler = handler_of(library, stream)) handler->on_last();
     }
     return 0;

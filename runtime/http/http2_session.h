@@ -13,6 +13,7 @@
 #include "http/fields.h"
 #include "http/http2_fields.h"
 #include "http/http2_flood.h"
+#include "http/http2_stream_order.h"
 
 struct nghttp2_session;
 
@@ -23,6 +24,7 @@ enum class Http2Code : uint32_t {
   kNoError = 0,
   kProtocolError = 1,
   kInternalError = 2,
+  kStreamClosed = 5,
   kRefusedStream = 7,
   kCancel = 8,
   kConnectError = 10,
@@ -156,6 +158,7 @@ class Http2Session {
   const bool is_client_;
   nghttp2_session* library_ = nullptr;
   Http2FloodGuard guard_;
+  Http2StreamOrder order_;  // of a server's
   Http2FieldBlock block_;
   std::string* out_ = nullptr;  // these two inside write()
   size_t out_size_max_ = 0;

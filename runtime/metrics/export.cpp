@@ -32,6 +32,20 @@ void append_number(std::string& out, double number) {
   out.append(text, end.ptr);
 }
 
+/// One family as it is written.
+struct Heading {
+  const FamilySpec& spec;
+  std::string name;
+  std::span<const uint64_t> bounds;
+};
+
+/// A family's name, where it is one of APISIX's under the prefix that was asked for.
+std::string name_of(const FamilySpec& spec, std::string_view prefix) {
+  constexpr std::string_view kPrefix = "apisix_";
+  if (!spec.name.starts_with(kPrefix)) return std::string(spec.name);
+  return std::string(prefix) + std::string(spec.name.substr(kPrefix.size()));
+}
+
 void append_name(std::string& out, std::string_view name, std::string_view suffix, std::string_view labels) {
   out += name;
   out += suffix;
@@ -56,28 +70,29 @@ void append_value(std::string& out, const FamilySpec& spec, uint64_t raw) {
 }
 
 /// The counts are read once, so that the last bucket and the count agree even while workers add.
-void append_histogram(std::string& out, const FamilySpec& spec, const Registry::Series& series) {
+void append_histogram(std::string& out, const Heading& heading, const Registry::Series& series) {
+  const auto& [spec, name, bounds] = heading;
   uint64_t cumulative = 0;
   std::string labels;
-  for (size_t i = 0; i <= spec.bounds.size(); ++i) {
+  for (size_t i = 0; i <= bounds.size(); ++i) {
     cumulative += series.values[i].load(std::memory_order_relaxed);
     labels = series.labels;
     labels += labels.empty() ? "le=\"" : ",le=\"";
-    if (i < spec.bounds.size()) {
-      append_number(labels, static_cast<double>(spec.bounds[i]) / spec.divisor);
+    if (i < bounds.size()) {
+      append_number(labels, static_cast<double>(bounds[i]) / spec.divisor);
     } else {
       labels += "+Inf";
     }
     labels += '"';
-    append_name(out, spec.name, "_bucket", labels);
+    append_name(out, name, "_bucket", labels);
     out += std::to_string(cumulative);
     out += '\n';
   }
-  append_name(out, spec.name, "_sum", series.labels);
-  const uint64_t sum = series.values[spec.bounds.size() + 1].load(std::memory_order_relaxed);
+  append_name(out, name, "_sum", series.labels);
+  const uint64_t sum = series.values[bounds.size() + 1].load(std::memory_order_relaxed);
   append_number(out, static_cast<double>(sum) / spec.divisor);
   out += '\n';
-  append_name(out, spec.name, "_count", series.labels);
+  append_name(out, name, "_count", series.labels);
   out += std::to_string(cumulative);
   out += '\n';
 }
@@ -94,21 +109,22 @@ std::string_view type_name(Type type) {
   return "histogram";
 }
 
-void append_head(std::string& out, const FamilySpec& spec) {
+void append_head(std::string& out, const Heading& heading) {
   out += "# HELP ";
-  out += spec.name;
+  out += heading.name;
   out += ' ';
-  out += spec.help;
+  out += heading.spec.help;
   out += "\n# TYPE ";
-  out += spec.name;
+  out += heading.name;
   out += ' ';
-  out += type_name(spec.type);
+  out += type_name(heading.spec.type);
   out += '\n';
 }
 
-void append_family(std::string& out, const FamilySpec& spec, std::vector<Line>& lines) {
+void append_family(std::string& out, const Heading& heading, std::vector<Line>& lines) {
   if (lines.empty()) return;
-  append_head(out, spec);
+  const FamilySpec& spec = heading.spec;
+  append_head(out, heading);
   // Samples sort before series of the same labels, and the first counts.
   std::sort(lines.begin(), lines.end(), [](const Line& left, const Line& right) {
     if (left.labels != right.labels) return left.labels < right.labels;
@@ -118,10 +134,10 @@ void append_family(std::string& out, const FamilySpec& spec, std::vector<Line>& 
     const Line& line = lines[i];
     if (i > 0 && lines[i - 1].labels == line.labels) continue;
     if (spec.type == Type::kHistogram) {
-      append_histogram(out, spec, *line.series);
+      append_histogram(out, heading, *line.series);
       continue;
     }
-    append_name(out, spec.name, "", line.labels);
+    append_name(out, heading.name, "", line.labels);
     if (line.series != nullptr) {
       append_value(out, spec, line.series->values[0].load(std::memory_order_relaxed));
     } else {
@@ -131,12 +147,21 @@ void append_family(std::string& out, const FamilySpec& spec, std::vector<Line>& 
   }
 }
 
+bool is_expired(const Registry::Series& series, const ExportOptions& options) {
+  if (series.date_s == 0) return false;
+  return std::any_of(options.expire_s.begin(), options.expire_s.end(), [&](const auto& rule) {
+    return rule.first == series.family && rule.second > 0 && series.date_s + rule.second < options.now_s;
+  });
+}
+
 }  // namespace
 
-std::string export_text(const Registry& registry, const std::vector<Sample>& samples) {
+std::string export_text(const Registry& registry, const std::vector<Sample>& samples,
+                        const ExportOptions& options) {
   const std::vector<Registry::Series> all = registry.list();
   std::vector<std::vector<Line>> by_family(kFamilyCount);
   for (const Registry::Series& series : all) {
+    if (is_expired(series, options)) continue;
     by_family[static_cast<size_t>(series.family)].push_back(Line{series.labels, &series, 0});
   }
   for (const Sample& sample : samples) {
@@ -147,8 +172,11 @@ std::string export_text(const Registry& registry, const std::vector<Sample>& sam
   by_family[static_cast<size_t>(Family::kMetricSeries)].push_back(Line{{}, nullptr, count});
   std::string out;
   out.reserve(all.size() * 160 + 8192);
-  for (size_t i = 0; i < kFamilyCount; ++i)
-    append_family(out, family_spec(static_cast<Family>(i)), by_family[i]);
+  for (size_t i = 0; i < kFamilyCount; ++i) {
+    const auto family = static_cast<Family>(i);
+    const FamilySpec& spec = family_spec(family);
+    append_family(out, {spec, name_of(spec, options.prefix), registry.bounds_of(family)}, by_family[i]);
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "metrics/registry.h"
@@ -21,8 +22,17 @@ struct Sample {
   double value = 0;    // in the unit of the page
 };
 
+/// How a page is written.
+struct ExportOptions {
+  std::string_view prefix = "apisix_";  // of the names that are APISIX's
+  uint64_t now_s = 0;                   // by the clock that series are dated with
+  /// Series of these families that were not added to for so many seconds are left out.
+  std::vector<std::pair<Family, uint64_t>> expire_s = {};
+};
+
 /// The page. `samples` are put among the registry's series; of two with the same labels the sample counts. A
 /// family without any series is left out; samples of histograms are ignored.
-std::string export_text(const Registry& registry, const std::vector<Sample>& samples);
+std::string export_text(const Registry& registry, const std::vector<Sample>& samples,
+                        const ExportOptions& options = {});
 
 }  // namespace moongate::metrics

@@ -68,6 +68,8 @@ struct FamilySpec {
   uint32_t divisor = 1;
   /// Upper bounds in the unit of memory, rising; +Inf follows by itself.
   std::span<const uint64_t> bounds = {};
+  /// Its series remember when they were last added to, so that the page can leave out old ones.
+  bool is_dated = false;
 };
 
 /// The declaration of a family. Valid for every Family but kCount.

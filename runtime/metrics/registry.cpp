@@ -18,10 +18,6 @@ constexpr std::string_view kOverflowLabels = "overflow=\"true\"";
 constexpr uint32_t kSeriesMaxLowest = 100;  // those made at the start must fit
 constexpr uint32_t kSeriesMaxHighest = 1u << 22;
 
-size_t value_count(const FamilySpec& spec) {
-  return spec.type == Type::kHistogram ? spec.bounds.size() + 2 : 1;
-}
-
 std::string dropped_labels(Family family) {
   std::string labels = "metric=\"";
   labels += family_spec(family).name;
@@ -41,6 +37,8 @@ struct alignas(64) Registry::Header {
   std::atomic<uint64_t> series_count{0};
   std::atomic<uint64_t> used_bytes{0};  // of the whole area; may pass size_bytes, then the area is full
   uint64_t overflow_offsets[kFamilyCount] = {};
+  uint64_t latency_bound_count = 0;
+  uint64_t latency_bounds[kBoundsMax] = {};
 };
 
 struct Registry::IndexEntry {
@@ -59,9 +57,27 @@ struct Registry::Record {
 };
 
 void Histogram::observe(uint64_t value) const {
-  const auto bound = std::lower_bound(spec_->bounds.begin(), spec_->bounds.end(), value);
-  values_[bound - spec_->bounds.begin()].fetch_add(1, std::memory_order_relaxed);
-  values_[spec_->bounds.size() + 1].fetch_add(value, std::memory_order_relaxed);
+  const auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
+  values_[bound - bounds_.begin()].fetch_add(1, std::memory_order_relaxed);
+  values_[bounds_.size() + 1].fetch_add(value, std::memory_order_relaxed);
+}
+
+// The date lies behind the values.
+void Registry::date(Counter* counter, uint64_t date_s) {
+  reinterpret_cast<std::atomic<uint64_t>*>(counter)[1].store(date_s, std::memory_order_relaxed);
+}
+
+void Registry::date(const Histogram& histogram, uint64_t date_s) {
+  histogram.values_[histogram.bounds_.size() + 2].store(date_s, std::memory_order_relaxed);
+}
+
+std::span<const uint64_t> Registry::bounds_of(Family family) const {
+  if (family == Family::kHttpLatency) return {header_->latency_bounds, header_->latency_bound_count};
+  return family_spec(family).bounds;
+}
+
+size_t Registry::count_values(Family family) const {
+  return family_spec(family).type == Type::kHistogram ? bounds_of(family).size() + 2 : 1;
 }
 
 size_t Registry::size_bytes(uint32_t series_max) {
@@ -69,7 +85,10 @@ size_t Registry::size_bytes(uint32_t series_max) {
          (size_t{series_max} + 2 * kFamilyCount) * kRecordBytesAverage;
 }
 
-base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max) {
+base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max,
+                                      std::span<const uint64_t> latency_bounds) {
+  if (latency_bounds.empty()) latency_bounds = family_spec(Family::kHttpLatency).bounds;
+  MG_ASSERT(latency_bounds.size() <= kBoundsMax);
   if (series_max < kSeriesMaxLowest || series_max > kSeriesMaxHighest) {
     return base::invalid("metrics: the limit of series is " + std::to_string(series_max) +
                          "; it must be between " + std::to_string(kSeriesMaxLowest) + " and " +
@@ -88,6 +107,8 @@ base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max
   header.index_count = 2 * uint64_t{series_max};
   header.series_max = series_max;
   header.size_bytes = size;
+  header.latency_bound_count = latency_bounds.size();
+  std::copy(latency_bounds.begin(), latency_bounds.end(), header.latency_bounds);
   header.used_bytes = round_up(round_up(sizeof(Header)) + 2 * size_t{series_max} * sizeof(IndexEntry));
   for (size_t i = 0; i < kFamilyCount; ++i) {
     Record* record = registry.make_record(static_cast<Family>(i), kOverflowLabels);
@@ -109,7 +130,7 @@ Registry::Record* Registry::record_at(uint64_t offset) const {
 }
 
 Registry::Record* Registry::make_record(Family family, std::string_view labels) const {
-  const size_t count = value_count(family_spec(family));
+  const size_t count = count_values(family) + (family_spec(family).is_dated ? 1 : 0);
   const size_t size = round_up((1 + count) * sizeof(uint64_t) + labels.size());
   if (header_->used_bytes.load(std::memory_order_relaxed) + size > header_->size_bytes) return nullptr;
   const uint64_t offset = header_->used_bytes.fetch_add(size, std::memory_order_relaxed);
@@ -178,14 +199,19 @@ Histogram Registry::histogram(Family family, std::string_view labels) const {
   MG_ASSERT(family_spec(family).type == Type::kHistogram);
   Record* record = find_or_make(family, labels);
   if (record == nullptr) record = overflow(family);
-  return Histogram(record->values(), &family_spec(family));
+  return Histogram(record->values(), bounds_of(family));
 }
 
 std::vector<Registry::Series> Registry::list() const {
   std::vector<Series> all;
   const auto append = [&all](Record* record) {
-    all.push_back(Series{
-        record->family, {record->label_text(), record->label_size}, record->values(), record->value_count});
+    const bool is_dated = family_spec(record->family).is_dated;
+    const size_t count = record->value_count - (is_dated ? 1U : 0U);
+    all.push_back(Series{record->family,
+                         {record->label_text(), record->label_size},
+                         record->values(),
+                         count,
+                         is_dated ? record->values()[count].load(std::memory_order_relaxed) : 0});
   };
   for (uint64_t i = 0; i < header_->index_count; ++i) {
     const uint64_t offset = index_[i].offset.load(std::memory_order_acquire);

@@ -4,20 +4,13 @@
 #include <unordered_map>
 
 #include "metrics/labels.h"
+#include "proxy/traffic_metrics.h"
 
 namespace moongate::proxy {
 
 using exchange::Exchange;
 using metrics::Counter;
 using metrics::Family;
-
-namespace {
-
-uint64_t microseconds(base::Duration duration) {
-  return duration.count() < 0 ? 0 : static_cast<uint64_t>(duration.count() / 1000);
-}
-
-}  // namespace
 
 // The counters of one route, found by code and consumer once they were needed.
 struct RouteMetrics {
@@ -28,10 +21,11 @@ struct RouteMetrics {
 
 struct WorkerMetrics {
   explicit WorkerMetrics(const metrics::Registry& shared, shm::ProcessSlot& process)
-      : registry(shared), slot(process) {}
+      : registry(shared), slot(process), traffic(shared) {}
   const metrics::Registry& registry;
   shm::ProcessSlot& slot;
   std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> routes;
+  TrafficMetrics traffic;
   Counter* retries = nullptr;
   Counter* stalls = nullptr;
 };
@@ -78,7 +72,12 @@ void count_exchange(Context& context, Exchange& exchange) {
                                        metrics::Labels().add("route", route.route).add("code", code).text());
   }
   requests->add();
-  route.duration.observe(microseconds(base::Clock::steady() - exchange.started));
+  route.duration.observe(base::Clock::steady() - exchange.started);
+  if (exchange.traffic != 0) worker.traffic.count(exchange);
+}
+
+void adopt_metrics(Context& context, const snapshot::Snapshot& snapshot) {
+  context.metrics->traffic.adopt(snapshot);
 }
 
 void count_retry(Context& context) { context.metrics->retries->add(); }

@@ -24,6 +24,8 @@ using WorkerMetricsOwner = std::unique_ptr<WorkerMetrics, WorkerMetricsDeleter>;
 base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& registry,
                                                      shm::ProcessSlot& slot);
 
+/// The snapshot that serves from now on says how requests are labelled.
+void adopt_metrics(Context& context, const snapshot::Snapshot& snapshot);
 /// Counts a finished exchange. Costs a few relaxed atomic adds.
 void count_exchange(Context& context, exchange::Exchange& exchange);
 void count_retry(Context& context);

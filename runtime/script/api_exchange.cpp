@@ -294,7 +294,7 @@ int mg_response_field_remove(void* ex, int name) {
 }
 
 void mg_credential_attach(void* ex, const char* username, size_t size, uint64_t print) {
-  of(ex).credential_owner = of(ex).arena.copy({username, size});
+  of(ex).consumer_name = of(ex).credential_owner = of(ex).arena.copy({username, size});
   of(ex).credential_print = print;
 }
 
@@ -320,6 +320,9 @@ void mg_response_encode(void* ex, const mg_coding* wanted) {
 
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
 void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }
+void mg_traffic_count(void* ex, uint32_t traffic) {
+  if (traffic != 0) of(ex).traffic = traffic;
+}
 void mg_answer_append(void* ex, const char* data, size_t size) { of(ex).answer_body.append(data, size); }
 
 void mg_answer(void* ex, int status) {

@@ -209,8 +209,8 @@ void Host::release_snapshot(int script_handle) {
 // --- chains
 // --------------------------------------------------------------------------------------------------
 
-int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, uint32_t* phases,
-                      std::string* reason) {
+void Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange,
+                       snapshot::ChainHandle* built) {
   lua_State* state = vm_->state();
   const snapshot::Route* route = &set == &exchange.snapshot->global_plugins ? nullptr : exchange.route;
   push_function("build_chain");
@@ -248,18 +248,18 @@ int Host::build_chain(const snapshot::PluginSet& set, const Exchange& exchange, 
     lua_rawseti(state, -2, ++index);
   }
   lua_setfield(state, -2, "plugins");
-  if (vm_->call(1, 2) != 0) {
-    *reason = pop_error();
-    return 0;
+  if (vm_->call(1, 3) != 0) {
+    built->reason = pop_error();
+    return;
   }
-  int handle = 0;
-  if (lua_isnil(state, -2))
-    *reason = lua_tostring(state, -1);
-  else
-    handle = static_cast<int>(lua_tointeger(state, -2)),
-    *phases = static_cast<uint32_t>(lua_tointeger(state, -1));
-  lua_pop(state, 2);
-  return handle;
+  if (lua_isnil(state, -3)) {
+    built->reason = lua_tostring(state, -2);
+  } else {
+    built->handle = static_cast<int>(lua_tointeger(state, -3));
+    built->phases = static_cast<uint32_t>(lua_tointeger(state, -2));
+    built->traffic = static_cast<uint32_t>(lua_tointeger(state, -1));
+  }
+  lua_pop(state, 3);
 }
 
 // The chain's handle lives as long as the set that it was built for.
@@ -267,7 +267,7 @@ bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* c
   if (set.plugins.empty()) return true;
   if (!set.chain) {
     auto built = std::make_shared<snapshot::ChainHandle>();
-    built->handle = build_chain(set, exchange, &built->phases, &built->reason);
+    build_chain(set, exchange, built.get());
     if (built->handle == 0)
       MG_LOG(kError) << set.conf_type << " " << set.conf_id << " cannot serve: " << built->reason;
     set.chain =
@@ -280,6 +280,8 @@ bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* c
   }
   *chain = set.chain->handle;
   exchange.phases_present |= set.chain->phases;
+  if (set.chain->traffic != 0)
+    exchange.traffic = set.chain->traffic;  // the route's, found last, before a global rule's
   if (*chain == 0) {
     exchange.fail(503, "a plugin of this route cannot run");
     return false;

@@ -129,8 +129,8 @@ class Host {
   void fail_exchange(exchange::Exchange& exchange, uint16_t status, std::string_view reason);
   void drop_waiting(Task& task);
   void count_waiting_log(Task& task);
-  int build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange, uint32_t* phases,
-                  std::string* reason);
+  void build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange,
+                   snapshot::ChainHandle* built);
   void adopt_secrets(const snapshot::Snapshot& now);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);

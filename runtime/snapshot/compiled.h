@@ -25,9 +25,10 @@ struct PluginConf {
 
 /// A chain of hooks in Lua, named by a small integer; released with the last owner.
 struct ChainHandle {
-  int handle = 0;       // 0: it could not be built
-  uint32_t phases = 0;  // bit per exchange::Phase that has hooks
-  std::string reason;   // why it could not be built
+  int handle = 0;        // 0: it could not be built
+  uint32_t phases = 0;   // bit per exchange::Phase that has hooks
+  uint32_t traffic = 0;  // bits of exchange::traffic
+  std::string reason;    // why it could not be built
 };
 
 /// What Lua needs to build a chain, and the handle under which it keeps it.

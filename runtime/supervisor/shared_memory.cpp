@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/shared_memory.h"
 
+#include <cmath>
 #include <map>
+#include <vector>
 
 namespace moongate::supervisor {
 
@@ -29,6 +31,14 @@ const std::map<std::string, uint64_t>& usual_dicts() {
   return dicts;
 }
 
+/// In the unit that latencies are kept in.
+std::vector<uint64_t> latency_bounds(const config::MetricsSettings& settings) {
+  std::vector<uint64_t> bounds;
+  for (const double bound_ms : settings.latency_buckets_ms)
+    bounds.push_back(static_cast<uint64_t>(std::llround(bound_ms * 1000)));
+  return bounds;
+}
+
 }  // namespace
 
 Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
@@ -36,7 +46,7 @@ Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
   for (const auto& [name, size] : settings.shared_memory.dicts) dicts[name] = size;
   const uint64_t limits_size =
       std::max<uint64_t>(settings.shared_memory.limiter_mb * kMegabyte, limit::Tables::kSizeBytesMin);
-  const size_t metrics_size = metrics::Registry::size_bytes(metrics::Registry::kSeriesMaxDefault);
+  const size_t metrics_size = metrics::Registry::size_bytes(settings.metrics.series_max);
   uint64_t total = shm::ProcessTable::size_bytes() + limits_size + metrics_size + kMegabyte;
   for (const auto& [name, size] : dicts) total += size + 4096;
 
@@ -51,7 +61,8 @@ Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
   Result<limit::Tables> limits = limit::Tables::make(*memory.segment, limits_size);
   if (!limits) return limits.error();
   memory.limits = std::make_unique<limit::Tables>(limits.take());
-  Result<metrics::Registry> registry = metrics::Registry::make(*memory.segment);
+  Result<metrics::Registry> registry =
+      metrics::Registry::make(*memory.segment, settings.metrics.series_max, latency_bounds(settings.metrics));
   if (!registry) return registry.error();
   memory.metrics = std::make_unique<metrics::Registry>(registry.take());
   memory.dicts = std::make_unique<std::vector<shm::SharedDict>>();

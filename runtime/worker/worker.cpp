@@ -103,6 +103,7 @@ void Worker::serve(std::shared_ptr<snapshot::Snapshot> next) {
   host_->configure(next->settings->script);
   stall_watch_->set_limit(std::chrono::milliseconds(next->settings->script.stall_ms));
   host_->adopt_snapshot(*next);
+  proxy::adopt_metrics(context_, *next);
   apply(*next->settings);
   start_.processes->slot(static_cast<uint32_t>(start_.index)).snapshot_number.store(next->number);
   context_.snapshot = std::move(next);

@@ -6,8 +6,8 @@ import threading
 
 from harness import is_sanitized, memory_kb, ok, sanitized, wait_for
 from http2_wire import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS,
-                        INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
-                        WINDOW_UPDATE, Http2Client, block, frame, head, integer, literal)
+                        INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM,
+                        SETTINGS, WINDOW_UPDATE, Http2Client, block, frame, head, integer, literal)
 from http2_test import LOG, Http2TestCase
 from wire import WireError
 
@@ -197,9 +197,9 @@ class Frames(Http2TestCase):
         client = self.client(gw)
         client.send(frame(HEADERS, END_HEADERS | END_STREAM, 5, block(head(path="/5")))
                     + frame(HEADERS, END_HEADERS | END_STREAM, 3, block(head(path="/3"))))
-        client.next_stream = 7
-        client.fetch(head(path="/7"))
-        self.assertEqual(sorted(r.target for r in up.requests), ["/5", "/7"])
+        self.assertEqual(client.wait_end(10), PROTOCOL_ERROR)
+        self.assertEqual(self.client(gw).fetch(head(path="/7")).status, 200)
+        self.assertNotIn("/3", [r.target for r in up.requests])
 
     def test_more_body_than_the_window_ends_the_connection_or_its_stream(self):
         gate = threading.Event()

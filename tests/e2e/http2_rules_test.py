@@ -36,16 +36,23 @@ def get(*more):
     return request(1, GET + b"".join(more))
 
 
+CANCELLED = request(1, POST, END_HEADERS) + frame(RST_STREAM, 0, 1, number(8))
 # (section, what comes behind the preface and an empty SETTINGS frame, the code of the GOAWAY)
 CONNECTION_ERRORS = [
     ("9113 4.2: a HEADERS frame over the maximum", request(1, GET + literal("a", "x" * 100) * 200), FRAME_SIZE_ERROR),
     ("9113 4.2: a SETTINGS frame over the maximum", frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 1) * 2731), FRAME_SIZE_ERROR),
     ("9113 4.3: another stream's HEADERS within a block", request(1, flags=END_STREAM) + request(3), PROTOCOL_ERROR),
     ("9113 4.3: another stream's CONTINUATION within a block", request(1, flags=END_STREAM) + frame(CONTINUATION, END_HEADERS, 3), PROTOCOL_ERROR),
+    ("9113 4.3: PRIORITY within a block", request(1, flags=END_STREAM) + frame(PRIORITY, 0, 1, number(0) + b"\x10"), PROTOCOL_ERROR),
     ("9113 4.3: DATA within a block", request(1, flags=0) + frame(DATA, END_STREAM, 1, b"x"), PROTOCOL_ERROR),
     ("9113 5.5: an unknown frame within a block", request(1, flags=END_STREAM) + frame(UNKNOWN, 0, 1, b"x"), PROTOCOL_ERROR),
     ("9113 5.1: RST_STREAM on an idle stream", frame(RST_STREAM, 0, 1, number(8)), PROTOCOL_ERROR),
     ("9113 5.1: WINDOW_UPDATE on an idle stream", frame(WINDOW_UPDATE, 0, 1, number(1)), PROTOCOL_ERROR),
+    ("9113 5.1: CONTINUATION on a half-closed stream", request() + frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR),
+    ("9113 5.1: CONTINUATION on a cancelled stream", CANCELLED + frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR),
+    ("9113 5.1: HEADERS on a stream that the client has cancelled", CANCELLED + request(), STREAM_CLOSED),
+    ("9113 5.1.1: a number that was passed over", request(5) + request(3), PROTOCOL_ERROR),
+    ("9113 5.1.1: one below the first", request(9) + request(1), PROTOCOL_ERROR),
     ("9113 6.1: padding as long as the frame", request(1, POST, END_HEADERS) + frame(DATA, PADDED, 1, b"\x06pad.."), PROTOCOL_ERROR),
     ("9113 6.1: a padded frame without room for the length", request(1, POST, END_HEADERS) + frame(DATA, PADDED, 1), PROTOCOL_ERROR),
     ("9113 6.2: HEADERS on stream 0", request(0), PROTOCOL_ERROR),
@@ -68,11 +75,14 @@ CONNECTION_ERRORS = [
     ("9113 6.9: WINDOW_UPDATE of three bytes", frame(WINDOW_UPDATE, 0, 0, b"\0\0\1"), FRAME_SIZE_ERROR),
     ("9113 6.9.1: the connection's window beyond 2^31-1", frame(WINDOW_UPDATE, 0, 0, number(0x7fffffff)), FLOW_CONTROL_ERROR),
     ("9113 6.10: CONTINUATION behind a whole block", request(1, POST, END_HEADERS) + frame(CONTINUATION, END_HEADERS, 1), PROTOCOL_ERROR),
+    ("9113 6.10: CONTINUATION behind the last of a block", request(1, GET[:1], END_STREAM) + frame(CONTINUATION, END_HEADERS, 1, GET[1:]) +
+     frame(CONTINUATION, END_HEADERS, 1), PROTOCOL_ERROR),
     ("9113 6.10: CONTINUATION on stream 0", request(1, flags=END_STREAM) + frame(CONTINUATION, END_HEADERS, 0), PROTOCOL_ERROR),
     ("9113 6.10: CONTINUATION behind DATA", request(1, POST, END_HEADERS) + frame(DATA, 0, 1, b"x") + frame(CONTINUATION, END_HEADERS, 1), PROTOCOL_ERROR),
     ("7541 2.3.3: an index behind both tables", get(integer(62, 7, 0x80)), COMPRESSION_ERROR),
     ("7541 2.3.3: a name's index behind both tables", get(integer(70, 6, 0x40), b"\1v"), COMPRESSION_ERROR),
     ("7541 4.2: a table's size in the middle of a block", get(integer(0, 5, 0x20)), COMPRESSION_ERROR),
+    ("7541 4.2: a table's size at the end of a block", get(integer(1, 5, 0x20)), COMPRESSION_ERROR),
     ("7541 5.1: an integer without end", get(b"\xff" + b"\xff" * 20), COMPRESSION_ERROR),
     ("7541 5.2: a text longer than its block", get(b"\0\1a\x7f\x20abc"), COMPRESSION_ERROR),
     ("7541 5.2: more than seven bits of padding", get(b"\0\1a\x82\x1f\xff"), COMPRESSION_ERROR),
@@ -102,8 +112,11 @@ IGNORED = [
     ("9113 5.1: PRIORITY on an idle stream", frame(PRIORITY, 0, 5, number(3) + b"\x10")),
     ("9113 5.1: PRIORITY, RST_STREAM and WINDOW_UPDATE on a closed stream", request(1) + frame(RST_STREAM, 0, 1, number(8)) +
      frame(PRIORITY, 0, 1, number(0) + b"\x10") + frame(RST_STREAM, 0, 1, number(8)) + frame(WINDOW_UPDATE, 0, 1, number(10))),
+    # The RFC would have it end the connection; the library drops it, and gives the connection's window back.
+    ("9113 5.1: DATA on a stream that is over", CANCELLED + frame(DATA, END_STREAM, 1, b"x")),
     ("9113 5.3: PRIORITY on itself", request(1, POST, END_HEADERS) + frame(PRIORITY, 0, 1, number(1) + b"\x10")),
     ("9113 6.5.2: unknown settings", setting(0xabcd, 7)),
+    ("9113 7: a reason to reset that nobody knows", request(1, POST, END_HEADERS) + frame(RST_STREAM, 0, 1, number(0xff))),
     ("9113 6.5.2: the largest frames and lists, the least table, no push", setting(MAX_FRAME_SIZE, (1 << 24) - 1) +
      setting(MAX_HEADER_LIST_SIZE, 0) + setting(HEADER_TABLE_SIZE, 0) + setting(ENABLE_PUSH, 0) + setting(MAX_CONCURRENT_STREAMS, 0)),
     ("9113 6.7: an acknowledgement of no PING", frame(PING, ACK, 0, b"12345678")),
@@ -114,6 +127,10 @@ FRAMED = [
     ("9113 6.10: a block in many CONTINUATIONs, some empty", request(1, GET[:1], END_STREAM) +
      b"".join(frame(CONTINUATION, 0, 1, GET[i:i + 1]) for i in range(1, len(GET))) + frame(CONTINUATION, 0, 1) + frame(CONTINUATION, END_HEADERS, 1)),
     ("9113 6.2: padding and a priority", frame(HEADERS, WHOLE | PADDED | PRIORITIES, 1, b"\x04" + number(0) + b"\x10" + GET + b"\0" * 4)),
+    ("7541 6.1: fields of the static table alone", request(1, b"\x82\x86\x84" + literal(":authority", "a.test"))),
+    ("7541 6.2.1: fields that are put into the table, by name and by index", request(1, b"\x82\x86\x84\x41\x06a.test\x40\x03x-a\x011\xbe")),
+    ("7541 6.2.3: fields that are never to be indexed", request(1, b"\x12\x03GET\x16\x04http\x14\x01/\x11\x06a.test\x10\x03x-a\x011")),
+    ("7541 5.2: texts in Huffman's code", request(1, b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff")),
     ("7541 4.2: a table's size before a block, twice", request(1, integer(0, 5, 0x20) + integer(4096, 5, 0x20) + GET)),
 ]
 
@@ -167,6 +184,55 @@ class Rules(Http2TestCase):
                 client.wait(lambda c=client: c.answer(1).is_over)
                 self.assertEqual((client.answer(1).status, client.answer(1).body), (200, b"ok"))
 
+    def test_a_stream_that_is_over_takes_nothing_more(self):
+        gw, _ = self.serve2()
+        for section, data, code in (("HEADERS", request(), STREAM_CLOSED), ("CONTINUATION", frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR)):
+            with self.subTest(section):
+                client = self.client(gw)
+                self.assertEqual(client.fetch().status, 200)
+                client.send(data)
+                self.assertEqual(client.wait_end(10), code)
+
+    def test_data_that_was_on_its_way_when_its_stream_was_reset_is_ignored(self):
+        gw, _ = self.serve2(at_head=lambda r, c: c.send(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n"))
+        client = self.client(gw)
+        stream = client.open(head("POST"), is_last=False)
+        client.wait(lambda: client.answer(stream).reset is not None)
+        client.send(frame(DATA, 0, stream, b"x") + frame(DATA, END_STREAM, stream, b"y"))
+        client.send(frame(PING, 0, 0, b"still up"))
+        client.wait(lambda: client.pings)
+        self.assertEqual(client.goaways, [])
+
+    def test_data_of_a_stream_that_is_over_does_not_use_the_connections_window_up(self):
+        gw, _ = self.serve2()
+        client = self.speak(gw, CANCELLED)
+        for _ in range(200):
+            client.send(frame(DATA, 0, 1, b"x" * 16384))
+            client.take(0)
+        client.next_stream = 3
+        self.assertEqual(client.fetch().status, 200)
+        self.assertEqual(client.goaways, [])
+
+    def test_the_last_of_two_values_of_a_setting_counts(self):
+        gw, _ = self.serve2(ok(b"hello"))
+        client = self.speak(gw, frame(SETTINGS, 0, 0, struct.pack(">HIHI", INITIAL_WINDOW_SIZE, 100, INITIAL_WINDOW_SIZE, 1)) + request())
+        client.wait(lambda: client.answer(1).body)
+        client.send(frame(PING, 0, 0, b"and now?"))
+        client.wait(lambda: client.pings)
+        self.assertEqual(client.answer(1).body, b"h")
+
+    def test_a_client_that_says_goodbye_for_an_unknown_reason_still_gets_its_answers(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        gw, up = self.serve2(lambda *_: gate.wait(20) and ok(b"late"))
+        client = self.client(gw)
+        stream = client.open()
+        up.wait_requests(1)
+        client.send(frame(GOAWAY, 0, 0, number(0) + number(0xff)))
+        gate.set()
+        client.wait(lambda: client.answer(stream).is_ended)
+        self.assertEqual(client.answer(stream).body, b"late")
+
     def test_settings_and_pings_are_acknowledged_in_order(self):
         gw, _ = self.serve2()
         client = self.speak(gw, setting(MAX_FRAME_SIZE, 20000) + frame(PING, 0, 0, b"first..1") + frame(PING, 0, 0, b"second.2"))
@@ -204,13 +270,11 @@ class Rules(Http2TestCase):
         self.assertEqual((len(answer.body), len(answer.get("x-large"))), (100000, 30000))
         self.assertLessEqual(max(sizes), 16384)
 
-    def test_streams_are_numbered_upwards_and_a_late_one_opens_nothing(self):
+    def test_streams_may_be_numbered_up_to_the_last(self):
         gw, up = self.serve2()
         client = self.client(gw)
         client.next_stream = 0x7ffffffd
-        self.assertEqual(client.fetch().status, 200)
-        client.send(request(1, block(head(path="/late"))))
-        self.assertEqual(client.fetch().status, 200)
+        self.assertEqual([client.fetch().status, client.fetch().status], [200, 200])
         self.assertEqual([r.target for r in up.requests], ["/", "/"])
 
     def test_the_last_stream_of_a_goaway_is_the_last_that_was_looked_at(self):

@@ -97,6 +97,23 @@ class Routing(TestCase):
             self.assertEqual(gw.get(target, host=f"h{i}.test").status, 200)
             self.assertEqual(up.last().target, expected, f"service {service}, route {path}, strip {strip}, request {target}")
 
+    def test_paths_are_joined_without_a_slash_where_the_route_says_v1(self):
+        up = self.upstream()
+        cases = [  # service path, route path, strip, request, upstream
+            ("/", "/p", True, "/p", "/"), ("/", "/p", True, "/p/", "/"), ("/", "/p", True, "/px", "/x"), ("/", "/p", False, "/p/x", "/p/x"),
+            ("/s", "/p", True, "/p", "/s"), ("/s", "/p", True, "/p/", "/s/"), ("/s", "/p", True, "/px?q=1", "/sx?q=1"), ("/s", "/p", False, "/px", "/spx"),
+            ("/s/", "/p", True, "/p", "/s/"), ("/s/", "/p", True, "/p/", "/s/"), ("/s/", "/p", True, "/px", "/s/x"), ("/s/", "/p", False, "/p", "/s/p"),
+            ("/s", "/p/", True, "/p/x", "/sx"), ("/s", "/p/", True, "/p/", "/s"), ("/s", "/", True, "/x", "/sx"), ("/s", "/", False, "/", "/s"),
+            ("/s", "~/p/(\\d+)", True, "/p/12/x", "/s/x"), ("/$1", "/p", True, "/px", "/$1x"),
+        ]
+        services = [{"name": f"s{i}", "host": up.host, "port": up.port, "path": service,
+                     "routes": [{"name": f"r{i}", "hosts": [f"h{i}.test"], "paths": [path], "strip_path": strip, "path_handling": "v1"}]}
+                    for i, (service, path, strip, _, _) in enumerate(cases)]
+        gw = self.serve(json.dumps({"_format_version": "3.0", "services": services}))
+        for i, (service, path, strip, target, expected) in enumerate(cases):
+            self.assertEqual(gw.get(target, host=f"h{i}.test").status, 200)
+            self.assertEqual(up.last().target, expected, f"service {service}, route {path}, strip {strip}, request {target}")
+
     def test_the_host_is_the_services_unless_it_is_preserved(self):
         up = self.upstream()
         routes = [{"name": "a", "paths": ["/a"]}, {"name": "b", "paths": ["/b"], "preserve_host": True}]
@@ -154,8 +171,7 @@ class Convert(TestCase):
             with self.subTest(file=name):
                 source = file_of(self, read(name))
                 done = moongate("convert", "kong", source)
-                # Metrics by consumer are asked for, and not there.
-                self.assertEqual(done.returncode, 1 if "per_consumer" in read(name) else 0, done.stderr)
+                self.assertEqual(done.returncode, 0, done.stderr)
                 made = os.path.join(folder, name + ".yaml")
                 with open(made, "w") as f:
                     f.write(done.stdout)
@@ -190,7 +206,7 @@ services:
       - name: oauth2
       - {name: rate-limiting, config: {minute: 1, policy: cluster}}
     routes:
-      - {name: r, paths: [/a], path_handling: v1, snis: [x.test]}
+      - {name: r, paths: [/a], path_handling: v2, snis: [x.test]}
 plugins:
   - {name: key-auth, service: nobody}
 """)

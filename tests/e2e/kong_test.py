@@ -14,6 +14,7 @@ from acceptance_test import Acceptance, bearer, read, token
 from certificates import certificate
 from clock import Clock
 from harness import HOST, free_port, need, ok, sanitized, wait_for
+from observability_test import parse_metrics
 from tls_test import TlsClient
 from wire import can_bind
 
@@ -211,6 +212,19 @@ class Production(Kong):
         self.assertNotIn("secret-of-somebody", json.dumps(line))
         page = self.gw.metrics().body.decode()
         self.assertIn('moongate_requests_total{route="health-route",code="200"} 1', page)
+
+    def test_metrics_tell_consumers_and_bytes_apart(self):
+        self.tls("GET", "/api/v1/users", self.authorized())
+        self.gw.get("/health", BROWSER)
+        wanted = [("apisix_http_status", {"code": "200", "route": "users-route", "service": "user-service", "consumer": "mobile-app"}),
+                  ("apisix_http_status", {"code": "200", "route": "health-route", "consumer": ""}),
+                  ("apisix_bandwidth", {"type": "egress", "route": "users-route", "consumer": "mobile-app"}),
+                  ("apisix_http_latency_count", {"type": "upstream", "route": "users-route", "consumer": "mobile-app"})]
+
+        def counted():
+            page = parse_metrics(self.gw.metrics().body.decode())
+            return all(any(value > 0 and labels.items() <= given.items() for given, value in page.get(name, ())) for name, labels in wanted)
+        wait_for(counted, 10, "all of the metrics")
 
 
 @sanitized

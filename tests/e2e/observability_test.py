@@ -70,6 +70,14 @@ class AccessLog(TestCase):
         gw.get("/a?b=c", {"X-Mark": "seen"})
         self.assertEqual(self.lines(gw, 1)[0], f'{HOST} "GET /a?b=c HTTP/1.1" 200 5 seen')
 
+    def test_the_consumer_that_a_plugin_found_is_named(self):
+        gw = self.serve({"consumers": [{"username": "ann", "plugins": {"key-auth": {"key": "k"}}}, {"username": "guest", "plugins": {}}],
+                         "routes": [{"uri": "/*", "plugins": {"key-auth": {"anonymous_consumer": "guest"}, "mocking": {"response_example": "x"}}}]},
+                        moongate={"access_log": {"path": "access.log", "format": "$uri $consumer_name"}}, workers=1)
+        gw.get("/1", {"apikey": "k"})
+        gw.get("/2")
+        self.assertEqual(self.lines(gw, 2), ["/1 ann", "/2 guest"])
+
     def test_values_cannot_forge_lines(self):
         gw, _ = self.gateway({"path": "access.log", "format": "$request $http_x_mark $arg_a"})
         gw.get("/?a=1%0a2%0d3", {"X-Mark": 'a" \\ \x80\xff'})

@@ -233,6 +233,39 @@ class Limits:
             self.assert_ended(client, chat, 1002, text)
             self.assertEqual(chat.frames[:-1], [(FINAL | TEXT, b"before")])
 
+    def test_each_rule_of_frames_is_kept(self):
+        chats = []
+        gw = self.gateway(lambda request, connection: chats[-1](request, connection), {"enable_websocket": True, "plugins": {
+            "websocket-limits": {"max_message_bytes": 1 << 20}}})
+        cases = [(frame(FINAL | opcode, payload), b"an unknown opcode") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15) for payload in (b"", b"x")]
+        cases += [(frame(FINAL | bits | TEXT, b"x"), b"a reserved bit that nothing was agreed on for") for bits in (0x10, 0x20, 0x30, 0x70)]
+        cases += [(frame(FINAL | bits | opcode, b""), b"a reserved bit that nothing was agreed on for") for bits, opcode in ((0x10, PING), (0x40, CLOSE), (0x20, PONG))]
+        cases += [(frame(opcode, b""), b"a control frame in fragments") for opcode in (PING, PONG, CLOSE)]
+        cases += [(frame(FINAL | opcode, b"x" * 126), b"a control frame of more than 125 bytes") for opcode in (PONG, CLOSE)]
+        cases += [(frame(TEXT, b"x") + frame(FINAL | opcode, b"y"), b"a message within a message") for opcode in (TEXT, BINARY)]
+        cases += [(frame(FINAL | CLOSE, b"x"), b"a close frame of one byte"), (frame(0, b""), b"a continuation of no message"),
+                  (frame(TEXT, b"x") + frame(FINAL, b"y") + frame(FINAL, b"z"), b"a continuation of no message"),
+                  (bytes((FINAL | TEXT, 0x80 | 126, 0, 125)) + MASK + b"x" * 125, b"a length that is not the shortest"),
+                  (bytes((FINAL | TEXT, 0x80 | 127)) + struct.pack("!Q", 65535) + MASK, b"a length that is not the shortest"),
+                  (bytes((FINAL | TEXT, 0x80 | 127)) + b"\xff" * 8 + MASK, b"a length of more than 63 bits")]
+        for bad, text in cases:
+            with self.subTest(bad[:16]):
+                chats.append(Chat())
+                client = self.socket(gw)
+                client.send(bad)
+                self.assert_ended(client, chats[-1], 1002, text)
+                self.assertLessEqual(len(chats[-1].frames), 3)
+
+    def test_frames_of_every_kind_and_size_pass_unchanged(self):
+        client, chat = self.open({"max_message_bytes": 1 << 20})
+        sent = [(FINAL | opcode, b"x" * size) for opcode in (TEXT, BINARY) for size in (0, 1, 125, 126, 127, 128, 65535, 65536)]
+        sent += [(FINAL | PING, b""), (FINAL | PING, bytes(range(125))), (FINAL | PONG, b"unasked"), (FINAL | PONG, b"")]
+        sent += [(TEXT, b""), (0, b"\xff\xfe"), (FINAL | PING, b"between"), (0, b""), (FINAL, b""), (BINARY, b"a"), (FINAL | PONG, b"?"), (FINAL, b"b")]
+        sent += [(FINAL | CLOSE, struct.pack("!H", 4999) + b"r" * 123)]
+        client.send(b"".join(frame(first, payload) for first, payload in sent))
+        wait_for(lambda: len(chat.frames) == len(sent), 10, "all frames")
+        self.assertEqual(chat.frames, sent)
+
     def test_compressed_messages_count_as_they_are_sent(self):
         client, chat = self.open({"max_message_bytes": 10}, Chat(b"permessage-deflate; server_no_context_takeover"))
         client.send(frame(FINAL | 0x40 | TEXT, b"0123456789"))

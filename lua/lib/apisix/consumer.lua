@@ -9,6 +9,7 @@ local set_header = require("moongate.core.request").set_header
 local attach = native.C.mg_credential_attach
 local conf_of = consumers.conf
 local find = consumers.find
+local mg_var_set = native.C.mg_var_set
 
 local _M = {}
 
@@ -36,9 +37,11 @@ function _M.attach_consumer(ctx, consumer, conf)
   ctx.consumer_name = consumer.consumer_name
   ctx.consumer_group_id = consumer.group_id
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
-  local print = consumer._print
-  if print and ctx._ex then
-    attach(ctx._ex, consumer.username, #consumer.username, print)
+  local print, ex, name = consumer._print, ctx._ex, consumer.consumer_name
+  if print and ex then
+    attach(ex, consumer.username, #consumer.username, print)
+  elseif ex and name then -- of no credential: logs and metrics know the name all the same
+    mg_var_set(ex, "consumer_name", 13, name, #name)
   end
   set_header(ctx, "X-Consumer-Username", consumer.username)
   set_header(ctx, "X-Credential-Identifier", consumer.credential_id)

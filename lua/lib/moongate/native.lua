@@ -74,6 +74,8 @@ void mg_response_encode(mg_exchange *ex, const mg_coding *coding);
 mg_exchange *mg_exchange_at(uint32_t slot);
 /* Tells which phases (bit per phase) have hooks, after a consumer's plugins joined in. */
 void mg_phases_set(mg_exchange *ex, uint32_t phases);
+/* Has the request counted for plugin prometheus when it ends: bits of exchange::traffic; 0 changes nothing. */
+void mg_traffic_count(mg_exchange *ex, uint32_t traffic);
 /* Makes what was appended the answer, with this status; an empty one of 400 and above gets the standard error body. */
 void mg_answer(mg_exchange *ex, int status);
 /* Makes the standard error body with this reason the answer. */
@@ -105,7 +107,7 @@ int64_t mg_credential_at(const char *plugin, size_t plugin_size, uint32_t positi
 int mg_consumer_text(uint32_t index, int kind, mg_text *out);
 /* What tells a credential from all others, and from itself once it is changed; 0 for a number that is none. */
 uint64_t mg_credential_print(uint32_t index);
-/* The request was let in by this credential: it ends soon after the credential does. */
+/* The request is this consumer's, who was let in by this credential: it ends soon after the credential does. */
 void mg_credential_attach(mg_exchange *ex, const char *username, size_t size, uint64_t print);
 /* If the request becomes a WebSocket: limits on what its client sends. 0 is none. */
 void mg_websocket_limit(mg_exchange *ex, double message_size_max_bytes, double messages_per_second, double burst);

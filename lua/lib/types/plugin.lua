@@ -22,6 +22,7 @@
 ---@field body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 ---@field delayed_body_filter? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 ---@field wants? fun(conf: moongate.Conf, phase: string): boolean   false leaves the phase out for this conf
+---@field counted_traffic? fun(conf: moongate.Conf): integer   what the runtime counts of each request, for plugin prometheus
 ---@field log? fun(conf: moongate.Conf, ctx: moongate.Ctx)
 
 --- A plugin's configuration on one resource. The same table until that resource changes.

@@ -92,6 +92,8 @@ ClientHello::Status ClientHello::read_message() {
   if (!take_sized(&rest, 1, &session) || session.size() > 32) return refuse(kDecodeError);
   if (!take_sized(&rest, 2, &suites) || suites.empty() || suites.size() % 2 != 0) return refuse(kDecodeError);
   if (!take_sized(&rest, 1, &compressions) || compressions.empty()) return refuse(kDecodeError);
+  if (compressions.find('\0') == compressions.npos)
+    return refuse(kIllegalParameter);  // none must be among them
   if (rest.empty()) return Status::kWhole;
   if (!take_sized(&rest, 2, &extensions) || !rest.empty()) return refuse(kDecodeError);
   return read_extensions(extensions);

@@ -109,6 +109,30 @@ TEST_CASE("credentials need a consumer and an id") {
                  "a credential's id is USERNAME/credentials/ID"));
 }
 
+TEST_CASE(
+    "what plugin_attr.prometheus says of the page is a setting, unless the settings say it themselves") {
+  const auto metrics_of = [](const std::string& text) { return document_of(text).settings.metrics; };
+  const std::string attributes =
+      "plugin_attr: {prometheus: {export_uri: /x, metric_prefix: shop_, export_addr: {ip: '::1', port: 9},"
+      " default_buckets: [5, 10], metrics: {bandwidth: {extra_labels: [{a: $host}], expire: 7}}}}\n";
+  const MetricsSettings copied = metrics_of(attributes);
+  CHECK(copied.listen == "[::1]:9");
+  CHECK(copied.path == "/x");
+  CHECK(copied.prefix == "shop_");
+  CHECK(copied.latency_buckets_ms == std::vector<double>{5, 10});
+  CHECK(copied.of(TrafficMetric::kBandwidth).extra_labels == std::vector<ExtraLabel>{{"a", "host"}});
+  CHECK(copied.of(TrafficMetric::kBandwidth).expire == std::chrono::seconds(7));
+  const MetricsSettings own = metrics_of(attributes + "moongate: {metrics: {listen: 127.0.0.1:1, path: /y}}");
+  CHECK(own.listen == "127.0.0.1:1");
+  CHECK(own.path == "/y");
+  CHECK(own.prefix == "shop_");
+  CHECK(metrics_of(attributes + "moongate: {metrics: off}").listen.empty());
+  CHECK(metrics_of("plugin_attr: {prometheus: {enable_export_server: false}}").listen.empty());
+  CHECK(metrics_of("plugin_attr: {prometheus: {export_addr: {port: 91}}}").listen == "127.0.0.1:91");
+  CHECK(contains(error_of("plugin_attr: {prometheus: {default_buckets: [2, 1]}}"), "latency_buckets[1]"));
+  CHECK(contains(error_of("plugin_attr: {prometheus: [1]}"), "plugin_attr.prometheus: expected a mapping"));
+}
+
 TEST_CASE("the acceptance configurations load unchanged") {
   const std::map<std::string, size_t> expected{{"bff.yaml", 3},
                                                {"circuit-breaker.yaml", 1},

@@ -39,7 +39,8 @@ constexpr std::string_view kEverything = R"(
 workers: 4
 listen: [8080, "127.0.0.1:81", "[::1]:82", "unix:/run/m.sock", {address: "0.0.0.0:8443", tls: true, http2: true, proxy_protocol: true}]
 admin: {listen: "127.0.0.1:9280", key: secret}
-metrics: {listen: "unix:/run/metrics.sock"}
+metrics: {listen: "unix:/run/metrics.sock", path: /m, prefix: "", series_max: 5000, latency_buckets: [0.005, 1, 2.5],
+          http_status: {extra_labels: [{up: $upstream_addr}, {_v: $http_x_version}]}, bandwidth: {expire: 600}}
 control: {listen: "127.0.0.1:9090"}
 client: {header_timeout: 1.5, body_timeout: 2, send_timeout: 3, keepalive_timeout: 0, keepalive_requests: 5,
          header_max_kb: 64k, header_fields_max: 7, body_max_mb: 1g, body_memory_kb: 2m, body_disk_max_mb: 9,
@@ -84,6 +85,13 @@ TEST_CASE("every setting is read") {
   CHECK(s.listen[4] == ListenSettings{"0.0.0.0:8443", true, true, true});
   CHECK(s.admin.key == "secret");
   CHECK(s.metrics.listen == "unix:/run/metrics.sock");
+  CHECK(s.metrics.path == "/m");
+  CHECK(s.metrics.prefix.empty());
+  CHECK(s.metrics.series_max == 5000);
+  CHECK(s.metrics.latency_buckets_ms == std::vector<double>{0.005, 1, 2.5});
+  CHECK(s.metrics.of(TrafficMetric::kHttpStatus).extra_labels ==
+        std::vector<ExtraLabel>{{"up", "upstream_addr"}, {"_v", "http_x_version"}});
+  CHECK(s.metrics.of(TrafficMetric::kBandwidth).expire == 600s);
   CHECK(s.client.header_timeout == 1500ms);
   CHECK(s.client.keepalive_timeout == 0ms);
   CHECK(s.client.header_max_kb == 64);
@@ -218,4 +226,31 @@ TEST_CASE("addresses to listen on are made canonical or refused") {
     CHECK_FALSE(normalize_listen_address(bad).has_value());
   }
   CHECK_FALSE(normalize_listen_address("unix:/" + std::string(120, 'x')).has_value());
+}
+
+TEST_CASE("what cannot be a metric's label, bucket, path or prefix is refused") {
+  const auto refused = [](const std::string& metrics, std::string_view what) {
+    const std::string error = error_of("metrics: {" + metrics + "}");
+    INFO(metrics << " -> " << error);
+    CHECK(contains(error, "a.yaml:1: moongate.metrics."));
+    CHECK(contains(error, what));
+  };
+  refused("latency_buckets: [1, 1]", "latency_buckets[1]: expected milliseconds");
+  refused("latency_buckets: [1, 1.0001]", "latency_buckets[1]");
+  refused("latency_buckets: [0]", "from 0.001");
+  refused("latency_buckets: []", "a list of 1 to 64 numbers");
+  refused("latency_buckets: 5", "a list of 1 to 64 numbers");
+  refused("http_status: {extra_labels: [{code: $status}]}", "has a label \"code\" already");
+  refused("http_status: {extra_labels: [{a: $x}, {a: $y}]}", "extra_labels[1]: the metric has a label \"a\"");
+  refused("http_status: {extra_labels: [{a-b: $x}]}", "\"a-b\" cannot be a label");
+  refused("http_status: {extra_labels: [{__a: $x}]}", "cannot be a label");
+  refused("http_status: {extra_labels: [{a: x}]}", "expected a variable such as $upstream_addr");
+  refused("http_status: {extra_labels: [{a: $x, b: $y}]}", "expected {NAME: $VARIABLE}");
+  refused("bandwidth: {expire: -1}", "bandwidth.expire: expected whole seconds");
+  refused("bandwidth: {labels: []}", "labels");
+  refused("bandwidth: 5", "expected {extra_labels, expire}");
+  refused("path: metrics", "a path such as /metrics");
+  refused("path: '/a?b'", "a path such as /metrics");
+  refused("prefix: 'a-'", "letters, digits");
+  refused("series_max: 5", "1000 to 4000000");
 }

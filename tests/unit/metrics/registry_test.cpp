@@ -80,6 +80,51 @@ TEST_CASE("a histogram counts each value in its bucket and shows cumulative coun
   REQUIRE(f.has_line("moongate_request_duration_seconds_bucket{le=\"0.0005\"} 1"));
 }
 
+TEST_CASE("the buckets of latencies are those that the store was made with") {
+  const uint64_t bounds[] = {5, 250000};
+  shm::Segment segment = shm::Segment::make(Registry::size_bytes(1000) + 8192).take();
+  const Registry registry = Registry::make(segment, 1000, bounds).take();
+  const Histogram latency = registry.histogram(Family::kHttpLatency, "type=\"request\"");
+  for (const uint64_t value : {5, 6, 300000}) latency.observe(value);
+  registry.histogram(Family::kRequestDuration).observe(300);
+  const std::string page = export_text(registry, {});
+  REQUIRE(page.find("apisix_http_latency_bucket{type=\"request\",le=\"0.005\"} 1\n"
+                    "apisix_http_latency_bucket{type=\"request\",le=\"250\"} 2\n"
+                    "apisix_http_latency_bucket{type=\"request\",le=\"+Inf\"} 3\n"
+                    "apisix_http_latency_sum{type=\"request\"} 300.011\n") != std::string::npos);
+  REQUIRE(page.find("moongate_request_duration_seconds_bucket{le=\"0.0005\"} 1") != std::string::npos);
+}
+
+TEST_CASE("names of APISIX's can have another prefix, or none") {
+  Fixture f;
+  f.registry.counter(Family::kBandwidth)->add(7);
+  const std::string page = export_text(f.registry, {}, {.prefix = "shop_"});
+  REQUIRE(page.find("# TYPE shop_bandwidth counter\nshop_bandwidth 7\n") != std::string::npos);
+  REQUIRE(page.find("\nmoongate_metric_series ") != std::string::npos);
+  REQUIRE(export_text(f.registry, {}, {.prefix = ""}).find("\nbandwidth 7\n") != std::string::npos);
+}
+
+TEST_CASE("a series that was not added to for long leaves the page, and comes back with its count") {
+  Fixture f;
+  Counter* bytes = f.registry.counter(Family::kBandwidth, "type=\"ingress\"");
+  const Histogram latency = f.registry.histogram(Family::kHttpLatency, "type=\"request\"");
+  bytes->add(3);
+  latency.observe(uint64_t{1});
+  Registry::date(bytes, 100);
+  Registry::date(latency, 200);
+  const auto has = [&](uint64_t now_s, std::string_view name) {
+    const ExportOptions options{.now_s = now_s,
+                                .expire_s = {{Family::kBandwidth, 60}, {Family::kHttpLatency, 0}}};
+    return export_text(f.registry, {}, options).find(name) != std::string::npos;
+  };
+  REQUIRE(has(160, "apisix_bandwidth{type=\"ingress\"} 3\n"));
+  REQUIRE_FALSE(has(161, "apisix_bandwidth{"));
+  REQUIRE(has(1000000, "apisix_http_latency_count{type=\"request\"} 1\n"));
+  bytes->add(1);
+  Registry::date(bytes, 300);
+  REQUIRE(has(310, "apisix_bandwidth{type=\"ingress\"} 4\n"));
+}
+
 TEST_CASE("the page has help and type once a family, in a stable order") {
   Fixture f;
   for (int i : {3, 1, 2}) f.registry.counter(Family::kRequests, route(i))->add();

@@ -36,6 +36,7 @@ _M.phase_bits = phase_bits
 ---@field confs table<string, table[]>
 ---@field phases integer            bit per phase
 ---@field has_secrets boolean?      resolve() must be called before each request
+---@field traffic integer           what the runtime counts of each request, see exchange::traffic
 ---@field entries table[]           {name, object, conf, number, priority}, in order
 
 local chains = {}
@@ -211,13 +212,26 @@ local function is_wanted(entry, phase)
   return not ok or verdict ~= false
 end
 
+-- What the runtime is to count for a plugin by itself, without entering Lua: its counted_traffic(conf) tells.
+local function traffic_of(entries)
+  for _, entry in ipairs(entries) do
+    local counted_traffic = entry.object.counted_traffic
+    if counted_traffic then
+      return counted_traffic(entry.conf)
+    end
+  end
+  return 0
+end
+
 --- Makes a chain of entries that are already checked.
 ---@param entries table[]
 ---@param fields table      conf_type, conf_id, ... that every request of the chain gets in its ctx
 ---@return moongate.Chain
 function _M.assemble(entries, fields)
   sort(entries, by_priority)
-  local chain = { entries = entries, fields = fields, run = {}, confs = {}, hooks = {}, phases = 0 }
+  local chain = {
+    entries = entries, fields = fields, run = {}, confs = {}, hooks = {}, phases = 0, traffic = traffic_of(entries),
+  }
   for phase_index, phase in ipairs(_M.phases) do
     local hooks, confs = {}, {}
     for _, entry in ipairs(entries) do
@@ -261,6 +275,7 @@ end
 ---@param spec table    {set, conf_type, conf_id, conf_version, route_id, ..., plugins = {{name, conf_json, resource_key, resource_version}}}
 ---@return integer? handle
 ---@return integer|string phases_or_err
+---@return integer? traffic
 function _M.build(spec)
   local entries = {}
   for _, plugin in ipairs(spec.plugins) do
@@ -276,7 +291,7 @@ function _M.build(spec)
   local handle = next_handle
   next_handle = handle + 1
   chains[handle] = chain
-  return handle, chain.phases
+  return handle, chain.phases, chain.traffic
 end
 
 ---@param handle integer

@@ -141,6 +141,7 @@ local function join_consumer(slot)
   local phases = merged.phases
   local global_chain = slot.global_chain
   C.mg_phases_set(slot.ex, require("bit").bor(phases, global_chain and global_chain.phases or 0))
+  C.mg_traffic_count(slot.ex, merged.traffic)
   return run_chain(slot, fresh, "rewrite")
 end
 
