@@ -133,6 +133,19 @@ void print_store(const Value& store) {
               fault.c_str());
 }
 
+void print_health(const Value& health) {
+  if (number_of(health, "checked") == 0) return;
+  std::printf("  %llu nodes are checked, %llu are left alone\n", number_of(health, "checked"),
+              number_of(health, "left_alone"));
+  for (const Value& node : health.find("nodes")->items()) {
+    const std::string since(node.get_string("since"));
+    std::printf("  %s node %s is %s: %s%s%s\n", std::string(node.get_string("upstream")).c_str(),
+                std::string(node.get_string("node")).c_str(), std::string(node.get_string("status")).c_str(),
+                std::string(node.get_string("reason")).c_str(), since.empty() ? "" : ", since ",
+                since.c_str());
+  }
+}
+
 void print_status(const Value& status) {
   std::printf("moongate %s, pid %llu, up %llu s\n", std::string(status.get_string("version")).c_str(),
               number_of(status, "pid"), number_of(status, "uptime_s"));
@@ -149,6 +162,8 @@ void print_status(const Value& status) {
           name.as_string().c_str());
     }
   }
+  if (const Value* health = status.find("health"); health != nullptr && health->is_object())
+    print_health(*health);
   const Value* error = status.find("last_error");
   if (error == nullptr || !error->is_object()) return;
   std::printf("the last change was refused at %s:\n", std::string(error->get_string("time")).c_str());

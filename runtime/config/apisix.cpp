@@ -80,6 +80,7 @@ class Translator {
     make_body_limit();
     make_real_ip();
     make_trusted_certificate();
+    make_health_checks();
     make_plugin_paths();
     make_store();
     DialectTranslation translation;
@@ -345,6 +346,11 @@ class Translator {
     if (written->as_string().find(',') != std::string::npos)
       return lose(*written, kKey, "one file is read; put all certificates into it");
     set("upstream.tls_trusted_certificate", *written);
+  }
+
+  void make_health_checks() {
+    constexpr std::string_view kOff = "apisix.disable_upstream_healthcheck";
+    if (is_on_at(kOff, false)) set("upstream.health_checks", placed_flag(false, place_of(kOff)));
   }
 
   /// "/path/?.lua;/other/?.lua"

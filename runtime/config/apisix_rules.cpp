@@ -53,7 +53,7 @@ constexpr ApisixRule kRules[] = {
     {"apisix.ssl.fallback_sni", kSame, "tls.fallback_sni"},
     {"apisix.status", kNote, "", "`moongate status` and the Admin API's /moongate/admin/status tell it"},
     {"apisix.trusted_addresses", kSame, "trusted_addresses"},
-    {"apisix.disable_upstream_healthcheck", kNote, "", "leave out `checks` of upstreams instead", "false"},
+    {"apisix.disable_upstream_healthcheck", kOwn},
     {"apisix.extra_lua_path", kOwn},
     {"apisix.extra_lua_cpath", kLost, "", "plugins cannot load libraries written in C", "\"\""},
     {"apisix.lua_module_hook", kLost, "", "put what it replaces into a folder of plugin_paths", "\"\""},

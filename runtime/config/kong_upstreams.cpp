@@ -210,10 +210,11 @@ Value make_active(const KongItem& item, KongFindings& findings) {
   }
   for (const std::string_view side : {"healthy", "unhealthy"}) {
     const Value* written = reader.object(side);
-    if (written == nullptr) continue;
-    Value made = placed(Value::object(), *written);
-    copy_numbers(*written, {"interval", "successes", "http_failures", "tcp_failures", "timeouts"}, false,
-                 &made);
+    Value made = placed(Value::object(), written != nullptr ? *written : *item.body);
+    if (written != nullptr)
+      copy_numbers(*written, {"interval", "successes", "http_failures", "tcp_failures", "timeouts"}, false,
+                   &made);
+    if (made.find("interval") == nullptr) made.set("enabled", placed_flag(false, made));
     active.set(std::string(side), std::move(made));
   }
   return active;
@@ -265,11 +266,14 @@ void set_checks(const KongItem& item, KongFindings& findings, Value* upstream) {
     findings.add(KongLoss::kLost, *reader.find("threshold"), checks.path("threshold"),
                  "there is no such limit here");
   if (!is_active && is_passive)
-    findings.add(KongLoss::kLost, *passive, checks.path("passive"),
-                 "works only beside active checks; give `active` an interval");
-  if (!is_active) return;
+    findings.note(*passive, checks.path("passive"),
+                  "a node that they find bad is tried again after a minute, since no active check asks it");
+  if (!is_active && !is_passive) return;
   Value made = placed(Value::object(), *written);
-  made.set("active", make_active({active, checks.path("active")}, findings));
+  if (is_active)
+    made.set("active", make_active({active, checks.path("active")}, findings));
+  else
+    made.set("active", placed(Value::object(), *written)).set("enabled", placed_flag(false, *written));
   if (is_passive) made.set("passive", make_passive({passive, checks.path("passive")}, findings));
   upstream->set("checks", std::move(made));
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/value.h"
+#include "config/health_checks.h"
 
 namespace moongate::config {
 
@@ -74,7 +75,7 @@ struct Upstream {
   std::optional<Timeouts> timeout;
   std::optional<KeepalivePool> keepalive_pool;
   std::optional<UpstreamTls> tls;
-  base::Value checks;  // null when there are none
+  std::optional<HealthChecks> checks;
 };
 
 struct Route {

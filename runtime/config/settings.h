@@ -139,6 +139,7 @@ struct UpstreamSettings {
   uint32_t keepalive_requests = 1'000;
   bool tls_verify = true;
   std::string tls_trusted_certificate;  // a path; empty: the system's
+  bool health_checks = true;
   bool operator==(const UpstreamSettings&) const = default;
 };
 

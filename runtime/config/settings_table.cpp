@@ -272,6 +272,8 @@ const Setting kRequests[] = {
               "a path or off"},
      "A file of PEM certificates: the authorities that nodes and servers asked by plugins are verified "
      "against; off means the system's."},
+    {"upstream.health_checks", BoolSlot{[](S& s) -> bool& { return s.upstream.health_checks; }},
+     "Whether `checks` of upstreams are made; without them every node is taken for healthy."},
 };
 
 const Setting kTls[] = {

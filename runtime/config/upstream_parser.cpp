@@ -234,7 +234,7 @@ Result<Upstream> parse_upstream_at(const Value& body, const std::string& where) 
   fields.read("service_name", &upstream.service_name);
   fields.read("discovery_type", &upstream.discovery_type);
   if (const Value* arguments = fields.find_object("discovery_args")) upstream.discovery_args = *arguments;
-  if (const Value* checks = fields.find_object("checks")) upstream.checks = *checks;
+  read_health_checks(fields, &upstream.checks);
   read_retries(fields, &upstream.retries);
   fields.read_seconds("retry_timeout", &upstream.retry_timeout);
   read_timeouts(fields, &upstream.timeout);

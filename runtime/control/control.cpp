@@ -41,6 +41,7 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
       audit_(start_.directory),
       later_([](void* self) { static_cast<Control*>(self)->go_on_later(); }, this),
       hold_([](void* self) { static_cast<Control*>(self)->end_hold(); }, this),
+      health_(loop, start_.health),
       expiry_([](void* self) { static_cast<Control*>(self)->expire_resources(); }, this),
       save_later_([](void* self) { static_cast<Control*>(self)->save_snapshot(base::Durability::kBuffered); },
                   this),
@@ -150,7 +151,8 @@ Result<void> Control::open_admin() {
   audit_.open();
   if (!shared_) expire_resources();
   if (start_.control_api_fd >= 0) {
-    control_api_.emplace(loop_, *resources_, admin_callbacks(), [this] { keep_scripts(Scripts::kNone); });
+    control_api_.emplace(loop_, *resources_, admin_callbacks(), health_,
+                         [this] { keep_scripts(Scripts::kNone); });
     if (auto started = control_api_->start(start_.control_api_fd, start_.control_api_address); !started)
       return started;
   }
@@ -247,6 +249,7 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
   if (Result<config::Settings> settings =
           config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) {
     stapling_.set_snapshot(*view, settings->dns);
+    health_.set_snapshot(*view, *settings);
     current_.data_encryption = settings->data_encryption;
     config::Keyring::of_process().set(current_.data_encryption);
   }

@@ -24,6 +24,7 @@
 #include "control/control_api.h"
 #include "control/etcd_store.h"
 #include "control/file_watch.h"
+#include "control/health_checks.h"
 #include "control/live_configuration.h"
 #include "control/loader.h"
 #include "control/metrics_page.h"
@@ -278,6 +279,7 @@ class Control {
   bool is_holding_workers_ = false;  // nothing was ever read: a gateway that knows no routes serves nobody
   net::Timer hold_;
 
+  HealthChecks health_;
   std::optional<AdminApi> admin_;
   std::optional<ControlApi> control_api_;
   std::string admin_key_;

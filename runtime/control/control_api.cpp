@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "control/health_page.h"
 
 namespace moongate::control {
 
@@ -36,6 +37,11 @@ HttpResponse json_answer(const Value& value) {
   return {200, "application/json", base::to_json(value) + "\n", {}};
 }
 
+HttpResponse health_answer(const Value& checkers, bool wants_page) {
+  if (!wants_page) return json_answer(checkers);
+  return {200, "text/html; charset=utf-8", health_page(checkers), {}};
+}
+
 /// Metadata is told without what is around it.
 Value shown_item(Kind kind, const Value& item) {
   if (kind != Kind::kPluginMetadata) return item;
@@ -48,9 +54,10 @@ Value shown_item(Kind kind, const Value& item) {
 }  // namespace
 
 ControlApi::ControlApi(net::EventLoop& loop, const ResourceStore& store, AdminApi::Callbacks callbacks,
-                       std::function<void()> collect_garbage)
+                       const HealthChecks& health, std::function<void()> collect_garbage)
     : store_(store),
       callbacks_(std::move(callbacks)),
+      health_(health),
       collect_garbage_(std::move(collect_garbage)),
       server_(loop, {}, [this](const HttpRequest& request, const HttpServer::Answer& answer) {
         on_request(request, answer);
@@ -86,7 +93,7 @@ void ControlApi::on_request(const HttpRequest& request, const HttpServer::Answer
     if (!told) return answer(admin_error(500, told.error().detail));
     return answer({static_cast<uint16_t>(told->first), "application/json", told->second + "\n", {}});
   }
-  if (parts[0] == "healthcheck") return answer(read_health(parts));
+  if (parts[0] == "healthcheck") return answer(read_health(request, parts));
   if (parts[0] == "store" && parts.size() == 1)
     return answer(json_answer(*callbacks_.status().find("store")));
   if (parts.size() > 2) return answer(unknown_page());
@@ -115,9 +122,11 @@ HttpResponse ControlApi::read(const std::string& name, const std::string& id) co
   return unknown_page();
 }
 
-/// There are no health checks in this version, hence no checkers.
-HttpResponse ControlApi::read_health(const std::vector<std::string>& parts) const {
-  if (parts.size() == 1) return json_answer(Value::array());
+HttpResponse ControlApi::read_health(const HttpRequest& request,
+                                     const std::vector<std::string>& parts) const {
+  const bool wants_page = request.field("Accept").find("text/html") != std::string_view::npos;
+  if (parts.size() > 3) return unknown_page();
+  if (parts.size() == 1) return health_answer(health_.describe_all(), wants_page);
   const std::string& type = parts[1];
   const AdminResource* resource = find_admin_resource(type);
   const bool has_upstream =
@@ -127,7 +136,9 @@ HttpResponse ControlApi::read_health(const std::vector<std::string>& parts) cons
   const AdminEntries entries(store_, callbacks_.served(), callbacks_.encrypted_fields);
   const std::string name = type + "[" + parts[2] + "]";
   if (!entries.has({resource->kind, parts[2]})) return admin_error(404, name + " not found");
-  return admin_error(404, "no checker for " + name);
+  Value checker = health_.describe(type, parts[2]);
+  if (checker.is_null()) return admin_error(404, "no checker for " + name);
+  return health_answer(checker, wants_page);
 }
 
 }  // namespace moongate::control

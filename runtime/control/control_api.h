@@ -10,6 +10,7 @@
 #include "control/admin_access.h"
 #include "control/admin_api.h"
 #include "control/admin_lists.h"
+#include "control/health_checks.h"
 #include "control/http_server.h"
 
 namespace moongate::control {
@@ -18,7 +19,7 @@ class ControlApi {
  public:
   /// Of `callbacks` those for reads and reloads are used.
   ControlApi(net::EventLoop& loop, const ResourceStore& store, AdminApi::Callbacks callbacks,
-             std::function<void()> collect_garbage);
+             const HealthChecks& health, std::function<void()> collect_garbage);
 
   /// Takes over the listening socket; `address` is where it listens.
   base::Result<void> start(int fd, const std::string& address);
@@ -26,10 +27,11 @@ class ControlApi {
  private:
   void on_request(const HttpRequest& request, const HttpServer::Answer& answer);
   HttpResponse read(const std::string& name, const std::string& id) const;
-  HttpResponse read_health(const std::vector<std::string>& parts) const;
+  HttpResponse read_health(const HttpRequest& request, const std::vector<std::string>& parts) const;
 
   const ResourceStore& store_;
   AdminApi::Callbacks callbacks_;
+  const HealthChecks& health_;
   std::function<void()> collect_garbage_;
   AdminAccess access_;
   HttpServer server_;

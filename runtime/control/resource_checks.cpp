@@ -131,17 +131,11 @@ void check_validity(const Resource& resource, const Value* certificate, Path pat
     findings.warn(resource, path, "the certificate is not valid now: " + fault + "; renew it");
 }
 
-/// What an upstream asks for and does not get in this version, though its nodes are served.
 void check_upstream(const Resource& resource, const Value* upstream, Path path, Findings& findings) {
-  if (upstream == nullptr) return;
-  if (const Value* tls = upstream->find("tls"); tls != nullptr && tls->is_object()) {
-    path.emplace_back("tls");
-    check_validity(resource, tls->find("client_cert"), path, "client_cert", findings);
-    path.pop_back();
-  }
-  if (upstream->find("checks") == nullptr) return;
-  path.emplace_back("checks");
-  findings.warn(resource, path, "health checks are not in this version; every node is taken for healthy");
+  const Value* tls = upstream == nullptr ? nullptr : upstream->find("tls");
+  if (tls == nullptr || !tls->is_object()) return;
+  path.emplace_back("tls");
+  check_validity(resource, tls->find("client_cert"), path, "client_cert", findings);
 }
 
 /// Calls `look` for each reference to a secret manager: the way to it, and "vault/1".

@@ -10,6 +10,7 @@
 #include "control/validator.h"
 #include "metrics/registry.h"
 #include "net/event_loop.h"
+#include "shm/health_board.h"
 #include "shm/process_table.h"
 
 namespace moongate::control {
@@ -43,6 +44,7 @@ struct ControlStart {
 
   const metrics::Registry* metrics = nullptr;
   shm::ProcessTable* processes = nullptr;
+  shm::HealthBoard* health = nullptr;
 };
 
 /// Runs a control process of its own until SIGTERM; its exit status.

@@ -107,6 +107,7 @@ Value Control::status() const {
   value.set("store", describe_store());
   value.set("quarantined", texts(current_.quarantined));
   value.set("quarantined_plugins", texts(quarantined_plugins(*start_.processes)));
+  value.set("health", health_.summarize());
   return value;
 }
 
@@ -193,6 +194,7 @@ void Control::add_pages() {
     const uint32_t workers = std::max<uint32_t>(start_.worker_count, 1);
     std::vector<metrics::Sample> samples = sample_processes(*start_.processes, workers, start_.version);
     sample_store(samples);
+    health_.sample(samples);
     return Page{200, std::string(metrics::kContentType),
                 metrics::export_text(*start_.metrics, samples, export_options())};
   };

@@ -268,6 +268,7 @@ void Forwarder::on_interim_response() {
 void Forwarder::record_try() {
   exchange::Exchange& exchange = exchange_;
   exchange.upstream_status = exchange.response.status;
+  exchange.upstream->note_answer(*exchange.node, exchange.response.status);
   if (exchange.tries == 0 || exchange.tries > std::size(exchange.try_records)) return;
   auto& record = exchange.try_records[exchange.tries - 1];
   record.status = exchange.response.status;
@@ -351,6 +352,8 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
                 << ": " << error.detail;
   release_node();
   bool was_reused = attempt_.is_reused();
+  if (!was_reused || error.kind != ErrorKind::kClosed)  // see below
+    exchange.upstream->note_failure(*exchange.node, error.kind == ErrorKind::kTimeout);
   if (may_retry(error, stage)) {
     if (was_reused && error.kind == ErrorKind::kClosed) {
       // A kept connection that the node had closed says nothing about the node: try it again on another one.

@@ -307,6 +307,7 @@ std::shared_ptr<upstream::Upstream> Compiler::make_upstream(const config::Upstre
     out.priority = node.priority;
     nodes.push_back(std::move(out));
   }
+  if (next_->settings->upstream.health_checks) options.health = make_health(conf, id, health_board_);
   auto made = upstream::Upstream::make(std::move(options), std::move(nodes), pool_);
   if (made) return made.take();
   *fault = made.error().detail;

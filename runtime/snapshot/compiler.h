@@ -11,6 +11,7 @@
 #include "router/router_patch.h"
 #include "snapshot/blob.h"
 #include "snapshot/graveyard.h"
+#include "snapshot/health.h"
 #include "snapshot/snapshot.h"
 #include "upstream/pool.h"
 
@@ -40,6 +41,8 @@ class Compiler {
   Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& graveyard);
   ~Compiler();
 
+  /// Where upstreams look up how their nodes are; without one all nodes are well.
+  void use_health_board(shm::HealthBoard* board) { health_board_ = board; }
   /// Works for about `budget`; true when everything is compiled.
   bool step(base::Duration budget);
   base::Result<std::shared_ptr<Snapshot>> finish();
@@ -150,6 +153,7 @@ class Compiler {
   Pin present_;
   upstream::Pool& pool_;
   Graveyard& graveyard_;
+  shm::HealthBoard* health_board_ = nullptr;
   std::shared_ptr<Snapshot> next_;
   base::Result<void> fault_;
   Stage stage_ = Stage::kRecords;

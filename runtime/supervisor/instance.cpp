@@ -51,6 +51,7 @@ Result<Instance> open_instance(const config::Settings& settings, uint32_t worker
   control->addresses = listeners->addresses();
   control->processes = memory->processes;
   control->metrics = memory->metrics.get();
+  control->health = memory->health;
   return Instance{listeners.take(), memory.take(), command.take(),
                   metrics.take(),   admin.take(),  control_api.take()};
 }
@@ -66,6 +67,7 @@ worker::WorkerStart make_worker_start(Instance& instance, const control::Control
   start.limits = instance.memory.limits.get();
   start.dicts = instance.memory.dicts.get();
   start.metrics = instance.memory.metrics.get();
+  start.health = instance.memory.health;
   start.directory = control.directory;
   start.lua_root = control.lua_root;
   start.version = control.version;

@@ -47,7 +47,8 @@ Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
   const uint64_t limits_size =
       std::max<uint64_t>(settings.shared_memory.limiter_mb * kMegabyte, limit::Tables::kSizeBytesMin);
   const size_t metrics_size = metrics::Registry::size_bytes(settings.metrics.series_max);
-  uint64_t total = shm::ProcessTable::size_bytes() + limits_size + metrics_size + kMegabyte;
+  uint64_t total = shm::ProcessTable::size_bytes() + shm::HealthBoard::size_bytes() + limits_size +
+                   metrics_size + kMegabyte;
   for (const auto& [name, size] : dicts) total += size + 4096;
 
   SharedMemory memory;
@@ -58,6 +59,9 @@ Result<SharedMemory> make_shared_memory(const config::Settings& settings) {
       memory.segment->area("processes", shm::ProcessTable::size_bytes(), alignof(shm::ProcessSlot));
   MG_ASSERT(processes != nullptr);
   memory.processes = shm::ProcessTable::make(processes);
+  void* health = memory.segment->area("health", shm::HealthBoard::size_bytes());
+  MG_ASSERT(health != nullptr);
+  memory.health = shm::HealthBoard::make(health);
   Result<limit::Tables> limits = limit::Tables::make(*memory.segment, limits_size);
   if (!limits) return limits.error();
   memory.limits = std::make_unique<limit::Tables>(limits.take());

@@ -75,11 +75,13 @@ Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
       1) {  // a single node is used whatever its weight, and again for a retry the user asked for
     return &nodes_[0];
   }
+  const Health* health = options_.health && options_.health->has_choice() ? options_.health.get() : nullptr;
   candidates_.clear();
   int best = INT32_MIN;
   for (uint32_t i = 0; i < nodes_.size(); i++) {
     const Node& node = nodes_[i];
     if (node.weight == 0 || node.priority < best || tried.contains(i)) continue;
+    if (health != nullptr && !health->may_use(i)) continue;
     if (node.priority > best) {
       best = node.priority;
       candidates_.clear();
@@ -90,6 +92,14 @@ Node* Upstream::pick(Tried& tried, std::string_view hash_key) {
   uint32_t index = candidates_.size() == 1 ? candidates_[0] : balancer_->pick(nodes_, candidates_, hash_key);
   tried.nodes.push_back(index);
   return &nodes_[index];
+}
+
+void Upstream::report_answer(const Node& node, uint16_t status) {
+  if (is_own(node)) options_.health->report_status(index_of(node), status);
+}
+
+void Upstream::note_failure(const Node& node, bool is_timeout) {
+  if (options_.health && is_own(node)) options_.health->report_failure(index_of(node), is_timeout);
 }
 
 std::shared_ptr<Endpoint> Upstream::find_endpoint(Node& node, net::Resolver& resolver, Scheme wanted) {

@@ -11,6 +11,7 @@
 
 #include "net/resolver.h"
 #include "upstream/attempt.h"
+#include "upstream/health.h"
 #include "upstream/pool.h"
 
 namespace moongate::upstream {
@@ -61,6 +62,7 @@ struct UpstreamOptions {
   Timeouts timeouts;
   bool has_timeouts = false;
   PoolLimits pool;
+  std::shared_ptr<Health> health;  // null: nobody looks at how the nodes are
 };
 
 /// What one exchange has tried so far.
@@ -90,7 +92,8 @@ class Upstream {
   static base::Result<std::shared_ptr<Upstream>> make(UpstreamOptions options, std::vector<Node> nodes,
                                                       Pool& pool);
 
-  /// The next node to try, or null when there is none left.
+  /// The next node to try, or null when there is none left. Those that are not well are passed over, unless
+  /// none is.
   Node* pick(Tried& tried, std::string_view hash_key);
   /// The endpoint to connect to, or null when the node's name must be resolved first (see `resolve`).
   std::shared_ptr<Endpoint> find_endpoint(Node& node, net::Resolver& resolver, Scheme wanted);
@@ -101,11 +104,21 @@ class Upstream {
   const std::vector<Node>& nodes() const { return nodes_; }
   /// How many tries may follow the first.
   uint32_t retries_max() const;
+  /// What a try at the node came to, for the passive checks.
+  void note_answer(const Node& node, uint16_t status) {
+    if (options_.health) report_answer(node, status);
+  }
+  void note_failure(const Node& node, bool is_timeout);
   bool needs_hash_key() const { return options_.type == "chash"; }
 
  private:
   Upstream(UpstreamOptions options, std::vector<Node> nodes, Pool& pool)
       : options_(std::move(options)), nodes_(std::move(nodes)), pool_(pool) {}
+  bool is_own(const Node& node) const {  // a plugin may have chosen another upstream since the pick
+    return &node >= nodes_.data() && &node < nodes_.data() + nodes_.size();
+  }
+  size_t index_of(const Node& node) const { return static_cast<size_t>(&node - nodes_.data()); }
+  void report_answer(const Node& node, uint16_t status);
   const std::shared_ptr<const tls::ClientContext>& context_of(Scheme scheme) const;
   std::shared_ptr<Endpoint> endpoint_of(const net::SocketAddress& address, Scheme scheme) {
     return pool_.get(address, context_of(scheme));

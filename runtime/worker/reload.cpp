@@ -89,6 +89,7 @@ void Reload::prepare(uint64_t number, snapshot::Descriptor descriptor) {
   bytes_.emplace(mapped.take());
   compiler_ = std::make_unique<snapshot::Compiler>(view.take(), worker_.present(), worker_.pool(),
                                                    worker_.graveyard());
+  compiler_->use_health_board(worker_.health_board());
   slice_.schedule(loop_);
 }
 

@@ -12,6 +12,7 @@
 #include "limit/tables.h"
 #include "metrics/registry.h"
 #include "net/event_loop.h"
+#include "shm/health_board.h"
 #include "shm/process_table.h"
 #include "shm/shared_dict.h"
 
@@ -32,6 +33,7 @@ struct WorkerStart {
   const limit::Tables* limits = nullptr;
   std::vector<shm::SharedDict>* dicts = nullptr;
   const metrics::Registry* metrics = nullptr;
+  shm::HealthBoard* health = nullptr;
   std::string directory;  // DIR, absolute; log paths are relative to it
   std::string lua_root;   // the folder with lib/ and plugins/
   std::string version;

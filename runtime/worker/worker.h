@@ -44,6 +44,7 @@ class Worker {
   script::Host* host() { return host_.get(); }
   upstream::Pool& pool() { return pool_; }
   snapshot::Graveyard& graveyard() { return graveyard_; }
+  shm::HealthBoard* health_board() const { return start_.health; }
   snapshot::Pin present() const { return context_.snapshot; }
   /// Makes what a first snapshot's settings decide: resolver, plugins, logs. An error refuses the snapshot.
   base::Result<void> set_up(const config::Settings& settings);

@@ -12,6 +12,7 @@ import tempfile
 import time
 import unittest
 
+from clock import Clock
 from harness import ROOT, Load, TestCase, hold_fixed_ports, ok, request_bytes, sanitized, wait_for
 from wire import can_bind
 
@@ -204,6 +205,36 @@ class Files(Acceptance):
             got = [c.get("/a/x").body for _ in range(count)]
         self.assertAlmostEqual(got.count(b"v2") / count, 0.2, delta=0.02)
         self.assertTrue(v1.requests and v2.requests)
+
+    def test_a_node_that_fails_its_checks_leaves_and_returns(self):
+        health, clock = {"status": "200 OK"}, Clock(self)
+        answer = lambda r, _: ok("v2", status=health["status"] if r.target == "/health" else "200 OK")
+        _, a1 = self.service(8080, ok("v1"))
+        v2, a2 = self.service(8080, answer)
+        gw = self.serve(read("load-balancing.yaml"), moongate={"dns": {"hosts": {"service-a-v1": a1, "service-a-v2": a2}}}, env=clock.env)
+
+        def next_check(seconds):
+            seen = len([r for r in v2.requests if r.target == "/health"])
+            clock.advance(seconds)
+            wait_for(lambda: len([r for r in v2.requests if r.target == "/health"]) > seen, 20, "a check")
+
+        def is_left_alone():
+            return [n["node"] for n in gw.status()["health"]["nodes"]] == ["service-a-v2:8080"]
+        wait_for(lambda: any(r.target == "/health" for r in v2.requests), 20, "the first check")
+        health["status"] = "500 Broken"
+        for _ in range(3):
+            self.assertFalse(is_left_alone())
+            next_check(5)
+        wait_for(is_left_alone, 20, "the verdict")
+        with gw.client() as c:
+            self.assertEqual({c.get("/a/x").body for _ in range(50)}, {b"v1"})
+        health["status"] = "200 OK"
+        for _ in range(2):
+            self.assertTrue(is_left_alone())
+            next_check(3)
+        wait_for(lambda: not is_left_alone(), 20, "the return")
+        with gw.client() as c:
+            self.assertEqual({c.get("/a/x").body for _ in range(50)}, {b"v1", b"v2"})
 
 
 if __name__ == "__main__":

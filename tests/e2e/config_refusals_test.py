@@ -210,14 +210,17 @@ class Warnings(TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("moongate.yaml:2: stream_routes[0]: stream routes are not in this version", done.stderr)
 
-    def test_health_checks_that_nothing_runs_are_warned_about(self):
+    def test_health_checks_that_would_ask_something_else_are_refused(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "moongate.yaml")
-            checks = "checks: {active: {http_path: /up, healthy: {interval: 1, successes: 1}, unhealthy: {interval: 1}}}"
-            write_atomically(path, f"routes:\n  - uri: /a\n    upstream:\n      nodes: {{'127.0.0.1:1': 1}}\n      {checks}\n")
-            done = moongate("check", "-c", path)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("routes[0].upstream.checks: health checks are not in this version", done.stderr)
+            for active, fault in [("{http_path: '/up HTTP/1.0'}", "checks.active.http_path: expected a path that begins with /"),
+                                  ("{req_headers: [\"A: b\\r\\nC: d\"]}", "checks.active.req_headers: expected texts of the form"),
+                                  ("{http_method: 'GET /x'}", "http_method"),
+                                  ("{healthy: {enabled: 7}}", "enabled")]:
+                write_atomically(path, f"routes:\n  - uri: /a\n    upstream:\n      nodes: {{'127.0.0.1:1': 1}}\n      checks: {{active: {active}}}\n")
+                done = moongate("check", "-c", path)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(fault, done.stderr)
 
 
 @sanitized

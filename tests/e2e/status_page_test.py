@@ -279,6 +279,15 @@ class Page(StatusCase):
         self.gw.write_config({"routes": [{"uri": "/x", "plugins": {"no-such-plugin": {}}}]})
         self.wait_text("troubles", "no-such-plugin")
 
+    def test_a_node_that_fails_its_checks_is_told_with_the_reason(self):
+        checks = {"active": {"type": "tcp", "unhealthy": {"interval": 1, "tcp_failures": 1}}}
+        self.put("/upstreams/u", {"type": "roundrobin", "nodes": {"127.0.0.1:1": 1}, "checks": checks})
+        self.open()
+        self.wait_text("nodes", "Connection refused")
+        self.wait_text("health-note", "1 checked, 1 left alone")
+        self.assertEqual(self.admin("DELETE", "/upstreams/u").status, 200)
+        self.wait(lambda: not self.browser.find_element(By.ID, "health").is_displayed(), "nothing that is checked")
+
     def test_a_viewer_sees_all_and_cannot_press_roll_back(self):
         self.make_two_snapshots()
         self.open(VICTOR)

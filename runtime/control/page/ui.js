@@ -268,6 +268,7 @@ function showContent() {
   showOverview();
   showRoutes();
   showWorkers();
+  showHealth();
   showSnapshots();
   showPlugins();
 }
@@ -367,6 +368,17 @@ function showWorkers() {
       [countText(worker.restarts), worker.restarts > 0 ? "bad" : ""],
       [worker.last_death || "–"],
     ]);
+  });
+}
+
+function showHealth() {
+  const { checked, left_alone: ill, nodes } = page.status.health;
+  byId("health").hidden = checked === 0;
+  byId("health-table").hidden = ill === 0;
+  const more = ill > nodes.length ? ` ${nodes.length} of them are shown.` : "";
+  setText(byId("health-note"), `${countText(checked)} checked, ${ill === 0 ? "all are well" : `${countText(ill)} left alone`}.${more}`);
+  arrange(byId("nodes"), nodes, (node) => `${node.upstream} ${node.node}`, () => makeRow([0, 0, 0]), (row, node) => {
+    fillRow(row, node.node, node.upstream, [[node.status, "bad"], [node.since ? momentText(node.since) : "–"], [node.reason]]);
   });
 }
 

@@ -58,6 +58,12 @@ TEST_CASE("a file is APISIX's when it has a section of its own and none of ours"
   CHECK_FALSE(is_apisix("[apisix]"));
 }
 
+TEST_CASE("health checks are made unless they are switched off") {
+  CHECK(contains(translate("apisix: {disable_upstream_healthcheck: true}").settings,
+                 R"("upstream":{"health_checks":false})"));
+  CHECK_FALSE(contains(translate("apisix: {disable_upstream_healthcheck: false}").settings, "health_checks"));
+}
+
 TEST_CASE("times have nginx's units") {
   for (const auto& [written, seconds] :
        {std::pair("60s", "60"), {"2m", "120"}, {"500ms", "0.5"}, {"7", "7"}, {"1h", "3600"}}) {

@@ -201,6 +201,22 @@ TEST_CASE("what cannot be served is refused with its line and field") {
   }
 }
 
+TEST_CASE("checks are switched on by what has an interval or a limit") {
+  const auto checks = [](const std::string& written) {
+    const Translated kong("upstreams: [{name: u, targets: [{target: a}], healthchecks: " + written +
+                          "}]\nservices: [{name: s, host: u}]\n");
+    const Value* made = kong.item("services", 0).find("upstream")->find("checks");
+    return made == nullptr ? "none" : to_json(*made);
+  };
+  CHECK(checks("{active: {healthy: {interval: 0, successes: 3}}, passive: {type: http}}") == "none");
+  CHECK(
+      checks("{active: {http_path: /up, unhealthy: {interval: 5, timeouts: 3}}}") ==
+      R"({"active":{"http_path":"/up","healthy":{"enabled":false},"unhealthy":{"interval":5,"timeouts":3}}})");
+  CHECK(checks("{passive: {unhealthy: {tcp_failures: 2}}}") ==
+        R"({"active":{"enabled":false},"passive":{"healthy":{"successes":0},)"
+        R"("unhealthy":{"http_failures":0,"tcp_failures":2,"timeouts":0}}})");
+}
+
 TEST_CASE("another version of the format is refused with the way out") {
   const TestFolder folder;
   folder.write("kong.yml", "_format_version: '1.1'\n");

@@ -156,8 +156,67 @@ nodes: []
   CHECK(upstream.keepalive_pool->size == 5);
   CHECK(upstream.keepalive_pool->idle_timeout == 0ms);
   CHECK(upstream.tls->client_cert_id == "4");
-  CHECK(upstream.checks.find("active") != nullptr);
+  CHECK(upstream.checks->active.has_value());
   CHECK_FALSE(parsed(parse_upstream(value_of("{nodes: {a: 1}}"))).retries.has_value());
+}
+
+TEST_CASE("checks have APISIX's defaults, and what is switched off is not there") {
+  const auto checks = [](const std::string& text) {
+    return parsed(parse_upstream(value_of("{nodes: {a: 1}, checks: " + text + "}"))).checks;
+  };
+  const HealthChecks usual = *checks("{active: {}, passive: {}}");
+  CHECK(usual.active->path == "/");
+  CHECK(usual.active->timeout == 1s);
+  CHECK(usual.active->concurrency == 10);
+  CHECK(usual.active->interval_healthy == 1s);
+  CHECK(usual.active->rules.healthy.count() == 2);
+  CHECK(usual.active->rules.unhealthy[404]);
+  CHECK(usual.active->rules.successes == 2);
+  CHECK(usual.active->rules.http_failures == 5);
+  CHECK(usual.active->rules.tcp_failures == 2);
+  CHECK(usual.active->rules.timeouts == 3);
+  CHECK(usual.passive->healthy[308]);
+  CHECK(usual.passive->unhealthy.count() == 3);
+  CHECK(usual.passive->successes == 5);
+  CHECK(usual.passive->timeouts == 7);
+
+  const HealthChecks written = *checks(
+      "{active: {type: https, timeout: 0.5, healthy: {interval: 9, http_statuses: [204]}, unhealthy: "
+      "{enabled: "
+      "false}}, passive: {type: tcp, healthy: {successes: 0}}}");
+  CHECK(written.active->type == ActiveCheck::Type::kHttps);
+  CHECK(written.active->timeout == 500ms);
+  CHECK(written.active->interval_healthy == 9s);
+  CHECK(written.active->interval_unhealthy == 0s);
+  CHECK(written.active->rules.healthy[204]);
+  CHECK_FALSE(written.active->rules.healthy[200]);
+  CHECK_FALSE(written.passive->is_by_status);
+  CHECK(written.passive->successes == 0);
+  CHECK(written.print != usual.print);
+
+  CHECK_FALSE(checks("{active: {enabled: false}, passive: {}}")->active.has_value());
+  CHECK_FALSE(checks("{active: {enabled: false}}").has_value());
+  CHECK_FALSE(checks("{}").has_value());
+}
+
+TEST_CASE("a wrong check is refused by field") {
+  const auto error = [](const std::string& text) {
+    return error_of(parse_upstream(value_of("{nodes: {a: 1}, checks: " + text + "}")));
+  };
+  CHECK(error("{active: {type: udp}}").starts_with("checks.active.type: unknown type `udp`"));
+  CHECK(error("{active: {http_path: up}}").starts_with("checks.active.http_path: expected a path"));
+  CHECK(error("{active: {http_path: '/a b'}}").starts_with("checks.active.http_path: expected a path"));
+  CHECK(error(R"({active: {http_method: "G\r\n"}})").starts_with("checks.active.http_method: "));
+  CHECK(error("{active: {host: 'a b'}}").starts_with("checks.active.host: "));
+  CHECK(error(R"({active: {req_headers: ["A: b\r\nC: d"]}})").starts_with("checks.active.req_headers: "));
+  CHECK(error("{active: {req_headers: ['no field']}}").starts_with("checks.active.req_headers: "));
+  CHECK(
+      error("{active: {healthy: {http_statuses: [99]}}}")
+          .starts_with("checks.active.healthy.http_statuses: expected status codes from 200 to 599, got 99"));
+  CHECK(error("{active: {unhealthy: {timeouts: 255}}}").starts_with("checks.active.unhealthy.timeouts: "));
+  CHECK(error("{active: {healthy: {interval: 0}}}").starts_with("checks.active.healthy.interval: "));
+  CHECK(error("{passive: {healthy: 7}}").starts_with("checks.passive.healthy: "));
+  CHECK(error("7").starts_with("checks: expected"));
 }
 
 TEST_CASE("a wrong upstream is refused by field") {

@@ -16,9 +16,13 @@ local function statuses(default)
   }
 end
 
+-- `enabled` is our own: false switches off a kind of check, or the asking of nodes in one state.
+local enabled = { type = "boolean" }
+
 _M.health_checker_active = {
   type = "object",
   properties = {
+    enabled = enabled,
     type = { type = "string", enum = { "http", "https", "tcp" }, default = "http" },
     timeout = { type = "number", default = 1 },
     concurrency = { type = "integer", default = 10 },
@@ -32,6 +36,7 @@ _M.health_checker_active = {
     healthy = {
       type = "object",
       properties = {
+        enabled = enabled,
         interval = { type = "integer", minimum = 1, default = 1 },
         http_statuses = statuses({ 200, 302 }),
         successes = integer(1, 254, 2),
@@ -40,6 +45,7 @@ _M.health_checker_active = {
     unhealthy = {
       type = "object",
       properties = {
+        enabled = enabled,
         interval = { type = "integer", minimum = 1, default = 1 },
         http_statuses = statuses({ 429, 404, 500, 501, 502, 503, 504, 505 }),
         http_failures = integer(1, 254, 5),
