@@ -180,4 +180,7 @@ class Compiler {
   std::vector<Complaint> complaints_;
 };
 
+/// The timeouts of an upstream or a route.
+upstream::Timeouts to_timeouts(const config::Timeouts& conf);
+
 }  // namespace moongate::snapshot
