@@ -104,6 +104,7 @@ local function prepare(conf, ctx)
   else
     plan.rules[1] = make_rule(conf, ctx, conf)
   end
+  plan.count = #plan.rules
   return plan
 end
 
@@ -245,7 +246,7 @@ function _M.access(conf, ctx)
   end
   local rules = plan.rules
   local has_applied = false
-  for index = 1, #rules do
+  for index = 1, plan.count do
     local code, body, is_concerned = apply(conf, plan, rules[index], ctx)
     if code then
       return code, body

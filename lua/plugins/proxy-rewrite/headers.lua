@@ -115,11 +115,12 @@ local function flatten(map)
       constant = not has_variable and (#texts == 1 and texts[1] or texts) or nil,
     }
   end
+  list.count = #list
   return list
 end
 
 ---@class plugin.HeaderOperations
----@field add table[]?
+---@field add table[]?      with their `count`
 ---@field set table[]?
 ---@field remove string[]?
 
@@ -155,14 +156,14 @@ end
 function _M.apply(operations_of_conf, ctx, captures)
   local list = operations_of_conf.add
   if list then
-    for index = 1, #list do
+    for index = 1, list.count do
       local operation = list[index]
       add_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
     end
   end
   list = operations_of_conf.set
   if list then
-    for index = 1, #list do
+    for index = 1, list.count do
       local operation = list[index]
       set_header(ctx, operation.name, operation.constant or resolve(operation, ctx, captures))
     end

@@ -54,6 +54,7 @@ local function flatten(map)
   for name, value in pairs(map) do
     list[#list + 1] = operation(name, value)
   end
+  list.count = #list
   return list
 end
 
@@ -111,7 +112,7 @@ local function apply_headers(operations, ctx)
   end
   list = operations.set
   if list then
-    for index = 1, #list do
+    for index = 1, list.count do
       set_header(list[index].name, value_of(list[index], ctx))
     end
   end
