@@ -20,6 +20,7 @@ using base::Result;
 namespace {
 
 constexpr auto kBeat = std::chrono::milliseconds(250);
+constexpr auto kLookAfter = std::chrono::seconds(5);  // at the sources, when the workers do not serve by then
 
 }  // namespace
 
@@ -45,6 +46,7 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
       expiry_([](void* self) { static_cast<Control*>(self)->expire_resources(); }, this),
       save_later_([](void* self) { static_cast<Control*>(self)->save_snapshot(base::Durability::kBuffered); },
                   this),
+      look_later_([](void* self) { static_cast<Control*>(self)->look_at_sources(); }, this),
       commands_(loop, [this](const std::string& command, const base::Value& request,
                              const CommandServer::Answer& answer) { on_command(command, request, answer); }),
       pages_(loop),
@@ -108,7 +110,12 @@ Result<void> Control::open() {
     started.descriptor = snapshot::Descriptor(start_.worker_fd);
     links_.add(std::move(started));
   }
-  look_at_sources();
+  // At a start the workers come first: to load many routes takes seconds. If they cannot serve what there is,
+  // a change of the sources may be what they need.
+  if (start_.is_restart)
+    look_at_sources();
+  else
+    look_later_.start(loop_.timers(), kLookAfter);
   if (shared_) shared_->start();
   return {};
 }
@@ -193,6 +200,7 @@ void Control::set_admin_access() {
 /// The sources may have changed while nobody watched: between the load at the start and now, or while control
 /// was dead. And only a load tells which files there are to watch. A rollback stays one until they change.
 void Control::look_at_sources() {
+  look_later_.stop();
   const bool is_rollback = current_.about.reason.rfind("rollback", 0) == 0;
   if (!is_rollback) return add_job({std::nullopt, "file change", false, {}, {}});
   keep_scripts(Scripts::kNone);

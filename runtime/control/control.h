@@ -285,6 +285,7 @@ class Control {
   std::string admin_key_;
   net::Timer expiry_;
   net::Timer save_later_;
+  net::Timer look_later_;  // at the sources
   CommandServer commands_;
   PageServer pages_;
   Stapling stapling_;

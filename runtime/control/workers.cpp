@@ -143,6 +143,7 @@ void Control::note_serving() {
   MG_LOG(kNotice) << "snapshot " << number << " serves (" << current_.about.reason << ", "
                   << current_.about.hash.text() << ")";
   tell_supervisor(MessageType::kServing);
+  if (look_later_.is_running()) look_at_sources();
 }
 
 void Control::on_supervisor_messages() {
