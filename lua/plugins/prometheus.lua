@@ -8,6 +8,7 @@ local bor = require("bit").bor
 local native = require("moongate.native")
 
 local C = native.C
+local find = string.find
 
 local schema = {
   type = "object",
@@ -81,11 +82,20 @@ local function depends_on_request(conf)
   return meta and (meta.filter or meta.pre_function) and true or false
 end
 
---- What the runtime counts of every request with this conf; 0 when it depends on the request.
+local decided, over_global = 32, 64
+
+-- That somebody decides, and whether a global rule may still do so: the narrower scope wins.
+local function scope(conf)
+  local parent = conf._meta and conf._meta.parent
+  local key = parent and parent.resource_key or ""
+  return find(key, "/global_rules/", 1, true) and decided or decided + over_global
+end
+
+--- What the runtime counts of every request with this conf; nothing when it depends on the request.
 ---@param conf plugin.PrometheusConf
 ---@return integer
 function _M.counted_traffic(conf)
-  return depends_on_request(conf) and 0 or wanted(conf)
+  return bor(scope(conf), depends_on_request(conf) and 0 or wanted(conf))
 end
 
 --- Only a conf with a filter needs its hook.
@@ -97,7 +107,7 @@ end
 ---@param conf plugin.PrometheusConf
 ---@param ctx moongate.Ctx
 function _M.log(conf, ctx)
-  C.mg_traffic_count(ctx._ex, wanted(conf))
+  C.mg_traffic_count(ctx._ex, bor(scope(conf), wanted(conf)))
 end
 
 return _M

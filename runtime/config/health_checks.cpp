@@ -123,13 +123,13 @@ void read_active(FieldReader& checks, std::optional<ActiveCheck>* active) {
   read_request(check, &read);
   FieldReader healthy = read_half(check, "healthy");
   read_statuses(healthy, kActiveHealthy, &read.rules.healthy);
-  read_count(healthy, "successes", 1, 2, &read.rules.successes);
+  read_count(healthy, "successes", 0, 2, &read.rules.successes);
   read_interval(healthy, &read.interval_healthy);
   FieldReader unhealthy = read_half(check, "unhealthy");
   read_statuses(unhealthy, kActiveUnhealthy, &read.rules.unhealthy);
-  read_count(unhealthy, "http_failures", 1, 5, &read.rules.http_failures);
-  read_count(unhealthy, "tcp_failures", 1, 2, &read.rules.tcp_failures);
-  read_count(unhealthy, "timeouts", 1, 3, &read.rules.timeouts);
+  read_count(unhealthy, "http_failures", 0, 5, &read.rules.http_failures);
+  read_count(unhealthy, "tcp_failures", 0, 2, &read.rules.tcp_failures);
+  read_count(unhealthy, "timeouts", 0, 3, &read.rules.timeouts);
   read_interval(unhealthy, &read.interval_unhealthy);
   for (const FieldReader* part : {&check, &healthy, &unhealthy}) {
     if (!part->ok()) return checks.fail_with(part->error());

@@ -211,9 +211,13 @@ Value make_active(const KongItem& item, KongFindings& findings) {
   for (const std::string_view side : {"healthy", "unhealthy"}) {
     const Value* written = reader.object(side);
     Value made = placed(Value::object(), written != nullptr ? *written : *item.body);
-    if (written != nullptr)
-      copy_numbers(*written, {"interval", "successes", "http_failures", "tcp_failures", "timeouts"}, false,
-                   &made);
+    copy_numbers(written != nullptr ? *written : *item.body, {"interval"}, false, &made);
+    // What Kong does not count by default is not counted here either.
+    if (side == "healthy")
+      copy_numbers(written != nullptr ? *written : *item.body, {"successes"}, true, &made);
+    else
+      copy_numbers(written != nullptr ? *written : *item.body, {"http_failures", "tcp_failures", "timeouts"},
+                   true, &made);
     if (made.find("interval") == nullptr) made.set("enabled", placed_flag(false, made));
     active.set(std::string(side), std::move(made));
   }

@@ -174,15 +174,15 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
   }
   const Value* written = body->find("id");
   const std::string of_body = written == nullptr ? "" : config::id_of(*body);
+  const config::OwnedKind* owned = config::find_owned(kind);
+  const std::string folder = owned == nullptr ? "" : write.target.parent + std::string(owned->mark);
   if (write.verb == Verb::kPost) {
     if (!id->empty() || written != nullptr) return admin_error(400, "wrong " + noun + " id, do not need it");
-    const config::OwnedKind* owned = config::find_owned(kind);
-    const std::string folder = owned == nullptr ? "" : write.target.parent + std::string(owned->mark);
     uint64_t number = revision_ + 1;
     while (find({kind, folder + padded_id(number)}) != nullptr) number++;
     *id = folder + padded_id(number);
   } else if (id->empty()) {
-    *id = of_body;
+    *id = of_body.empty() ? "" : folder + of_body;
   } else if (written != nullptr && of_body != *id && of_body != own_id({kind, *id})) {
     return admin_error(400, "wrong " + noun + " id");
   }

@@ -17,6 +17,7 @@ std::string names_to_close(std::string_view json) {
     if (!name.is_string()) return;
     std::string text = base::lower_case(name.as_string());
     if (text.ends_with('.')) text.pop_back();
+    if (text.empty()) return;  // would be those who name nobody
     names.items().push_back(Value::string(std::move(text)));
   };
   if (const Value* name = body->find("sni")) add(*name);

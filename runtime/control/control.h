@@ -278,7 +278,6 @@ class Control {
   net::Timer later_;
   bool is_holding_workers_ = false;  // nothing was ever read: a gateway that knows no routes serves nobody
   net::Timer hold_;
-
   HealthChecks health_;
   std::optional<AdminApi> admin_;
   std::optional<ControlApi> control_api_;

@@ -17,6 +17,8 @@ namespace {
 
 constexpr http::HeadLimits kHeadLimits{16 * 1024, 200};
 constexpr std::string_view kUnixMark = "unix:";
+constexpr int kInterimMax = 32;
+constexpr int kReadsPerTurn = 16;
 
 }  // namespace
 
@@ -106,7 +108,8 @@ void HealthProbe::write() {
 
 void HealthProbe::read() {
   char buffer[4 * 1024];
-  while (!is_over_ && stream_->may_read()) {
+  for (int reads = 0; !is_over_ && stream_->may_read(); reads++) {
+    if (reads == kReadsPerTurn) return stream_->call_again();
     const net::IoResult result = stream_->read(buffer, sizeof buffer);
     if (result.status == IoStatus::kBlocked) return;
     if (result.status == IoStatus::kError)
@@ -129,7 +132,8 @@ void HealthProbe::take_head() {
     if (!http::parse_response_head(bytes, kHeadLimits, http::Method::kGet, &head, &reason))
       return fail("the answer is no valid HTTP: " + std::string(reason));
     if (head.status >= 200) return finish(Kind::kAnswered, head.status, {});
-    head_.erase(0, scan.head_size);  // an interim answer
+    if (++interims_ > kInterimMax) return fail("there are interim answers without end");
+    head_.erase(0, scan.head_size);
   }
 }
 

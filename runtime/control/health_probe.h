@@ -56,6 +56,7 @@ class HealthProbe {
   Target target_;
   Callback on_over_;
   size_t written_ = 0;
+  int interims_ = 0;  // answers before the one that counts
   std::string head_;  // as received
   Outcome outcome_;
   std::unique_ptr<tls::Stream> stream_;

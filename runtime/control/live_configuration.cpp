@@ -329,7 +329,17 @@ void LiveConfiguration::drop_credentials(const ResourceKey& key) {
   if (found == shown_.end()) return;
   for (const Identity& identity : found->second) {
     const auto owner = owners_.find(identity);
-    if (owner != owners_.end() && owner->second == key) owners_.erase(owner);
+    if (owner == owners_.end() || owner->second != key) continue;
+    // A consumer and its credential may show the same: then the other has it now.
+    const auto has_it = [&](const auto& entry) {
+      return entry.first != key &&
+             std::find(entry.second.begin(), entry.second.end(), identity) != entry.second.end();
+    };
+    const auto heir = std::find_if(shown_.begin(), shown_.end(), has_it);
+    if (heir == shown_.end())
+      owners_.erase(owner);
+    else
+      owner->second = heir->first;
   }
   shown_.erase(found);
 }

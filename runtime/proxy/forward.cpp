@@ -40,15 +40,16 @@ StepResult Forwarder::pick() {
   if (!choose_scheme()) return StepResult::kAnswer;
   std::string_view hash_key;
   if (exchange.upstream->needs_hash_key()) hash_key = exchange::find_hash_key(exchange);
-  exchange.node = exchange.upstream->pick(exchange.tried, hash_key);
-  if (!exchange.node) {
-    exchange.source = exchange::AnswerSource::kProxyError;
+  upstream::Node* node = exchange.upstream->pick(exchange.tried, hash_key);
+  if (node == nullptr) {  // the one that was tried stays, for logs and metrics
     if (exchange.tries == 0)
       exchange.fail(503, "no node of the upstream can be used");
     else
       exchange.fail(502, "no further node of the upstream is left to try");
+    exchange.source = exchange::AnswerSource::kProxyError;
     return StepResult::kAnswer;
   }
+  exchange.node = node;
   endpoint_ = find_endpoint();
   if (endpoint_) return StepResult::kNext;
   if (!exchange.node->is_name) {
@@ -351,6 +352,7 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
   MG_LOG(kWarn) << "upstream " << id << " node " << (endpoint_ ? endpoint_->text() : exchange.node->text)
                 << ": " << error.detail;
   release_node();
+  const uint16_t status = error.kind == ErrorKind::kTimeout ? 504 : 502;
   bool was_reused = attempt_.is_reused();
   if (!was_reused || error.kind != ErrorKind::kClosed)  // see below
     exchange.upstream->note_failure(*exchange.node, error.kind == ErrorKind::kTimeout);
@@ -362,19 +364,18 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
       return;
     }
     if (exchange.tries <= exchange.upstream->retries_max()) {
-      count_retry(context_);
+      record_failure(status);
       retry();
       return;
     }
   }
-  bool is_timeout = error.kind == ErrorKind::kTimeout;
-  uint16_t status = is_timeout ? 504 : 502;
   record_failure(status);
   fail_upstream(context_, exchange, status, error.detail);
 }
 
 void Forwarder::retry() {
   StepResult result = pick();
+  if (result != StepResult::kAnswer) count_retry(context_);
   if (result == StepResult::kWait) return;
   resume(context_, exchange_, result);
 }

@@ -129,7 +129,8 @@ TrafficMetrics::Entry& TrafficMetrics::entry_of(Exchange& exchange, const Values
   for (const Metric& metric : metrics_) {
     for (const config::ExtraLabel& label : metric.extra_labels) {
       std::string_view value;
-      if (exchange::find_variable(exchange, label.variable, &value)) key_ += value;
+      if (exchange::find_variable(exchange, label.variable, &value))
+        key_ += value.substr(0, metrics::Labels::kValueBytesMax);
       key_ += '\0';
     }
   }

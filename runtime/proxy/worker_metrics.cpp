@@ -3,6 +3,7 @@
 
 #include <unordered_map>
 
+#include "exchange/traffic.h"
 #include "metrics/labels.h"
 #include "proxy/traffic_metrics.h"
 
@@ -73,7 +74,7 @@ void count_exchange(Context& context, Exchange& exchange) {
   }
   requests->add();
   route.duration.observe(base::Clock::steady() - exchange.started);
-  if (exchange.traffic != 0) worker.traffic.count(exchange);
+  if ((exchange.traffic & exchange::traffic::kAny) != 0) worker.traffic.count(exchange);
 }
 
 void adopt_metrics(Context& context, const snapshot::Snapshot& snapshot) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "exchange/traffic.h"
 #include "exchange/variables.h"
 #include "http/writer.h"
 #include "script/field_names.h"
@@ -321,7 +322,7 @@ void mg_response_encode(void* ex, const mg_coding* wanted) {
 void* mg_exchange_at(uint32_t slot) { return Host::current().exchanges().at(slot); }
 void mg_phases_set(void* ex, uint32_t phases) { of(ex).phases_present = phases; }
 void mg_traffic_count(void* ex, uint32_t traffic) {
-  if (traffic != 0) of(ex).traffic = traffic;
+  of(ex).traffic = moongate::exchange::traffic::choose(of(ex).traffic, traffic);
 }
 void mg_answer_append(void* ex, const char* data, size_t size) { of(ex).answer_body.append(data, size); }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "exchange/traffic.h"
 #include "script/api_wait.h"
 #include "script/task.h"
 
@@ -280,8 +281,7 @@ bool Host::find_chain(const snapshot::PluginSet& set, Exchange& exchange, int* c
   }
   *chain = set.chain->handle;
   exchange.phases_present |= set.chain->phases;
-  if (set.chain->traffic != 0)
-    exchange.traffic = set.chain->traffic;  // the route's, found last, before a global rule's
+  exchange.traffic = exchange::traffic::choose(exchange.traffic, set.chain->traffic);
   if (*chain == 0) {
     exchange.fail(503, "a plugin of this route cannot run");
     return false;

@@ -84,7 +84,8 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
   const Result<base::Value> body = base::parse_json(record.body);
   if (!body || !body->is_object() || body->get_string("type") == "client") return;
   const auto refuse = [this](const base::Value& name) {
-    if (name.is_string()) server_names_->add(base::lower_case(name.as_string()), nullptr);
+    if (name.is_string() && !name.as_string().empty())
+      server_names_->add(base::lower_case(name.as_string()), nullptr);
   };
   if (const base::Value* name = body->find("sni")) refuse(*name);
   if (const base::Value* names = body->find("snis"); names != nullptr && names->is_array()) {

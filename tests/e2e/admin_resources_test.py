@@ -224,6 +224,9 @@ class OtherResources(AdminCase):
                             (decoration, "field_path Query.products is already decorated on this service by [d1]")):
             self.assert_refused(self.admin("PUT", folder + "/d2", wrong), 400, text)
         self.put("/services/other/graphql_cost_decorations/d1", decoration)
+        listed = self.admin("PUT", folder, {"id": "d9", "field_path": "Query.z"})
+        self.assertEqual((listed.status, listed.json()["key"]), (201, "/apisix/services/s/graphql_cost_decorations/d9"))
+        self.assertEqual(self.admin("DELETE", folder + "/d9").status, 200)
         posted = self.admin("POST", folder, {"field_path": "Product"})
         self.assertEqual((posted.status, len(posted.json()["value"]["id"])), (201, 20))
         patched = self.admin("PATCH", folder + "/d1", {"add_value": 7})

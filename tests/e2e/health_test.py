@@ -157,6 +157,7 @@ class Active(Health):
         self.wait_status(b, "unhealthy")
         self.assertEqual(gw.get("/x").status, 502)
         self.assertFalse([r for r in b.requests if r.target == "/x"])
+        self.assertNotIn("moongate_retries_total 1", gw.metrics().body.decode())
 
     def test_names_are_looked_up_as_those_of_upstreams_are(self):
         up, port = self.node("a"), free_port()

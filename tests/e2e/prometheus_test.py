@@ -73,6 +73,25 @@ class Labels(PrometheusTestCase):
         self.wait_total(gw, 1, STATUS, route="", matched_uri="", node="", code="404", response_source="apisix")
         self.assertEqual(self.total(gw, STATUS), 3)
 
+    def test_a_route_may_count_less_than_a_global_rule(self):
+        nothing = {"status_code_metrics": False, "latency_metrics": False, "bandwidth_metrics": False}
+        passes_none = {"_meta": {"filter": [["arg_count", "==", "yes"]]}}
+        for of_rule in ({}, {"_meta": {"filter": [["uri", "~~", "/"]]}}):
+            for of_route in (nothing, passes_none):
+                with self.subTest(of_rule=of_rule, of_route=of_route):
+                    gw, _ = self.gateway({"prometheus": of_route}, resources={"global_rules": [{"id": "1", "plugins": {"prometheus": of_rule}}]})
+                    gw.get("/a", host="one.test")
+                    gw.get("/plain")
+                    self.wait_total(gw, 1, STATUS, route="r2")
+                    self.assertEqual(self.total(gw, STATUS), 1)
+
+    def test_a_consumers_plugin_that_is_switched_off_does_nothing(self):
+        ann = {"username": "ann", "plugins": {"key-auth": {"key": "a"}, "prometheus": {"_meta": {"disable": True}}}}
+        gw, _ = self.gateway({"key-auth": {}}, resources={"consumers": [ann], "global_rules": []})
+        self.assertEqual(gw.get("/a", {"apikey": "a"}, host="one.test").status, 200)
+        self.wait_total(gw, 1, "moongate_requests_total", route="r1")
+        self.assertEqual(self.total(gw, STATUS), 0)
+
     def test_consumers_are_told_apart_unless_that_is_not_wanted(self):
         consumers = [{"username": name, "plugins": {"key-auth": {"key": name + "-key"}}} for name in ("ann", "bob")]
         more = {"routes": [{"id": name, "uri": "/" + name, "plugins": {"key-auth": {}, "prometheus": conf, "mocking": {"response_example": "x"}}}

@@ -203,3 +203,25 @@ test("methods have their numbers", function()
     with({}, "access", function() ngx.req.set_method(3) end)
   end, "unsupported HTTP method")
 end)
+
+test("a ctx takes nothing along to the next request", function()
+  local contexts = require("moongate.runtime.contexts")
+  local var = require("moongate.var")
+  local ctx = contexts.new()
+  ctx.consumer, ctx._exit = { username = "jack" }, nil
+  check.equal(contexts.recycle(ctx), ctx)
+  check.equal(next(ctx), nil)
+  ctx.mine = "of the first"
+  local other = contexts.recycle(ctx)
+  check.equal(other == ctx, false)
+  check.equal(next(other), nil)
+  setmetatable(other, { __index = { mine = "of the first" } })
+  check.equal(contexts.recycle(other).mine, nil)
+
+  local vars = var.new(nil, ctx)
+  vars.remote_addr = "192.0.2.1"
+  check.equal(var.recycle(vars, nil, ctx), vars)
+  check.equal(rawget(vars, "remote_addr"), nil)
+  vars.my_variable = "of the first"
+  check.equal(rawget(var.recycle(vars, nil, ctx), "my_variable"), nil)
+end)

@@ -213,6 +213,7 @@ end
 -- The plugins of a consumer and its group that are no credentials, checked and ready; false when there are none.
 local function own_entries(consumer, set)
   local chains = require("moongate.runtime.chains")
+  local meta = require("moongate.runtime.meta")
   local specs = {}
   local index, position = consumer._index, 0
   while C.mg_consumer_plugin(index, position, native.scratch) == 1 do
@@ -227,7 +228,9 @@ local function own_entries(consumer, set)
       if not entry then
         return nil, err
       end
-      entries[#entries + 1] = entry
+      if not meta.is_disabled(entry.conf) then
+        entries[#entries + 1] = entry
+      end
     end
   end
   return #entries > 0 and entries

@@ -17,6 +17,7 @@ local query = require("moongate.query")
 local C = native.C
 local error = error
 local ffi_string = ffi.string
+local getmetatable = getmetatable
 local gsub = string.gsub
 local ipairs = ipairs
 local mg_var_get = C.mg_var_get
@@ -276,7 +277,7 @@ end
 ---@param ctx moongate.Ctx
 ---@return moongate.Var     another one when more than the usual was in this
 function _M.recycle(var, ex, ctx)
-  if not wipe(var) then
+  if not wipe(var) or getmetatable(var) ~= var_mt then
     return _M.new(ex, ctx)
   end
   rawset(var, "_ex", ex)

@@ -209,9 +209,9 @@ TEST_CASE("checks are switched on by what has an interval or a limit") {
     return made == nullptr ? "none" : to_json(*made);
   };
   CHECK(checks("{active: {healthy: {interval: 0, successes: 3}}, passive: {type: http}}") == "none");
-  CHECK(
-      checks("{active: {http_path: /up, unhealthy: {interval: 5, timeouts: 3}}}") ==
-      R"({"active":{"http_path":"/up","healthy":{"enabled":false},"unhealthy":{"interval":5,"timeouts":3}}})");
+  CHECK(checks("{active: {http_path: /up, unhealthy: {interval: 5, timeouts: 3}}}") ==
+        R"({"active":{"http_path":"/up","healthy":{"successes":0,"enabled":false},)"
+        R"("unhealthy":{"interval":5,"http_failures":0,"tcp_failures":0,"timeouts":3}}})");
   CHECK(checks("{passive: {unhealthy: {tcp_failures: 2}}}") ==
         R"({"active":{"enabled":false},"passive":{"healthy":{"successes":0},)"
         R"("unhealthy":{"http_failures":0,"tcp_failures":2,"timeouts":0}}})");

@@ -87,10 +87,12 @@ function _M.set_header(ctx, name, value)
   -- Nearly always a text is set, or a header removed, where that is possible. This is short because every call of it is
   -- compiled in place; all that can be said against a call is said below.
   if type(ctx) == "table" then
-    local known, ex, result = name_of(name), ctx._ex, nil
-    if ex ~= nil and type(value) == "string" then
+    local known, ex, result = name_of(name), current.ex, nil
+    if ex == nil or ex ~= ctx._ex then
+      result = nil -- not of the request that runs, which a ctx kept for later may be no more
+    elseif type(value) == "string" then
       result = mg_request_field_set(ex, known.number, value, #value)
-    elseif ex ~= nil and value == nil then
+    elseif value == nil then
       result = mg_request_field_remove(ex, known.number)
     end
     if result == changed then

@@ -7,6 +7,7 @@
 -- whether anything is left; such a ctx is given up for a new one, so that a request never sees another's.
 
 local concat = table.concat
+local getmetatable = getmetatable
 local ipairs = ipairs
 local next = next
 
@@ -47,7 +48,7 @@ end
 ---@return moongate.Ctx     without a value; another one when this could not be emptied so
 function _M.recycle(ctx)
   wipe(ctx)
-  if next(ctx) == nil then
+  if next(ctx) == nil and getmetatable(ctx) == nil then
     return ctx
   end
   return _M.new()

@@ -39,7 +39,7 @@ _M.health_checker_active = {
         enabled = enabled,
         interval = { type = "integer", minimum = 1, default = 1 },
         http_statuses = statuses({ 200, 302 }),
-        successes = integer(1, 254, 2),
+        successes = integer(0, 254, 2), -- 0 does not count, as Kong has it
       },
     },
     unhealthy = {
@@ -48,9 +48,9 @@ _M.health_checker_active = {
         enabled = enabled,
         interval = { type = "integer", minimum = 1, default = 1 },
         http_statuses = statuses({ 429, 404, 500, 501, 502, 503, 504, 505 }),
-        http_failures = integer(1, 254, 5),
-        tcp_failures = integer(1, 254, 2),
-        timeouts = integer(1, 254, 3),
+        http_failures = integer(0, 254, 5),
+        tcp_failures = integer(0, 254, 2),
+        timeouts = integer(0, 254, 3),
       },
     },
   },
