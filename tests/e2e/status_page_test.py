@@ -4,30 +4,22 @@
 
 import json
 import os
-import shutil
-import sys
-import tempfile
 import unittest
 
 from admin import AdminCase, mocking
-from harness import ROOT, need, read_text, request, sanitized
+from browser import start_browser
+from harness import ROOT, read_text, request, sanitized
 
-sys.path.append("/usr/lib/python3/dist-packages")  # python3-selenium is there, and another python3 may come first in PATH
 try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service as Driver
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 except ImportError:
-    webdriver = None
+    By = Keys = None    # the tests that need them are skipped
 
 ANNA, VICTOR = "anna-has-a-key-of-length", "victor-has-a-key-of-length"
 ADMIN = {"admin_key": [{"name": "anna", "key": ANNA, "role": "admin"}, {"name": "victor", "key": VICTOR, "role": "viewer"}]}
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
 FILES = {"/": "ui.html", "/ui": "ui.html", "/ui.css": "ui.css", "/ui.js": "ui.js"}
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
-
 TIMERS = """const pendingTimers = new Set(), start = window.setTimeout, stop = window.clearTimeout;
 window.setTimeout = (act, ms) => { const id = start(() => { pendingTimers.delete(id); act(); }, ms); pendingTimers.add(id); return id; };
 window.clearTimeout = (id) => { pendingTimers.delete(id); stop(id); };"""
@@ -186,20 +178,7 @@ class Page(StatusCase):
 
     def setUp(self):
         super().setUp()
-        browser, driver = need("chromium"), need("chromedriver")
-        if webdriver is None:
-            if os.environ.get("CI"):
-                self.fail("python3-selenium is not installed")
-            self.skipTest("python3-selenium is not installed")
-        profile = tempfile.mkdtemp(prefix="moongate-browser-")
-        self.addCleanup(shutil.rmtree, profile, True)
-        options = webdriver.ChromeOptions()
-        options.binary_location = browser
-        for flag in [*FLAGS, "--user-data-dir=" + profile, "--window-size=1200,1400"]:
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.browser = webdriver.Chrome(service=Driver(driver), options=options)
-        self.addCleanup(self.browser.quit)
+        self.browser = start_browser(self, "--window-size=1200,1400")
 
     def open(self, key=ANNA):
         self.browser.get(f"http://127.0.0.1:{self.gw.admin_port}/")
