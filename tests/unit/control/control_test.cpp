@@ -215,6 +215,7 @@ TEST_CASE("when one worker refuses, all forget it and whoever asked is told why"
   const FakeWorker second = bench.add_worker(1);
   bench.serve(first);
   bench.serve(second);
+  bench.ask(R"({"command":"reload"})");  // the look at the sources that follows a start is over then
   bench.folder.write("a.yaml", route_text("r2"));
   const Descriptor client = bench.send("control.sock", "{\"command\":\"reload\"}\n");
   const uint64_t number = bench.expect(first.channel, MessageType::kPrepare).number;
