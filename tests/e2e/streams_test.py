@@ -27,9 +27,9 @@ class Events:
     def answer(self, request, connection):
         if request.target == "/other":
             return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-        connection.send(SWITCH if request.get("Upgrade") else HEAD)
-        with self.lock:
+        with self.lock:         # before the client hears of it, so that `open` has the order of the clients
             self.open.append(connection)
+        connection.send(SWITCH if request.get("Upgrade") else HEAD)
         self.over.wait()
 
     def say(self, event):
