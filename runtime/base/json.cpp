@@ -396,6 +396,8 @@ Result<Value> parse_json_file(std::string_view text, uint16_t file_index) {
   return invalid(std::to_string(at.line) + ":" + std::to_string(at.column) + ": " + mistake->what);
 }
 
+std::string scalar_text(const Value& value) { return value.is_string() ? value.as_string() : to_json(value); }
+
 std::string to_json(const Value& value, bool is_canonical) {
   std::string out;
   append_value(out, value, is_canonical);

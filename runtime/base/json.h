@@ -20,6 +20,9 @@ Result<Value> parse_json_file(std::string_view text, uint16_t file_index);
 /// Compact text. With `is_canonical`, object keys are sorted, so equal content gives equal bytes.
 std::string to_json(const Value& value, bool is_canonical = false);
 
+/// A string's text as it is; of anything else the JSON: "80" for 80 and for "80".
+std::string scalar_text(const Value& value);
+
 /// Appends `text` as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD.
 void append_json_string(std::string& out, std::string_view text);
 

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "config/apisix_rules.h"
 #include "config/setting_values.h"
+#include "net/address.h"
 
 namespace moongate::config {
 
@@ -156,10 +157,6 @@ class Translator {
     return value != nullptr ? *value : root_;
   }
 
-  static std::string port_text(const Value& port) {
-    return port.is_string() ? port.as_string() : base::to_json(port);
-  }
-
   struct ListenOptions {
     bool is_tls = false;
     bool is_http2 = true;
@@ -170,9 +167,9 @@ class Translator {
     std::vector<std::string> hosts{ip.empty() ? "0.0.0.0" : ip};
     if (ip.empty() && is_on_at("apisix.enable_ipv6", true)) hosts.emplace_back("[::]");
     for (std::string& host : hosts) {
-      if (host.find(':') != host.npos && host.front() != '[') host = "[" + host + "]";
+      host = net::bracketed(std::move(host));
       Value one = placed(Value::object(), port);
-      one.set("address", placed_text(host + ":" + port_text(port), port));
+      one.set("address", placed_text(host + ":" + base::scalar_text(port), port));
       if (options.is_tls) one.set("tls", placed_flag(true, port));
       if (options.is_http2) one.set("http2", placed_flag(true, port));
       if (options.has_proxy_protocol) one.set("proxy_protocol", placed_flag(true, port));
@@ -223,9 +220,9 @@ class Translator {
     const Value* own_port = at.find("port");
     const bool has_port = written != nullptr && own_port != nullptr;
     std::string host(written != nullptr ? written->get_string("ip", ip) : ip);
-    if (host.find(':') != host.npos && host.front() != '[') host = "[" + host + "]";
-    return placed_text(host + ":" + (has_port ? port_text(*own_port) : base::to_json(Value::number(port))),
-                       at);
+    host = net::bracketed(std::move(host));
+    return placed_text(
+        host + ":" + (has_port ? base::scalar_text(*own_port) : base::to_json(Value::number(port))), at);
   }
 
   void make_admin() {
@@ -311,7 +308,7 @@ class Translator {
     constexpr std::string_view kKey = "nginx_config.http.client_max_body_size";
     const Value* written = find(kKey);
     if (written == nullptr) return;
-    const auto bytes = parse_size(port_text(*written));
+    const auto bytes = parse_size(base::scalar_text(*written));
     if (!bytes)
       return findings_.refuse(*written, kKey, "expected a size such as 10m, got " + describe_value(*written));
     const double whole = std::ceil(static_cast<double>(*bytes) / kMegabyte);

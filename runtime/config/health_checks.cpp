@@ -51,10 +51,28 @@ void read_statuses(FieldReader& half, std::span<const uint16_t> usual, CheckRule
   }
 }
 
-void read_count(FieldReader& half, std::string_view key, int64_t min, uint8_t usual, uint8_t* count) {
+void read_count(FieldReader& half, std::string_view key, uint8_t usual, uint8_t* count) {
   int64_t read = usual;
-  half.read_whole(key, min, kCountMax, &read);
+  half.read_whole(key, 0, kCountMax, &read);
   *count = static_cast<uint8_t>(read);
+}
+
+/// What holds where nothing is written.
+struct UsualRules {
+  std::span<const uint16_t> healthy;
+  std::span<const uint16_t> unhealthy;
+  uint8_t successes, http_failures, tcp_failures, timeouts;
+};
+constexpr UsualRules kUsualActive{kActiveHealthy, kActiveUnhealthy, 2, 5, 2, 3};
+constexpr UsualRules kUsualPassive{kPassiveHealthy, kPassiveUnhealthy, 5, 5, 2, 7};
+
+void read_rules(FieldReader& healthy, FieldReader& unhealthy, const UsualRules& usual, CheckRules* rules) {
+  read_statuses(healthy, usual.healthy, &rules->healthy);
+  read_count(healthy, "successes", usual.successes, &rules->successes);
+  read_statuses(unhealthy, usual.unhealthy, &rules->unhealthy);
+  read_count(unhealthy, "http_failures", usual.http_failures, &rules->http_failures);
+  read_count(unhealthy, "tcp_failures", usual.tcp_failures, &rules->tcp_failures);
+  read_count(unhealthy, "timeouts", usual.timeouts, &rules->timeouts);
 }
 
 /// 0 when `enabled` is false.
@@ -122,14 +140,9 @@ void read_active(FieldReader& checks, std::optional<ActiveCheck>* active) {
   read_type(check, &read.type);
   read_request(check, &read);
   FieldReader healthy = read_half(check, "healthy");
-  read_statuses(healthy, kActiveHealthy, &read.rules.healthy);
-  read_count(healthy, "successes", 0, 2, &read.rules.successes);
-  read_interval(healthy, &read.interval_healthy);
   FieldReader unhealthy = read_half(check, "unhealthy");
-  read_statuses(unhealthy, kActiveUnhealthy, &read.rules.unhealthy);
-  read_count(unhealthy, "http_failures", 0, 5, &read.rules.http_failures);
-  read_count(unhealthy, "tcp_failures", 0, 2, &read.rules.tcp_failures);
-  read_count(unhealthy, "timeouts", 0, 3, &read.rules.timeouts);
+  read_rules(healthy, unhealthy, kUsualActive, &read.rules);
+  read_interval(healthy, &read.interval_healthy);
   read_interval(unhealthy, &read.interval_unhealthy);
   for (const FieldReader* part : {&check, &healthy, &unhealthy}) {
     if (!part->ok()) return checks.fail_with(part->error());
@@ -147,13 +160,8 @@ void read_passive(FieldReader& checks, std::optional<CheckRules>* passive) {
   read_type(check, &type);
   read.is_by_status = type != ActiveCheck::Type::kTcp;
   FieldReader healthy = read_half(check, "healthy");
-  read_statuses(healthy, kPassiveHealthy, &read.healthy);
-  read_count(healthy, "successes", 0, 5, &read.successes);
   FieldReader unhealthy = read_half(check, "unhealthy");
-  read_statuses(unhealthy, kPassiveUnhealthy, &read.unhealthy);
-  read_count(unhealthy, "http_failures", 0, 5, &read.http_failures);
-  read_count(unhealthy, "tcp_failures", 0, 2, &read.tcp_failures);
-  read_count(unhealthy, "timeouts", 0, 7, &read.timeouts);
+  read_rules(healthy, unhealthy, kUsualPassive, &read);
   for (const FieldReader* part : {&check, &healthy, &unhealthy}) {
     if (!part->ok()) return checks.fail_with(part->error());
   }

@@ -11,8 +11,6 @@ namespace {
 
 constexpr std::string_view kSpecial = "\\^$.|?*+()[]{}";
 
-bool is_letter_or_digit(char c) { return base::is_alphanumeric(c); }
-
 /// What every text begins with that the expression matches at its start.
 std::string literal_of(std::string_view regex) {
   if (regex.find('|') != regex.npos) return "";  // the other branch may begin otherwise
@@ -21,7 +19,7 @@ std::string literal_of(std::string_view regex) {
   for (size_t i = 0; i < regex.size(); ++i) {
     char c = regex[i];
     if (c == '\\') {
-      if (i + 1 == regex.size() || is_letter_or_digit(regex[i + 1])) break;  // \d and the like
+      if (i + 1 == regex.size() || base::is_alphanumeric(regex[i + 1])) break;  // \d and the like
       c = regex[++i];
     } else if (c == '?' || c == '*' || c == '{') {
       if (!literal.empty()) literal.pop_back();  // what stands before it may be missing

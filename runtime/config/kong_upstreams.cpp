@@ -187,6 +187,18 @@ void copy_numbers(const Value& from, std::initializer_list<std::string_view> key
     to->set("http_statuses", *statuses);
 }
 
+/// One half of a check with what makes its verdict. What Kong does not count by default is not counted here.
+Value make_half(const Value* written, const Value& check, std::string_view side) {
+  const Value made = placed(Value::object(), written != nullptr ? *written : check);
+  const Value& from = written != nullptr ? *written : made;
+  Value half = made;
+  if (side == "healthy")
+    copy_numbers(from, {"successes"}, true, &half);
+  else
+    copy_numbers(from, {"http_failures", "tcp_failures", "timeouts"}, true, &half);
+  return half;
+}
+
 Value make_active(const KongItem& item, KongFindings& findings) {
   const KongReader reader(item, findings);
   constexpr std::array<std::string_view, 8> kKeys{
@@ -210,14 +222,8 @@ Value make_active(const KongItem& item, KongFindings& findings) {
   }
   for (const std::string_view side : {"healthy", "unhealthy"}) {
     const Value* written = reader.object(side);
-    Value made = placed(Value::object(), written != nullptr ? *written : *item.body);
-    copy_numbers(written != nullptr ? *written : *item.body, {"interval"}, false, &made);
-    // What Kong does not count by default is not counted here either.
-    if (side == "healthy")
-      copy_numbers(written != nullptr ? *written : *item.body, {"successes"}, true, &made);
-    else
-      copy_numbers(written != nullptr ? *written : *item.body, {"http_failures", "tcp_failures", "timeouts"},
-                   true, &made);
+    Value made = make_half(written, *item.body, side);
+    if (written != nullptr) copy_numbers(*written, {"interval"}, false, &made);
     if (made.find("interval") == nullptr) made.set("enabled", placed_flag(false, made));
     active.set(std::string(side), std::move(made));
   }
@@ -230,17 +236,8 @@ Value make_passive(const KongItem& item, KongFindings& findings) {
   reader.check_keys(kKeys);
   Value passive = placed(Value::object(), *item.body);
   if (const Value* type = reader.find("type")) passive.set("type", *type);
-  static const Value kNone = Value::object();
-  for (const std::string_view side : {"healthy", "unhealthy"}) {
-    const Value* written = reader.object(side);
-    Value made = placed(Value::object(), written != nullptr ? *written : *item.body);
-    if (side == "healthy")
-      copy_numbers(written != nullptr ? *written : kNone, {"successes"}, true, &made);
-    else
-      copy_numbers(written != nullptr ? *written : kNone, {"http_failures", "tcp_failures", "timeouts"}, true,
-                   &made);
-    passive.set(std::string(side), std::move(made));
-  }
+  for (const std::string_view side : {"healthy", "unhealthy"})
+    passive.set(std::string(side), make_half(reader.object(side), *item.body, side));
   return passive;
 }
 

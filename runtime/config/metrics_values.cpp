@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "config/setting_values.h"
 #include "config/suggest.h"
+#include "net/address.h"
 
 namespace moongate::config {
 
@@ -85,8 +86,7 @@ void set_listen(Value& metrics, const Value& prometheus) {
   if (address == nullptr || !address->is_object()) return set_default(metrics, "listen", address);
   const Value* port = address->find("port");
   std::string text(address->get_string("ip", "127.0.0.1"));
-  if (text.find(':') != text.npos) text = "[" + text + "]";
-  text += ":" + (port == nullptr ? "9091" : port->is_string() ? port->as_string() : base::to_json(*port));
+  text = net::bracketed(std::move(text)) + ":" + (port == nullptr ? "9091" : base::scalar_text(*port));
   Value listen = Value::string(std::move(text));
   listen.set_place(address->file(), address->line());
   set_default(metrics, "listen", &listen);

@@ -229,6 +229,29 @@ Result<PluginMetadata> parse_plugin_metadata(const Value& body) {
   return metadata;
 }
 
+namespace {
+
+std::string normalize_sni(std::string name) {
+  name = base::lower_case(std::move(name));
+  if (name.ends_with('.')) name.pop_back();
+  return name;
+}
+
+}  // namespace
+
+std::vector<std::string> certificate_names(const Value& body) {
+  std::vector<std::string> names;
+  const auto add = [&names](const Value& name) {
+    std::string text = name.is_string() ? normalize_sni(name.as_string()) : std::string();
+    if (!text.empty()) names.push_back(std::move(text));
+  };
+  if (const Value* name = body.find("sni")) add(*name);
+  if (const Value* list = body.find("snis"); list != nullptr && list->is_array()) {
+    for (const Value& name : list->items()) add(name);
+  }
+  return names;
+}
+
 Result<Ssl> parse_ssl(const Value& body) {
   FieldReader fields(body, "");
   Ssl ssl;
@@ -240,10 +263,7 @@ Result<Ssl> parse_ssl(const Value& body) {
   ssl.is_client = type == "client";
   read_certificates(fields, &ssl.certificates);
   fields.read_one_or_many("sni", "snis", &ssl.snis);
-  lower_case(&ssl.snis);
-  for (std::string& sni : ssl.snis) {
-    if (sni.ends_with('.')) sni.pop_back();
-  }
+  for (std::string& sni : ssl.snis) sni = normalize_sni(std::move(sni));
   if (!ssl.is_client && ssl.snis.empty())
     fields.fail("sni", "missing; give sni or snis, the names this certificate is for");
   read_ssl_client(fields, &ssl.client);

@@ -180,6 +180,8 @@ base::Result<Credential> parse_credential(const base::Value& body, std::string_v
 base::Result<PluginGroup> parse_plugin_group(const base::Value& body);
 base::Result<PluginMetadata> parse_plugin_metadata(const base::Value& body);
 base::Result<Ssl> parse_ssl(const base::Value& body);
+/// The names in `sni` and `snis` as a handshake compares them, also of a certificate that is wrong otherwise.
+std::vector<std::string> certificate_names(const base::Value& body);
 
 /// "http" and so on; 0 when the scheme has no port of its own.
 std::string_view scheme_name(Scheme scheme);

@@ -363,8 +363,7 @@ std::optional<Problem> read_dicts(const Value& value, Settings& settings) {
       return Problem{&written, part, "not a name; use letters, digits, `-`, `_` and dots"};
     }
     const bool is_text = written.is_string() || written.is_number();
-    const auto size = is_text ? parse_size(written.is_string() ? written.as_string() : base::to_json(written))
-                              : std::nullopt;
+    const auto size = is_text ? parse_size(base::scalar_text(written)) : std::nullopt;
     if (!size || *size < kDictMin || *size > kDictMax) {
       return Problem{&written, part,
                      "expected a size from 4k to 64g, such as 1m, got " + describe_value(written)};

@@ -89,8 +89,7 @@ Fault read(const TextSlot& slot, const Value& value, Settings& settings) {
   // A port is a number and an address nevertheless.
   const bool is_scalar =
       value.is_string() || (value.is_number() && slot.normalize == normalize_listen_address);
-  auto text =
-      is_scalar ? slot.normalize(value.is_string() ? value.as_string() : base::to_json(value)) : std::nullopt;
+  auto text = is_scalar ? slot.normalize(base::scalar_text(value)) : std::nullopt;
   if (!text) return not_expected(slot, value);
   slot.of(settings) = std::move(*text);
   return std::nullopt;

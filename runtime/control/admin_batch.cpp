@@ -385,8 +385,8 @@ AdminBatch::Fault AdminBatch::bind_decoration(const ResourceKey& key, Value* val
   if (key.first != Kind::kGraphqlCostDecoration) return std::nullopt;
   const std::string service(config::owner_id(key.second));
   if (const Value* written = value->find("service_id")) {
-    const std::string id = written->is_string() ? written->as_string() : base::to_json(*written);
-    if (id != service) return admin_error(400, "wrong service_id, it is taken from the path");
+    if (base::scalar_text(*written) != service)
+      return admin_error(400, "wrong service_id, it is taken from the path");
   }
   value->set("service_id", Value::string(service));
   const std::string_view field = value->get_string("field_path");

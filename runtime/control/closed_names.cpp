@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/closed_names.h"
 
-#include "base/ascii.h"
 #include "base/json.h"
+#include "config/resources.h"
 
 namespace moongate::control {
 
@@ -13,17 +13,8 @@ std::string names_to_close(std::string_view json) {
   if (!body || !body->is_object() || body->get_string("type") == "client") return "";
   if (const Value* status = body->find("status"); status != nullptr && *status == Value::number(0)) return "";
   Value names = Value::array();
-  const auto add = [&](const Value& name) {
-    if (!name.is_string()) return;
-    std::string text = base::lower_case(name.as_string());
-    if (text.ends_with('.')) text.pop_back();
-    if (text.empty()) return;  // would be those who name nobody
-    names.items().push_back(Value::string(std::move(text)));
-  };
-  if (const Value* name = body->find("sni")) add(*name);
-  if (const Value* list = body->find("snis"); list != nullptr && list->is_array()) {
-    for (const Value& name : list->items()) add(name);
-  }
+  for (std::string& name : config::certificate_names(*body))
+    names.items().push_back(Value::string(std::move(name)));
   return names.items().empty() ? "" : base::to_json(names);
 }
 

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "http/head.h"
+#include "net/address.h"
 #include "snapshot/health.h"
 
 namespace moongate::control {
@@ -296,9 +297,7 @@ std::string HealthChecks::make_request(const Node& node) const {
   const config::ActiveCheck& active = *node.of.conf.active;
   std::string host = node.of.host_sent;
   if (host.empty() && node.host.starts_with("unix:")) host = "localhost";
-  if (host.empty())
-    host = (node.host.find(':') == node.host.npos ? node.host : "[" + node.host + "]") + ":" +
-           std::to_string(node.port);
+  if (host.empty()) host = net::bracketed(node.host) + ":" + std::to_string(node.port);
   std::string request = active.method + " " + active.path + " HTTP/1.1\r\n";
   bool has_host = false;
   for (const std::string& field : active.fields) {

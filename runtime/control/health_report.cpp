@@ -89,9 +89,7 @@ Value HealthChecks::summarize() const {
       std::string reason = state.cause ? shm::describe_cause(*state.cause) : std::string("unknown");
       const bool has_detail = state.cause && !state.cause->is_passive && !node->failure.empty();
       one.set("reason", text(has_detail ? reason + ": " + node->failure : reason));
-      const auto since =
-          std::chrono::duration_cast<std::chrono::milliseconds>(state.changed_at.time_since_epoch());
-      one.set("since", state.cause ? text(time_text(static_cast<uint64_t>(since.count()))) : Value::null());
+      one.set("since", state.cause ? text(time_text(to_ms(state.changed_at))) : Value::null());
       list.items().push_back(std::move(one));
     }
   }

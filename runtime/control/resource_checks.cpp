@@ -34,7 +34,7 @@ constexpr auto kSlice = std::chrono::seconds(1);
 Result<void> check_owner(const Resource& resource) {
   const Value* service = resource.body.find("service_id");
   if (service == nullptr) return {};
-  const std::string id = service->is_string() ? service->as_string() : base::to_json(*service);
+  const std::string id = base::scalar_text(*service);
   if (id == config::owner_id(resource.id)) return {};
   return base::invalid("service_id: is `" + id + "`, but the id is that of one below services/" +
                        std::string(config::owner_id(resource.id)) + "; leave it out");

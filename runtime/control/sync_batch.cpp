@@ -15,8 +15,7 @@ namespace {
 
 /// The hosts that a route has of its service, also of one that is wrong.
 std::optional<Value> hosts_of_service(const Value& service_id, const FindJson& find_json) {
-  const std::string id = service_id.is_string() ? service_id.as_string() : base::to_json(service_id);
-  const Result<Value> service = base::parse_json(find_json({Kind::kService, id}));
+  const Result<Value> service = base::parse_json(find_json({Kind::kService, base::scalar_text(service_id)}));
   const Value* hosts = service && service->is_object() ? service->find("hosts") : nullptr;
   return hosts == nullptr ? std::nullopt : std::optional(*hosts);
 }

@@ -11,10 +11,11 @@
 
 namespace moongate::control {
 
-inline uint64_t wall_ms() {
+inline uint64_t to_ms(base::WallTime time) {
   return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(base::Clock::wall().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count());
 }
+inline uint64_t wall_ms() { return to_ms(base::Clock::wall()); }
 
 /// 2026-01-31T12:00:00.000Z
 inline std::string time_text(uint64_t ms) {

@@ -44,16 +44,6 @@ enum class Phase : uint8_t {
   kCount
 };
 
-/// What plugin prometheus has counted of a request, as bits; lua/plugins/prometheus.lua has the same. 0:
-/// nothing.
-namespace traffic {
-inline constexpr uint32_t kStatus = 1;
-inline constexpr uint32_t kLatency = 2;
-inline constexpr uint32_t kBandwidth = 4;
-inline constexpr uint32_t kPreferName = 8;
-inline constexpr uint32_t kConsumer = 16;
-}  // namespace traffic
-
 /// Who made the answer.
 enum class AnswerSource : uint8_t { kNone, kGateway, kProxyError, kUpstream };
 

@@ -17,6 +17,11 @@ uint16_t SocketAddress::port() const {
   return 0;
 }
 
+std::string bracketed(std::string host) {
+  const bool is_bare = host.find(':') != host.npos && host.front() != '[';
+  return is_bare ? "[" + host + "]" : host;
+}
+
 std::string SocketAddress::host_text() const {
   char text[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET) {
@@ -36,9 +41,7 @@ std::string SocketAddress::host_text() const {
 
 std::string SocketAddress::text() const {
   if (family() == AF_UNIX) return host_text();
-  std::string host = host_text();
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return host + ":" + std::to_string(port());
+  return bracketed(host_text()) + ":" + std::to_string(port());
 }
 
 bool SocketAddress::operator==(const SocketAddress& other) const {

@@ -28,6 +28,9 @@ struct SocketAddress {
   bool operator==(const SocketAddress& other) const;
 };
 
+/// A host as it stands before a port: "[::1]" for "::1", anything else as it is.
+std::string bracketed(std::string host);
+
 /// From an IP literal (brackets allowed) and a port. Never resolves names.
 base::Result<SocketAddress> make_ip_address(std::string_view host, uint16_t port);
 base::Result<SocketAddress> make_unix_address(std::string_view path);

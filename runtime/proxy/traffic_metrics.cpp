@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "exchange/traffic.h"
 #include "exchange/variables.h"
 #include "metrics/labels.h"
 #include "snapshot/snapshot.h"

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "net/address.h"
+
 namespace moongate::redis {
 
 using base::Result;
@@ -48,10 +50,7 @@ bool is_integer(const Reply& reply, int64_t max) {
 
 }  // namespace
 
-std::string Place::text() const {
-  const bool is_v6 = host.find(':') != std::string::npos;
-  return (is_v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
+std::string Place::text() const { return net::bracketed(host) + ":" + std::to_string(port); }
 
 Result<Place> parse_place(std::string_view text) {
   const std::string shown(text);

@@ -83,14 +83,7 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
   complain(record, reason);
   const Result<base::Value> body = base::parse_json(record.body);
   if (!body || !body->is_object() || body->get_string("type") == "client") return;
-  const auto refuse = [this](const base::Value& name) {
-    if (name.is_string() && !name.as_string().empty())
-      server_names_->add(base::lower_case(name.as_string()), nullptr);
-  };
-  if (const base::Value* name = body->find("sni")) refuse(*name);
-  if (const base::Value* names = body->find("snis"); names != nullptr && names->is_array()) {
-    for (const base::Value& name : names->items()) refuse(name);
-  }
+  for (const std::string& name : config::certificate_names(*body)) server_names_->add(name, nullptr);
 }
 
 // Names of certificates that are wrong elsewhere, in the place of those: what a certificate of a lower id has

@@ -11,21 +11,19 @@ local bounded_map = require("moongate.bounded_map")
 local cookies = require("moongate.cookies")
 local current = require("moongate.current")
 local fields = require("moongate.fields")
+local kept_keys = require("moongate.kept_keys")
 local native = require("moongate.native")
 local query = require("moongate.query")
 
 local C = native.C
 local error = error
 local ffi_string = ffi.string
-local getmetatable = getmetatable
 local gsub = string.gsub
 local ipairs = ipairs
 local mg_var_get = C.mg_var_get
 local mg_var_set = C.mg_var_set
-local next = next
 local rawget = rawget
 local rawset = rawset
-local setmetatable = setmetatable
 local sub = string.sub
 local tostring = tostring
 local type = type
@@ -249,26 +247,17 @@ function var_mt.__newindex(var, name, value)
   written[name] = value
 end
 
+local new, empty = kept_keys.make({ "_ex", "_ctx", "_written", "remote_addr", "host", "scheme" }, var_mt)
+
 --- Makes the `ctx.var` of a request.
 ---@param ex ffi.cdata*?
 ---@param ctx moongate.Ctx?     the ctx it will belong to; without it the running one is used
 ---@return moongate.Var
 function _M.new(ex, ctx)
-  -- All keys get their places (see runtime/contexts.lua); a nil would give none.
-  local var = { _ex = true, _ctx = true, _written = true, remote_addr = true, host = true, scheme = true }
-  var._ex, var._ctx, var._written, var.remote_addr, var.host, var.scheme = ex, ctx, nil, nil, nil, nil
-  return setmetatable(var, var_mt)
-end
-
--- Takes everything out but leaves the keys their places (see runtime/contexts.lua). False: there was more in it.
-local function wipe(var)
-  rawset(var, "_ex", nil)
-  rawset(var, "_ctx", nil)
-  rawset(var, "_written", nil)
-  rawset(var, "remote_addr", nil)
-  rawset(var, "host", nil)
-  rawset(var, "scheme", nil)
-  return next(var) == nil
+  local var = new()
+  rawset(var, "_ex", ex)
+  rawset(var, "_ctx", ctx)
+  return var
 end
 
 --- Makes the `ctx.var` of a request that is over ready for the next one in its slot.
@@ -277,7 +266,7 @@ end
 ---@param ctx moongate.Ctx
 ---@return moongate.Var     another one when more than the usual was in this
 function _M.recycle(var, ex, ctx)
-  if not wipe(var) or getmetatable(var) ~= var_mt then
+  if not empty(var) then
     return _M.new(ex, ctx)
   end
   rawset(var, "_ex", ex)

@@ -88,12 +88,12 @@ function _M.set_header(ctx, name, value)
   -- compiled in place; all that can be said against a call is said below.
   if type(ctx) == "table" then
     local known, ex, result = name_of(name), current.ex, nil
-    if ex == nil or ex ~= ctx._ex then
-      result = nil -- not of the request that runs, which a ctx kept for later may be no more
-    elseif type(value) == "string" then
-      result = mg_request_field_set(ex, known.number, value, #value)
-    elseif value == nil then
-      result = mg_request_field_remove(ex, known.number)
+    if ex ~= nil and ex == ctx._ex then -- of the request that runs, which a ctx kept for later may be no more
+      if type(value) == "string" then
+        result = mg_request_field_set(ex, known.number, value, #value)
+      elseif value == nil then
+        result = mg_request_field_remove(ex, known.number)
+      end
     end
     if result == changed then
       if ctx.headers or known.special then

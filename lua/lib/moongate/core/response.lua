@@ -183,18 +183,17 @@ end
 function _M.set_header(...)
   -- As in core.request: short where nothing is to be said.
   local name, value = ...
-  if select("#", ...) == 2 and type(name) == "string" then
-    local ex = current.ex
-    local kind = type(value)
+  local ex = current.ex
+  if select("#", ...) == 2 and type(name) == "string" and ex ~= nil then
+    local kind, result = type(value), nil
     if kind == "number" then
-      if ex ~= nil and mg_response_number_set(ex, name_of(name).number, value) == changed then
-        return
-      end
+      result = mg_response_number_set(ex, name_of(name).number, value)
     elseif kind == "string" then
-      if ex ~= nil and mg_response_field_set(ex, name_of(name).number, value, #value) == changed then
-        return
-      end
-    elseif kind == "nil" and ex ~= nil and mg_response_field_remove(ex, name_of(name).number) == changed then
+      result = mg_response_field_set(ex, name_of(name).number, value, #value)
+    elseif kind == "nil" then
+      result = mg_response_field_remove(ex, name_of(name).number)
+    end
+    if result == changed then
       return
     end
   end
