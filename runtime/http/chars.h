@@ -96,14 +96,61 @@ inline unsigned mask_controls(__m128i block) {
 }
 
 inline __m128i load_block(const char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
+
+inline __m128i match_byte(__m128i block, char c) { return _mm_cmpeq_epi8(block, _mm_set1_epi8(c)); }
+inline unsigned to_mask(__m128i matches) { return static_cast<unsigned>(_mm_movemask_epi8(matches)); }
+
+/// All bits of each byte of `block` that is one of the `count` from `first` on. They are moved to the highest
+/// signed values, where one comparison finds them; bytes above 0x7F pass them by.
+inline __m128i match_range(__m128i block, char first, int count) {
+  const auto to_top = static_cast<char>(128 - count - first);
+  const __m128i moved = _mm_add_epi8(block, _mm_set1_epi8(to_top));
+  return _mm_cmpgt_epi8(moved, _mm_set1_epi8(static_cast<char>(127 - count)));
+}
+
+/// The same of each that is a letter or a digit.
+inline __m128i match_alphanumeric(__m128i block) {
+  const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
+  return _mm_or_si128(match_range(lower, 'a', 26), match_range(block, '0', 10));
+}
+
+/// Calls `visit(block, seams)` with blocks that together hold every byte of `text` and every two neighbours,
+/// until it returns false. A bit of `seams` is a byte that does not follow the one before it in the block.
+/// False when `visit` said so, and for a text below four bytes.
+template <class Visit>
+inline bool visit_blocks(std::string_view text, Visit visit) {
+  const char* const first = text.data();
+  const char* const end = first + text.size();
+  if (text.size() >= 16) {
+    for (const char* at = first; end - at > 16; at += 15) {
+      if (!visit(load_block(at), 0U)) return false;
+    }
+    return visit(load_block(end - 16), 0U);
+  }
+  if (text.size() >= 8) {
+    uint64_t halves[2];
+    std::memcpy(&halves[0], first, 8);
+    std::memcpy(&halves[1], end - 8, 8);
+    return visit(_mm_set_epi64x(static_cast<int64_t>(halves[1]), static_cast<int64_t>(halves[0])), 0x100U);
+  }
+  if (text.size() < 4) return false;
+  uint32_t halves[2];
+  std::memcpy(&halves[0], first, 4);
+  std::memcpy(&halves[1], end - 4, 4);
+  return visit(_mm_set1_epi64x(static_cast<int64_t>(uint64_t{halves[1]} << 32 | halves[0])), 0x1110U);
+}
 #endif
 
-/// The first byte in [at, end) that no field value may hold, or `end`.
-inline const char* find_control(const char* at, const char* end) {
+/// The first byte in [at, end) that no field value may hold, or `end`. Bytes from `first` on may be read.
+inline const char* find_control(const char* first, const char* at, const char* end) {
 #if defined(__SSE2__)
   for (; end - at >= 16; at += 16) {
     const unsigned mask = mask_controls(load_block(at));
     if (mask != 0) return at + __builtin_ctz(mask);
+  }
+  if (end - first >= 16) {  // the last block overlaps the one before it
+    const unsigned mask = mask_controls(load_block(end - 16)) >> (16 - (end - at));
+    return mask != 0 ? at + __builtin_ctz(mask) : end;
   }
 #endif
   while (at != end && !has_flag(*at, kControl)) ++at;
@@ -114,28 +161,24 @@ inline const char* find_control(const char* at, const char* end) {
 inline bool has_control(std::string_view text) {
   const char* const end = text.data() + text.size();
 #if defined(__SSE2__)
-  if (text.size() >= 16) {
-    for (const char* at = text.data(); end - at > 16; at += 16) {
-      if (mask_controls(load_block(at)) != 0) return true;
-    }
-    return mask_controls(load_block(end - 16)) != 0;
-  }
-  if (text.size() >= 8) {
-    uint64_t halves[2];
-    std::memcpy(&halves[0], text.data(), 8);
-    std::memcpy(&halves[1], end - 8, 8);
-    return mask_controls(_mm_set_epi64x(static_cast<int64_t>(halves[1]), static_cast<int64_t>(halves[0]))) !=
-           0;
-  }
-  if (text.size() >= 4) {
-    uint32_t halves[2];
-    std::memcpy(&halves[0], text.data(), 4);
-    std::memcpy(&halves[1], end - 4, 4);
-    const auto word = static_cast<int64_t>(uint64_t{halves[1]} << 32 | halves[0]);
-    return mask_controls(_mm_set1_epi64x(word)) != 0;
+  if (text.size() >= 4)
+    return !visit_blocks(text, [](__m128i block, unsigned) { return mask_controls(block) == 0; });
+#endif
+  return find_control(text.data(), text.data(), end) != end;
+}
+
+/// The first byte in [at, end) that no request target may hold, or `end`.
+inline const char* find_target_end(const char* at, const char* end) {
+#if defined(__SSE2__)
+  for (; end - at >= 16; at += 16) {
+    const __m128i block = load_block(at);
+    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x20)), block);
+    const unsigned mask = to_mask(_mm_or_si128(low, match_byte(block, 0x7F)));
+    if (mask != 0) return at + __builtin_ctz(mask);
   }
 #endif
-  return find_control(text.data(), end) != end;
+  while (at != end && has_flag(*at, kTargetChar)) ++at;
+  return at;
 }
 
 /// The first byte in [at, end) that is no token character, or `end`.
@@ -144,14 +187,8 @@ inline const char* find_token_end(const char* at, const char* end) {
   // Letters, digits and '-' make up nearly every name; the loop below sorts out the rarer characters.
   while (end - at >= 16) {
     const __m128i block = load_block(at);
-    const __m128i lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
-    const __m128i letters = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)),
-                                          _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
-    const __m128i digits = _mm_and_si128(_mm_cmpgt_epi8(block, _mm_set1_epi8('0' - 1)),
-                                         _mm_cmplt_epi8(block, _mm_set1_epi8('9' + 1)));
-    const __m128i known =
-        _mm_or_si128(_mm_or_si128(letters, digits), _mm_cmpeq_epi8(block, _mm_set1_epi8('-')));
-    const unsigned others = static_cast<unsigned>(_mm_movemask_epi8(known)) ^ 0xFFFFU;
+    const __m128i known = _mm_or_si128(match_alphanumeric(block), match_byte(block, '-'));
+    const unsigned others = to_mask(known) ^ 0xFFFFU;
     if (others == 0) {
       at += 16;
       continue;

@@ -66,6 +66,19 @@ bool read_length(std::string_view text, uint64_t* length, HeadFault* fault) {
   return true;
 }
 
+// Those note_field() has a case for: most fields are none of them, and a call for each would show.
+bool is_noted(FieldId id) {
+  static_assert(static_cast<unsigned>(FieldId::kCount) <= 64);
+  constexpr auto kNoted = [] {
+    uint64_t ids = 0;
+    for (const FieldId noted : {FieldId::kHost, FieldId::kContentLength, FieldId::kTransferEncoding,
+                                FieldId::kConnection, FieldId::kUpgrade, FieldId::kExpect, FieldId::kTe})
+      ids |= uint64_t{1} << static_cast<unsigned>(noted);
+    return ids;
+  }();
+  return (kNoted >> static_cast<unsigned>(id) & 1) != 0;
+}
+
 }  // namespace
 
 void note_field(const Field& field, FieldFacts* facts) {
@@ -119,7 +132,7 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
     }
     const std::string_view name(at, static_cast<size_t>(name_end - at));
     const char* const value = skip_blanks(name_end + 1, end);
-    const char* const line_end = find_control(value, end);
+    const char* const line_end = find_control(bytes.data(), value, end);
     if (!is_line_end(line_end, end)) return refuse(fault, 400, explain_value_end(line_end, end));
     const char* value_end = line_end;  // up to here no byte below the space is left but tabs
     while (static_cast<uint8_t>(value_end[-1]) <= ' ' && value_end != value) --value_end;
@@ -127,7 +140,7 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
     const bool is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
     const Field& field =
         fields->add_received(name, {value, static_cast<size_t>(value_end - value)}, is_whole_line);
-    if (field.id != FieldId::kOther) note_field(field, facts);
+    if (is_noted(field.id)) note_field(field, facts);
     at = line_end + 2;
   }
   if (end - at != 2) return refuse(fault, 400, "bytes after the end of the head");

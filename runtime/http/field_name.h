@@ -87,8 +87,10 @@ std::string_view known_name(FieldId id);
   field->id = is_known ? known.id : FieldId::kOther;
 }
 
-inline const Field& FieldList::add_received(std::string_view name, std::string_view value,
-                                            bool is_whole_line) {
+/// In place for the same reason.
+[[gnu::always_inline]] inline const Field& FieldList::add_received(std::string_view name,
+                                                                   std::string_view value,
+                                                                   bool is_whole_line) {
   if (count_ == capacity_) grow();
   Field& field = fields_[count_];
   field.name = name;

@@ -9,44 +9,39 @@
 namespace moongate::http {
 namespace {
 
-// The byte after the empty line that follows the line end at `lf`, or null.
-inline const char* after_empty_line(const char* lf, const char* end) {
-  if (end - lf >= 2 && lf[1] == '\n') return lf + 2;
-  if (end - lf >= 3 && lf[1] == '\r' && lf[2] == '\n') return lf + 3;
-  return nullptr;
-}
+constexpr size_t kBlock = 64;
 
+// A bit for each LF among the first `size` bytes at `at`, at most kBlock; those from `first` on may be read.
+inline uint64_t mask_line_feeds(const char* first, const char* at, size_t size) {
+  uint64_t mask = 0;
+  size_t i = 0;
 #if defined(__SSE2__)
-constexpr ptrdiff_t kBlock = 16;
-constexpr ptrdiff_t kLookAhead = 2;
-
-// The same for the line ends in the block at `at`, of which kLookAhead more bytes can be read.
-[[gnu::always_inline]] inline const char* find_head_end_in_block(const char* at, const char* end) {
-  const auto match = [](const char* from) { return _mm_cmpeq_epi8(load_block(from), _mm_set1_epi8('\n')); };
-  const __m128i pairs = _mm_and_si128(match(at), _mm_or_si128(match(at + 1), match(at + 2)));
-  for (auto hits = static_cast<unsigned>(_mm_movemask_epi8(pairs)); hits != 0; hits &= hits - 1) {
-    if (const char* head_end = after_empty_line(at + __builtin_ctz(hits), end)) return head_end;
-  }
-  return nullptr;
-}
+  const auto match = [](const char* from) {
+    const __m128i feeds = _mm_cmpeq_epi8(load_block(from), _mm_set1_epi8('\n'));
+    return uint64_t{static_cast<unsigned>(_mm_movemask_epi8(feeds))};
+  };
+  if (size == kBlock) return match(at) | match(at + 16) << 16 | match(at + 32) << 32 | match(at + 48) << 48;
+  for (; i + 16 <= size; i += 16) mask |= match(at + i) << i;
+  if (i == size) return mask;
+  if (at + size - first >= 16) return mask | match(at + size - 16) >> (16 - (size - i)) << i;
 #endif
+  for (; i < size; ++i) mask |= uint64_t{at[i] == '\n'} << i;
+  return mask;
+}
 
-// The first byte after an empty line in [at, end), or null. An empty line is LF LF or LF CR LF: the line end
-// before it belongs to the pattern.
-const char* find_head_end(const char* at, const char* end) {
-#if defined(__SSE2__)
-  if (end - at >= kBlock + kLookAhead) {
-    for (; end - at >= kBlock + kLookAhead; at += kBlock) {
-      if (const char* head_end = find_head_end_in_block(at, end)) return head_end;
+// The first byte after an empty line in [first, end), or null. An empty line is LF LF or LF CR LF: the line
+// end before it belongs to the pattern.
+const char* find_head_end(const char* first, const char* end) {
+  uint64_t before = 0;  // the mask of the block before this one
+  for (const char* at = first; at < end; at += kBlock) {
+    const uint64_t feeds = mask_line_feeds(first, at, std::min(kBlock, static_cast<size_t>(end - at)));
+    // Those with another one byte or two bytes before them.
+    uint64_t hits = feeds & (feeds << 1 | feeds << 2 | before >> 63 | before >> 62);
+    for (; hits != 0; hits &= hits - 1) {
+      const char* const feed = at + __builtin_ctzll(hits);
+      if (feed[-1] == '\n' || feed[-1] == '\r') return feed + 1;
     }
-    // The last block overlaps the one before it.
-    if (const char* head_end = find_head_end_in_block(end - kBlock - kLookAhead, end)) return head_end;
-    at = end - kLookAhead;
-  }
-#endif
-  for (; at != end; ++at) {
-    if (*at != '\n') continue;
-    if (const char* head_end = after_empty_line(at, end)) return head_end;
+    before = feeds;
   }
   return nullptr;
 }

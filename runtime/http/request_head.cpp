@@ -40,8 +40,7 @@ bool parse_request_line(std::string_view bytes, RequestHead* out, std::string_vi
   out->method = find_method(out->method_text);
 
   const char* const target = method_end + 1;
-  const char* target_end = target;
-  while (target_end != end && has_flag(*target_end, kTargetChar)) ++target_end;
+  const char* const target_end = find_target_end(target, end);
   if (target_end == target || target_end == end || *target_end != ' ') {
     return refuse(fault, 400, "a malformed request target");
   }

@@ -25,7 +25,7 @@ bool parse_status_line(std::string_view bytes, ResponseHead* out, std::string_vi
 
   const char* const end = bytes.data() + bytes.size();
   const char* reason = bytes.data() + kStatusLineMin;
-  const char* const line_end = find_control(reason, end);
+  const char* const line_end = find_control(bytes.data(), reason, end);
   if (end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') {
     return refuse(fault, 502, "a status line with a control character or a bare line end");
   }

@@ -51,15 +51,33 @@ bool hides_dots(std::string_view segment) {
   }
 }
 
+#if defined(__SSE2__)
+// The same for the characters and paths there are most: letters, digits and `-._`, no empty segment and none
+// that begins with a dot.
+bool is_usual(std::string_view path) {
+  return path[0] == '/' && visit_blocks(path, [](__m128i block, unsigned seams) {
+           const __m128i slashes = match_byte(block, '/');
+           const __m128i stops = _mm_or_si128(slashes, match_byte(block, '.'));
+           const __m128i marks = _mm_or_si128(match_byte(block, '-'), match_byte(block, '_'));
+           const __m128i known = _mm_or_si128(_mm_or_si128(stops, marks), match_alphanumeric(block));
+           return (to_mask(slashes) << 1 & to_mask(stops) & ~seams) == 0 && to_mask(known) == 0xFFFFU;
+         });
+}
+#endif
+
 // True for a path that is its own canonical form and its own encoding, as nearly all are.
 bool is_plain(std::string_view path, const UriPolicy& policy) {
+  if (path.empty()) return false;
+#if defined(__SSE2__)
+  if (is_usual(path)) return true;
+#endif
   char last = '\0';
   for (const char c : path) {
     if (c != '/' && !has_flag(c, kPathChar)) return false;
     if (last == '/' && (c == '.' || (c == '/' && policy.merge_slashes))) return false;
     last = c;
   }
-  return path.size() > 0 && path[0] == '/';
+  return path[0] == '/';
 }
 
 // ---- wire spelling to units

@@ -87,6 +87,7 @@ IoResult Stream::read(char* buffer, size_t size) {
 }
 
 IoResult Stream::write(const iovec* pieces, int count) {
+  if (count == 1) return write(static_cast<const char*>(pieces->iov_base), pieces->iov_len);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces);
   message.msg_iovlen = static_cast<size_t>(count);
@@ -94,12 +95,7 @@ IoResult Stream::write(const iovec* pieces, int count) {
   do {
     sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  if (sent >= 0) return {IoStatus::kOk, static_cast<size_t>(sent)};
-  if (errno == EAGAIN || errno == EWOULDBLOCK) {
-    may_write_ = false;
-    return {IoStatus::kBlocked, 0};
-  }
-  return {IoStatus::kError, 0};
+  return end_write(sent);
 }
 
 IoResult Stream::write(const char* data, size_t size) {
@@ -107,6 +103,10 @@ IoResult Stream::write(const char* data, size_t size) {
   do {
     sent = ::send(fd_, data, size, MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
+  return end_write(sent);
+}
+
+IoResult Stream::end_write(ssize_t sent) {
   if (sent >= 0) return {IoStatus::kOk, static_cast<size_t>(sent)};
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     may_write_ = false;

@@ -76,6 +76,7 @@ class Stream {
  private:
   static void on_event(void* self, Readiness ready);
   static void on_again(void* self);
+  IoResult end_write(ssize_t sent);  // of what send() answered
   EventLoop* loop_ = nullptr;
   FdWatch watch_;
   int fd_ = -1;

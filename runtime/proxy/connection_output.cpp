@@ -19,9 +19,12 @@ namespace {
 
 constexpr uint64_t kDiscardMaxBytes = 64 * 1024;  // of a body nobody wanted, to keep the connection
 
-// Heads are written here when they fit, which is nearly always.
+constexpr size_t kShortBodyBytes = 4 * 1024;
+
+// Heads are written here when they fit, which is nearly always, and short bodies behind them.
 struct HeadBuffer {
-  char bytes[16 * 1024];
+  static constexpr size_t kHeadMaxBytes = 16 * 1024;
+  char bytes[kHeadMaxBytes + kShortBodyBytes];
   static HeadBuffer& get() {
     static thread_local HeadBuffer buffer;
     return buffer;
@@ -62,8 +65,8 @@ void Connection::send_head(Exchange& exchange, const iovec* pieces, int count, b
   if (context_.is_draining) is_keep_alive_ = false;
   const http::FieldList& fields = exchange.response.fields;
   size_t bound = http::head_size_bound(fields, exchange.response.reason.size() + 32) + 64;
-  char* start =
-      bound <= sizeof(HeadBuffer::bytes) ? HeadBuffer::get().bytes : exchange.arena.allocate_chars(bound);
+  const bool is_buffered = bound <= HeadBuffer::kHeadMaxBytes;
+  char* start = is_buffered ? HeadBuffer::get().bytes : exchange.arena.allocate_chars(bound);
   char* at = http::write_status_line(start, exchange.response.status, exchange.response.reason);
   at = http::write_fields(at, fields, [](const http::Field&) { return false; });
   if (exchange.response.status == 101) {
@@ -101,6 +104,12 @@ void Connection::send_head(Exchange& exchange, const iovec* pieces, int count, b
     if (is_last) {
       if (answer_left_ > 0) is_keep_alive_ = false;  // shorter than was said: only closing tells the client
       is_answer_ended_ = true;
+    }
+    // One piece is sent for less than two, by more than it costs to copy a short one.
+    if (used == 2 && is_buffered && size <= kShortBodyBytes) {
+      std::memcpy(at, out[1].iov_base, size);
+      out[0].iov_len += size;
+      used = 1;
     }
     write_out(out, used);
     if (is_last && state_ == State::kExchange && unsent_.is_empty()) on_answer_written();

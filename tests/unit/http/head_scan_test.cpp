@@ -19,6 +19,22 @@ TEST_CASE("the end of a head is found wherever it lies") {
   }
 }
 
+TEST_CASE("lines of any length before it do not hide the end of a head, nor do bytes behind it make one") {
+  for (const std::string end : {"\r\n\r\n", "\n\n", "\n\r\n"}) {
+    for (size_t first = 0; first < 80; ++first) {
+      for (size_t second = 1; second < 80; ++second) {
+        const std::string head = std::string(first, 'x') + "\r\n" + std::string(second, 'y') + end;
+        const http::ScanResult scan = http::scan_head(head + "\n\n", 0, {});
+        if (scan.status != ScanStatus::kComplete || scan.head_size != head.size())
+          FAIL_CHECK("lines of " << first << " and " << second << " bytes: " << scan.head_size);
+        const std::string_view unfinished(head.data(), head.size() - 1);
+        if (http::scan_head(unfinished, 0, {}).status != ScanStatus::kIncomplete)
+          FAIL_CHECK("lines of " << first << " and " << second << " bytes end too early");
+      }
+    }
+  }
+}
+
 TEST_CASE("what only looks like an empty line does not end a head") {
   for (const char* bytes : {"a\r\n", "a\r\n\r", "a\r\r\r\r", "a\n\rb\n\rc", "\r\na: b\r\n \r\n"}) {
     CHECK(http::scan_head(bytes, 0, {}).status == ScanStatus::kIncomplete);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Host and port.
 #include <catch2/catch.hpp>
+#include <cctype>
 #include <string>
 
 #include "http/head.h"
@@ -30,6 +31,36 @@ TEST_CASE("a host is split into a lower-case name and a port") {
     CHECK(http::is_host(row.text));
     CHECK(http::spell_host(parts, &arena) == row.host);
     CHECK(parts.port == row.port);
+  }
+}
+
+TEST_CASE("every byte at every place of a name is judged alike") {
+  const auto may_stand = [](unsigned char c, size_t at, size_t size) {
+    if (c == '.') return at != 0 && size > 1;  // one at the end is taken off
+    return std::isalnum(c) != 0 || c == '-' || c == '_';
+  };
+  for (size_t size = 1; size <= 40; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (unsigned c = 0; c < 256; ++c) {
+        if (c == ':' || (c == '[' && at == 0)) continue;  // begin something else
+        std::string text(size, 'a');
+        text[at] = static_cast<char>(c);
+        http::HostParts parts;
+        const bool is_host = http::split_host(text, &parts);
+        if (is_host != may_stand(static_cast<unsigned char>(c), at, size) ||
+            (is_host && parts.is_lower_case == (c >= 'A' && c <= 'Z'))) {
+          FAIL_CHECK("byte " << c << " at " << at << " of " << size);
+        }
+      }
+    }
+    for (size_t at = 1; at + 2 < size; ++at) {
+      std::string text(size, 'a');
+      text[at] = text[at + 1] = '.';
+      CHECK_FALSE(http::is_host(text));
+      text[at] = text[at + 2] = '.';
+      text[at + 1] = 'a';
+      CHECK(http::is_host(text));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the request parser makes of sound heads, and that it refuses every unsound one we know of.
 #include <catch2/catch.hpp>
+#include <cctype>
 #include <string>
 
 #include "http/head.h"
@@ -60,6 +61,33 @@ TEST_CASE("names and values of every length around the block size survive") {
     REQUIRE(p.is_accepted);
     CHECK(p.head.fields[1].name == name);
     CHECK(p.head.fields[1].value == value);
+  }
+}
+
+TEST_CASE("every byte at every place of names, values and targets is judged alike") {
+  const std::string_view marks = "!#$%&'*+-.^_`|~";
+  const auto is_token = [marks](unsigned char c) {
+    return std::isalnum(c) != 0 || (c != 0 && marks.find(static_cast<char>(c)) != marks.npos);
+  };
+  for (size_t size = 1; size <= 36; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      for (unsigned number = 0; number < 256; ++number) {
+        const auto c = static_cast<unsigned char>(number);
+        std::string text(size, 'a');
+        text[at] = static_cast<char>(c);
+        const bool is_control = (c < 0x20 && c != '\t') || c == 0x7F;
+        INFO("byte " << number << " at " << at << " of " << size);
+        // As the last field and before another: the end of the bytes is near and far.
+        for (const char* behind : {"", "Behind: another field to fill more than a block\r\n"}) {
+          if (Parsed(get("V: " + text + "\r\n" + behind)).is_accepted == is_control) FAIL_CHECK("in a value");
+          if (c != ':' && Parsed(get(text + ":\r\n" + behind)).is_accepted != is_token(c))
+            FAIL_CHECK("in a name");
+        }
+        const bool may_be_in_target = c > 0x20 && c != 0x7F;
+        if (Parsed(request("GET /" + text + " HTTP/1.1")).is_accepted != may_be_in_target)
+          FAIL_CHECK("in a target");
+      }
+    }
   }
 }
 

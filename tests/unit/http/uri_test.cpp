@@ -196,6 +196,29 @@ TEST_CASE("slashes stay apart when the policy says so") {
   CHECK(canonicalize("//../..", policy).path == kRefused);
 }
 
+TEST_CASE("what a path may not keep is found at every place") {
+  // Between "/x/b..." and "/e...".
+  const std::pair<const char*, const char*> rows[] = {{"/", "/"},       {"//", "/"},    {"/./", "/"},
+                                                      {"/%2e/", "/"},   {"/%61", "/a"}, {"/.a/", "/.a/"},
+                                                      {"/a./", "/a./"}, {"~@:", "~@:"}};
+  for (const auto& [written, meant] : rows) {
+    for (size_t before = 1; before < 40; ++before) {
+      const std::string begin = "/x/" + std::string(before, 'b');
+      for (size_t behind = 1; behind < 40; ++behind) {
+        const std::string end(behind, 'e');
+        const std::string path = canonicalize(begin + written + end).path;
+        if (path != begin + meant + end) FAIL_CHECK(begin + written + end << " became " << path);
+      }
+    }
+  }
+  for (size_t before = 1; before < 40; ++before) {
+    const std::string begin = "/x/" + std::string(before, 'b');
+    CHECK(canonicalize(begin + "/..").path == "/x/");
+    CHECK(canonicalize(begin + "/../../y").path == "/y");
+    CHECK(canonicalize(begin + "/../../..").path == kRefused);
+  }
+}
+
 TEST_CASE("a path text and its encoding determine each other") {
   // Every word of up to three pieces that could be confused with one another, under every policy.
   const std::string pieces[] = {"a",   "%25", "25",  "0A", "0a", "%0A", "%0a", "2F", "%2F",
