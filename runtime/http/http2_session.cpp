@@ -115,8 +115,7 @@ const nghttp2_option* shared_option() {
 struct Http2Session::Callbacks {
   static Http2Session& of(void* self) { return *static_cast<Http2Session*>(self); }
 
-  // A head of a stream that the client has left behind. Where the stream is there still, the library knows;
-  // DATA of one that is not never gets here, and nowhere else.
+  // A head of a stream that the client has left behind. Where the stream is there still, the library knows.
   static bool is_out_of_order(nghttp2_session* library, const nghttp2_frame_hd& head, Http2Session& session,
                               Http2Code* code) {
     if (session.is_client_ || head.type != NGHTTP2_HEADERS) return false;
@@ -128,18 +127,17 @@ struct Http2Session::Callbacks {
            nghttp2_session_find_stream(library, head.stream_id) == nullptr;
   }
 
-  // Every frame passes here, unknown ones and CONTINUATION too; of DATA only what has a stream.
+  // Every frame passes here, unknown ones and CONTINUATION too; of DATA only what has a stream
+  // (judge_data()).
   static int on_frame_begun(nghttp2_session* library, const nghttp2_frame_hd* head, void* self) {
     Http2Session& session = of(self);
     bool is_allowed = true;
     if (Http2Code code; is_out_of_order(library, *head, session, &code)) {
-      session.fault_ = "a head of a stream that is over";
-      session.terminate(code);
+      session.refuse(code, "a head of a stream that is over");
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     if (head->type == NGHTTP2_PRIORITY && head->stream_id == 0) {  // the library looks at none
-      session.fault_ = "a PRIORITY frame of no stream";
-      session.terminate(Http2Code::kProtocolError);
+      session.refuse(Http2Code::kProtocolError, "a PRIORITY frame of no stream");
       return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     switch (head->type) {
@@ -346,16 +344,59 @@ bool Http2Session::fail(std::string_view fault) {
   return false;
 }
 
-bool Http2Session::receive(std::string_view bytes) {
+bool Http2Session::refuse(Http2Code code, std::string_view fault) {
+  fault_ = fault;
+  terminate(code);
+  return false;
+}
+
+bool Http2Session::feed(std::string_view bytes) {
   const ssize_t taken =
       nghttp2_session_mem_recv(library_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (taken >= 0) return fault_.empty() || fail(fault_);
-  if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
-    fault_ = "bytes that are not HTTP/2";
-    terminate(Http2Code::kProtocolError);
-    return false;
-  }
+  if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
+    return refuse(Http2Code::kProtocolError, "bytes that are not HTTP/2");
   return fail(nghttp2_strerror(static_cast<int>(taken)));
+}
+
+// What comes before a frame that is judged here has to be known by then. A body right behind its head needs
+// no judgement, which saves small requests a call of the library.
+bool Http2Session::receive(std::string_view bytes) {
+  size_t fed = 0;
+  size_t at = 0;
+  uint32_t begun = 0;  // the stream, when the frame before was a head that more follows
+  while (const Http2FrameHead* head = is_client_ ? nullptr : walk_.next(bytes, &at)) {
+    const bool is_judged =
+        (head->type == NGHTTP2_DATA && head->stream != begun) || head->type == NGHTTP2_PRIORITY;
+    const bool is_begin = head->type == NGHTTP2_HEADERS && (head->flags & NGHTTP2_FLAG_END_STREAM) == 0;
+    begun = is_begin ? head->stream : 0;
+    if (!is_judged) continue;
+    if (head->begin > fed && !feed(bytes.substr(fed, head->begin - fed))) return false;
+    fed = std::max(fed, head->begin);
+    if (!judge(*head)) return false;
+  }
+  return feed(bytes.substr(fed));
+}
+
+// Nobody's order follows from PRIORITY frames, but RFC 7540 5.3.1 has a rule for them that costs nothing to
+// keep.
+bool Http2Session::judge(const Http2FrameHead& head) {
+  if (head.type == NGHTTP2_DATA) return judge_data(head);
+  const bool depends_on_itself = head.stream != 0 && head.dependency == head.stream;
+  return !depends_on_itself || refuse(Http2Code::kProtocolError, "a stream that depends on itself");
+}
+
+// DATA of a stream that is no more. The client's fault if it has ended the stream; what was on its way when
+// we did is thrown away by the library, which opens the connection's window for it. Small pieces of that are
+// a way to keep us busy.
+bool Http2Session::judge_data(const Http2FrameHead& head) {
+  constexpr uint32_t kSmallBytes = 256;
+  const bool is_gone = nghttp2_session_find_stream(library_, static_cast<int32_t>(head.stream)) == nullptr;
+  if (is_gone && (order_.has_ended(head.stream) || order_.was_passed_over(head.stream)))
+    return refuse(Http2Code::kStreamClosed, "DATA of a stream that is over");
+  if (is_gone && (head.flags & NGHTTP2_FLAG_END_STREAM) != 0) order_.note_end(head.stream);
+  if (!is_gone || head.size_bytes >= kSmallBytes || guard_.take_idle_frame()) return true;
+  return fail("too many idle frames");
 }
 
 bool Http2Session::write(std::string* out, size_t size_max) {

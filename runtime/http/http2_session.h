@@ -13,6 +13,7 @@
 #include "http/fields.h"
 #include "http/http2_fields.h"
 #include "http/http2_flood.h"
+#include "http/http2_frame_walk.h"
 #include "http/http2_stream_order.h"
 
 struct nghttp2_session;
@@ -151,6 +152,10 @@ class Http2Session {
   Http2Session(Http2Handler& handler, const Options& options, bool is_client);
   void submit_settings();
   bool fail(std::string_view fault);
+  bool feed(std::string_view bytes);
+  bool judge(const Http2FrameHead& head);
+  bool judge_data(const Http2FrameHead& head);
+  bool refuse(Http2Code code, std::string_view fault);
   size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
 
   Http2Handler& handler_;
@@ -158,7 +163,8 @@ class Http2Session {
   const bool is_client_;
   nghttp2_session* library_ = nullptr;
   Http2FloodGuard guard_;
-  Http2StreamOrder order_;  // of a server's
+  Http2StreamOrder order_;  // of a server's, as is the next
+  Http2FrameWalk walk_{static_cast<uint32_t>(kHttp2Preface.size())};
   Http2FieldBlock block_;
   std::string* out_ = nullptr;  // these two inside write()
   size_t out_size_max_ = 0;

@@ -22,7 +22,9 @@ void Http2Stream::arm(std::chrono::milliseconds timeout) { timer_.start(context_
 
 // Between frames of the answer it is the request's body, if any, that the client may take too long for.
 void Http2Stream::arm_for_client() {
-  if (is_wanted_ && !has_ended_ && !is_given_)
+  if (ends_with_reset())
+    arm(context_.client.send_timeout);  // which waits for a window, like the bytes before it
+  else if (is_wanted_ && !has_ended_ && !is_given_)
     arm(context_.client.body_timeout);
   else
     timer_.stop();
@@ -37,6 +39,7 @@ void Http2Stream::start(Http2Connection& connection, int32_t id, const http::Htt
   body_received_ = answer_left_ = 0;
   fault_status_ = 0;
   has_ended_ = is_last;
+  is_malformed_ = false;
   is_given_ = is_wanted_ = has_continued_ = false;
   has_answer_length_ = is_without_body_ = is_answer_ended_ = is_broken_ = was_blocked_ = false;
   exchange_ = context_.exchanges.take();
@@ -57,6 +60,7 @@ bool Http2Stream::take_head(const http::Http2FieldBlock& block, bool is_last) {
   http::HeadFault fault;
   if (!http::parse_http2_request(block, is_last, context_.client.head, &exchange.arena, &request, &fault)) {
     exchange.fail(fault.status, fault.reason);
+    is_malformed_ = fault.status == 400;
     return false;
   }
   if (request.is_extended_connect) offer_websocket(exchange);
@@ -78,8 +82,9 @@ void Http2Stream::on_data(std::string_view bytes) {
       exchange_ && exchange_->request.is_extended_connect && !exchange_->is_head_sent;
   if (!exchange_ || fault_status_ != 0 || (is_given_ && !is_tunnel_to_be)) {
     connection_->consume(id_, bytes.size());
-    const bool is_malformed = exchange_ && exchange_->body_state == BodyState::kNone && !tunnel_;
-    if (is_malformed) reset(Http2Code::kProtocolError, Ending::kClientGone);  // behind a Content-Length of 0
+    const bool is_behind_length_0 = exchange_ && exchange_->body_state == BodyState::kNone &&
+                                    exchange_->request.body == http::BodyKind::kLength;
+    if (is_behind_length_0) reset(Http2Code::kProtocolError, Ending::kClientGone);
     return;
   }
   body_received_ += bytes.size();
@@ -171,6 +176,7 @@ void Http2Stream::drop_received() {
 // Told at once to whoever reads the body, and otherwise to whoever asks for it.
 void Http2Stream::fail_body(uint16_t status, std::string_view reason) {
   drop_received();
+  is_malformed_ = status == 400;
   fault_status_ = status;
   fault_reason_ = reason;
   timer_.stop();
@@ -206,8 +212,9 @@ void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, 
   }
   exchange.is_head_sent = true;
   queue(exchange, pieces, count, is_last);
-  const bool has_body = !is_last || !pending_.is_empty() || (!trailers_.empty() && !is_without_body_) ||
-                        (has_answer_length_ && answer_left_ > 0);
+  if (ends_with_reset()) arm(context_.client.send_timeout);
+  const bool has_body =
+      !is_last || !pending_.is_empty() || (!trailers_.empty() && !is_without_body_) || ends_with_reset();
   connection_->session().send_head(id_, exchange.response.status, exchange.response.fields, has_body);
   connection_->flush_later();
 }
@@ -215,6 +222,7 @@ void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, 
 void Http2Stream::send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange_) return;
   queue(exchange, pieces, count, is_last);
+  if (is_last && pending_.is_empty()) arm(context_.client.send_timeout);  // the end may need a window too
   connection_->session().resume(id_);
   connection_->flush_later();
 }
@@ -241,12 +249,21 @@ void Http2Stream::send_interim(uint16_t status, const http::FieldList& fields) {
   connection_->flush_later();
 }
 
+// A broken answer must not look complete, and a malformed request is an error whatever was answered.
+bool Http2Stream::ends_with_reset() const {
+  return is_answer_ended_ && (is_malformed_ || is_broken_ || (has_answer_length_ && answer_left_ > 0));
+}
+
 http::Http2Offer Http2Stream::offer_data(size_t size_max) {
   http::Http2Offer offer;
   offer.size = std::min(size_max, pending_.size());
   if (!is_answer_ended_ || offer.size < pending_.size()) return offer;
-  if (is_broken_ || (has_answer_length_ && answer_left_ > 0)) {  // it must not look complete
-    if (offer.size == 0) reset(Http2Code::kInternalError, Ending::kUpstreamBroke);
+  if (ends_with_reset()) {
+    if (offer.size > 0) return offer;
+    if (is_malformed_)
+      reset(Http2Code::kProtocolError, Ending::kComplete);
+    else
+      reset(Http2Code::kInternalError, Ending::kUpstreamBroke);
     return offer;
   }
   offer.is_last = true;
@@ -326,7 +343,7 @@ void Http2Stream::leave(Ending ending) {
 
 void Http2Stream::on_timeout(void* self) {
   auto* stream = static_cast<Http2Stream*>(self);
-  if (!stream->pending_.is_empty()) {
+  if (!stream->pending_.is_empty() || stream->is_answer_ended_) {
     stream->reset(Http2Code::kCancel, Ending::kClientGone);
   } else if (!stream->exchange_) {
     return;

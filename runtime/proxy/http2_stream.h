@@ -83,6 +83,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   void finish_exchange(exchange::Ending ending);
   void arm(std::chrono::milliseconds timeout);
   void arm_for_client();
+  bool ends_with_reset() const;
 
   static constexpr size_t kPendingHighBytes = 64 * 1024;
   static constexpr size_t kPendingLowBytes = 16 * 1024;
@@ -99,6 +100,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   uint64_t body_received_ = 0;
   uint16_t fault_status_ = 0;  // what came is no body; told to whoever asks for it
   std::string_view fault_reason_;
+  bool is_malformed_ = false;  // the answer, which may say why, ends with a reset (RFC 9113 8.1.1)
   bool has_ended_ = false;
   bool is_given_ = false;   // and all of it was taken, or none will be
   bool is_wanted_ = false;  // somebody asked for the body

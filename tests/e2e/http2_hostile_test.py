@@ -12,6 +12,7 @@ from http2_test import LOG, Http2TestCase
 from wire import WireError
 
 POST = head("POST")
+NOT_CANONICAL = ("a path with a fragment", "a path with an encoded slash", "a path above the root")  # well-formed, and refused all the same
 
 # Heads that are answered 400, and reach no upstream. Each differs from a good one by what its name says.
 MALFORMED = {
@@ -105,6 +106,8 @@ class Smuggling(Http2TestCase):
                     client.send(frame(CONTINUATION, END_HEADERS if i + 2 == len(parts) else 0, stream, part))
                 client.wait(lambda s=stream: client.answer(s).is_over)
                 self.assertEqual(client.answer(stream).status, status, client.answer(stream))
+                is_malformed = status == 400 and name not in NOT_CANONICAL
+                self.assertEqual(client.answer(stream).reset, PROTOCOL_ERROR if is_malformed else None)
         self.assertEqual(client.fetch(head(path="/good")).status, 200)
         self.assertEqual([r.target for r in up.requests], ["/good"])
         self.assertEqual(up.faults, [])
@@ -118,7 +121,7 @@ class Smuggling(Http2TestCase):
             with self.subTest(name):
                 stream = client.open(head("POST", more=[("content-length", length)]), body=body)
                 client.wait(lambda s=stream: client.answer(s).is_over)
-                self.assertEqual(client.answer(stream).status, 400)
+                self.assertEqual((client.answer(stream).status, client.answer(stream).reset), (400, PROTOCOL_ERROR))
         self.assertEqual([r for r in up.requests if r.is_complete], [])
         stream = client.open(head("POST", more=[("content-length", "0")]), body=b"GET /evil HTTP/1.1\r\n\r\n")
         client.wait(lambda: client.answer(stream).is_over)
@@ -134,12 +137,38 @@ class Smuggling(Http2TestCase):
                 stream = client.open(POST, body=b"abc", is_last=False)
                 client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, block(fields)))
                 client.wait(lambda s=stream: client.answer(s).is_over)
-                self.assertEqual(client.answer(stream).status, 400)
+                self.assertEqual((client.answer(stream).status, client.answer(stream).reset), (400, PROTOCOL_ERROR))
         stream = client.open(POST, body=b"abc", is_last=False)
         client.send(frame(HEADERS, END_HEADERS, stream, block([("a", "1")])))  # a second head that ends nothing
         client.wait(lambda: client.answer(stream).is_over)
-        self.assertEqual(client.answer(stream).status, 400)
+        self.assertEqual((client.answer(stream).status, client.answer(stream).reset), (400, PROTOCOL_ERROR))
         self.assertEqual([r for r in up.requests if r.is_complete], [])
+
+    def test_a_refused_head_is_answered_though_its_body_follows_at_once(self):
+        gw, up = self.serve2()
+        client = self.client(gw)
+        for fields, status in ((head("POST", more=[("connection", "close")]), 400), (head("POST", more=[(f"x-{i}", "1") for i in range(101)]), 431)):
+            with self.subTest(status):
+                stream, client.next_stream = client.next_stream, client.next_stream + 2
+                client.send(frame(HEADERS, END_HEADERS, stream, block(fields)) + frame(DATA, END_STREAM, stream, b"abc"))
+                client.wait(lambda s=stream: client.answer(s).is_over)
+                self.assertEqual(client.answer(stream).status, status)
+        self.assertEqual(up.requests, [])
+
+    def test_a_body_that_nobody_reads_is_an_error_when_it_is_malformed(self):
+        gw, _ = self.serve2(route_more={"plugins": {"mocking": {"response_example": "hello"}}})
+        client = self.client(gw)
+        stream, client.next_stream = client.next_stream, client.next_stream + 2
+        client.send(frame(HEADERS, END_HEADERS, stream, block(head("POST", more=[("content-length", "1")]))) + frame(DATA, END_STREAM, stream, b"abc"))
+        client.wait(lambda: client.answer(stream).is_over)
+        self.assertEqual((client.answer(stream).status, client.answer(stream).reset), (200, PROTOCOL_ERROR))
+
+    def test_a_malformed_request_does_not_wait_for_a_window_for_ever(self):
+        gw, _ = self.serve2(moongate={"client": {"send_timeout": 1}})
+        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0})
+        streams = [client.open(head(method, path="a")) for method in ("GET", "HEAD")]
+        client.wait(lambda: all(client.answer(s).reset == CANCEL for s in streams))
+        self.assertEqual([client.answer(s).status for s in streams], [400, 400])
 
     def test_a_chunk_in_data_stays_data(self):
         gw, up = self.serve2()
@@ -310,6 +339,21 @@ class Floods(Http2TestCase):
         self.assertLess(grown, (500 if is_sanitized() else 150) << 10)
         for client in clients:
             client.wait(lambda c=client: sum(a.reset == CANCEL for a in c.answers.values()) == 50, 30)
+
+    def test_a_client_that_opens_no_window_for_the_mere_end_of_an_answer_is_let_go(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def answer(_, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            gate.wait(20)
+            connection.send(b"0\r\n\r\n")
+        gw, _ = self.serve2(answer, moongate={"client": {"send_timeout": 1}})
+        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 5})
+        stream = client.open()
+        client.wait(lambda: client.answer(stream).body == b"hello")
+        gate.set()
+        client.wait(lambda: client.answer(stream).reset == CANCEL)
 
     def test_a_client_that_reads_nothing_at_all_is_let_go(self):
         gw, _ = self.serve2(ok(b"x" * (4 << 20)), moongate={"client": {"send_timeout": 1}, **LOG})

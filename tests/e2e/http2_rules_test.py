@@ -51,6 +51,9 @@ CONNECTION_ERRORS = [
     ("9113 5.1: CONTINUATION on a half-closed stream", request() + frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR),
     ("9113 5.1: CONTINUATION on a cancelled stream", CANCELLED + frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR),
     ("9113 5.1: HEADERS on a stream that the client has cancelled", CANCELLED + request(), STREAM_CLOSED),
+    ("9113 5.1: DATA on a stream that the client has cancelled", CANCELLED + frame(DATA, 0, 1, b"x"), STREAM_CLOSED),
+    ("9113 5.1: DATA on a stream that was passed over", request(9) + frame(DATA, 0, 3, b"x"), STREAM_CLOSED),
+    ("7540 5.3.1: PRIORITY of a stream on itself", frame(PRIORITY, 0, 1, number(1) + b"\x10"), PROTOCOL_ERROR),
     ("9113 5.1.1: a number that was passed over", request(5) + request(3), PROTOCOL_ERROR),
     ("9113 5.1.1: one below the first", request(9) + request(1), PROTOCOL_ERROR),
     ("9113 6.1: padding as long as the frame", request(1, POST, END_HEADERS) + frame(DATA, PADDED, 1, b"\x06pad.."), PROTOCOL_ERROR),
@@ -112,9 +115,7 @@ IGNORED = [
     ("9113 5.1: PRIORITY on an idle stream", frame(PRIORITY, 0, 5, number(3) + b"\x10")),
     ("9113 5.1: PRIORITY, RST_STREAM and WINDOW_UPDATE on a closed stream", request(1) + frame(RST_STREAM, 0, 1, number(8)) +
      frame(PRIORITY, 0, 1, number(0) + b"\x10") + frame(RST_STREAM, 0, 1, number(8)) + frame(WINDOW_UPDATE, 0, 1, number(10))),
-    # The RFC would have it end the connection; the library drops it, and gives the connection's window back.
-    ("9113 5.1: DATA on a stream that is over", CANCELLED + frame(DATA, END_STREAM, 1, b"x")),
-    ("9113 5.3: PRIORITY on itself", request(1, POST, END_HEADERS) + frame(PRIORITY, 0, 1, number(1) + b"\x10")),
+    ("9113 5.3: PRIORITY on another stream", request(1, POST, END_HEADERS) + frame(PRIORITY, 0, 1, number(3) + b"\x10")),
     ("9113 6.5.2: unknown settings", setting(0xabcd, 7)),
     ("9113 7: a reason to reset that nobody knows", request(1, POST, END_HEADERS) + frame(RST_STREAM, 0, 1, number(0xff))),
     ("9113 6.5.2: the largest frames and lists, the least table, no push", setting(MAX_FRAME_SIZE, (1 << 24) - 1) +
@@ -186,31 +187,45 @@ class Rules(Http2TestCase):
 
     def test_a_stream_that_is_over_takes_nothing_more(self):
         gw, _ = self.serve2()
-        for section, data, code in (("HEADERS", request(), STREAM_CLOSED), ("CONTINUATION", frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR)):
+        for section, data, code in (("HEADERS", request(), STREAM_CLOSED), ("DATA", frame(DATA, END_STREAM, 1, b"x"), STREAM_CLOSED),
+                                    ("CONTINUATION", frame(CONTINUATION, END_HEADERS, 1, GET), PROTOCOL_ERROR)):
             with self.subTest(section):
                 client = self.client(gw)
                 self.assertEqual(client.fetch().status, 200)
                 client.send(data)
                 self.assertEqual(client.wait_end(10), code)
 
-    def test_data_that_was_on_its_way_when_its_stream_was_reset_is_ignored(self):
-        gw, _ = self.serve2(at_head=lambda r, c: c.send(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n"))
-        client = self.client(gw)
+    def refused(self, client):
+        """The number of a stream that the gateway has answered and reset before the request was whole."""
         stream = client.open(head("POST"), is_last=False)
         client.wait(lambda: client.answer(stream).reset is not None)
+        return stream
+
+    def serve_refusing(self):
+        def refuse(request, connection):
+            if request.target == "/":
+                connection.send(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
+        return self.serve2(at_head=refuse)
+
+    def test_data_that_was_on_its_way_when_its_stream_was_reset_is_ignored(self):
+        gw, _ = self.serve_refusing()
+        client = self.client(gw)
+        stream = self.refused(client)
         client.send(frame(DATA, 0, stream, b"x") + frame(DATA, END_STREAM, stream, b"y"))
         client.send(frame(PING, 0, 0, b"still up"))
         client.wait(lambda: client.pings)
         self.assertEqual(client.goaways, [])
+        client.send(frame(DATA, 0, stream, b"z"))  # behind the end that the client has said itself
+        self.assertEqual(client.wait_end(10), STREAM_CLOSED)
 
-    def test_data_of_a_stream_that_is_over_does_not_use_the_connections_window_up(self):
-        gw, _ = self.serve2()
-        client = self.speak(gw, CANCELLED)
-        for _ in range(200):
-            client.send(frame(DATA, 0, 1, b"x" * 16384))
-            client.take(0)
-        client.next_stream = 3
-        self.assertEqual(client.fetch().status, 200)
+    def test_data_of_a_stream_that_was_reset_does_not_use_the_connections_window_up(self):
+        gw, _ = self.serve_refusing()
+        client = self.client(gw)
+        stream = self.refused(client)
+        for sent in range(0, 4 << 20, 16384):  # the window is a megabyte
+            client.wait(lambda s=sent: s + 16384 <= 65535 + client.window_opened[0])
+            client.send(frame(DATA, 0, stream, b"x" * 16384))
+        self.assertEqual(client.fetch(head(path="/other")).status, 200)
         self.assertEqual(client.goaways, [])
 
     def test_the_last_of_two_values_of_a_setting_counts(self):

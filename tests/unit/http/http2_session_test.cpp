@@ -189,6 +189,49 @@ TEST_CASE("an answer that is whole before the request ends the stream without bl
   CHECK(peer.streams.at(1).ended == "complete");
 }
 
+TEST_CASE("DATA of a stream that the client has ended ends the connection, however it is cut") {
+  const std::string data = frame(kData, 1, 1, "x");
+  for (size_t cut = 0; cut < data.size(); cut++) {
+    Peer peer;
+    peer.greet();
+    REQUIRE(peer.receive(get(1)));
+    peer.session->send_head(1, 204, FieldList(&arena), false);
+    peer.write();
+    REQUIRE(peer.streams.at(1).ended == "complete");
+    const bool is_fine = peer.receive(get(3) + data.substr(0, cut)) && peer.receive(data.substr(cut));
+    CHECK_FALSE(is_fine);
+    CHECK(peer.write(kGoaway).at(0).payload == number(3) + number(5));  // what came before has been looked at
+  }
+}
+
+TEST_CASE(
+    "DATA that was on its way to a stream that was reset is no fault until its end, and small pieces are "
+    "few") {
+  Peer peer;
+  peer.greet();
+  REQUIRE(peer.receive(get(1, 4) + get(3, 4)));
+  peer.session->reset(1, Http2Code::kCancel);
+  peer.session->reset(3, Http2Code::kCancel);
+  peer.write();
+  size_t updates = 0;
+  for (int i = 0; i < 100; i++) {  // more than the connection's window
+    REQUIRE(peer.receive(frame(kData, 0, 1, std::string(16384, 'x'))));
+    updates += peer.write(kWindowUpdate).size();
+  }
+  CHECK(updates > 0);
+  REQUIRE(peer.receive(frame(kData, 1, 1, "x")));
+  SECTION("another piece behind the end") {
+    CHECK_FALSE(peer.receive(frame(kData, 0, 1, "x")));
+    CHECK(peer.write(kGoaway).at(0).payload.substr(4) == number(5));
+  }
+  SECTION("pieces without end") {
+    int count = 0;
+    while (count < 2000 && peer.receive(frame(kData, 0, 3, "x"))) count++;
+    CHECK(count < 1100);
+    CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(11));
+  }
+}
+
 TEST_CASE("who attaches nobody any more is not called") {
   Peer peer;
   peer.greet();
