@@ -7,6 +7,7 @@
 #include <luajit-2.1/lua.hpp>
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "exchange/traffic.h"
@@ -142,6 +143,22 @@ void push_json(Vm& vm, std::string_view text) {
 
 }  // namespace
 
+// How many plugins a snapshot loads that the one before did not have so: each may take what one entry may.
+uint32_t Host::count_fresh_plugins(const snapshot::Snapshot& next) const {
+  if (snapshot_ == nullptr) return static_cast<uint32_t>(next.plugin_sources.size());
+  const auto hashes_of = [](const auto& sources) {
+    std::set<uint64_t> hashes;
+    for (const auto& source : sources) hashes.insert(source->hash);
+    return hashes;
+  };
+  const bool has_other_libraries = hashes_of(next.library_sources) != hashes_of(snapshot_->library_sources);
+  const std::set<uint64_t> known = hashes_of(snapshot_->plugin_sources);
+  uint32_t count = 0;
+  for (const auto& source : next.plugin_sources)
+    count += known.count(source->hash) == 0 || (has_other_libraries && !source->is_shipped);
+  return count;
+}
+
 base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_started) {
   lua_State* state = vm_->state();
   push_function("load_set");
@@ -154,7 +171,11 @@ base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_star
   lua_pushlstring(state, hash_text.data(), hash_text.size());
   push_json(*vm_, next.plugin_attributes_json);
   lua_pushboolean(state, is_started);
-  if (vm_->call(5, 2) != 0) return base::invalid(pop_error());
+  const VmOptions usual = vm_->options();
+  vm_->set_limits(usual.cpu_budget_ms * std::max(1U, count_fresh_plugins(next)), usual.memory_max_bytes);
+  const int status = vm_->call(5, 2);
+  vm_->set_limits(usual.cpu_budget_ms, usual.memory_max_bytes);
+  if (status != 0) return base::invalid(pop_error());
   if (lua_isnil(state, -2)) {
     std::string reason = lua_tostring(state, -1);
     lua_pop(state, 2);

@@ -131,6 +131,7 @@ class Host {
   void count_waiting_log(Task& task);
   void build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange,
                    snapshot::ChainHandle* built);
+  uint32_t count_fresh_plugins(const snapshot::Snapshot& next) const;
   void adopt_secrets(const snapshot::Snapshot& now);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);

@@ -73,6 +73,19 @@ class Budgets(TestCase):
         self.assertEqual(load.failures(), 0, load.summary())
         self.assertLess(load.percentile(0.99), 0.5 + SLACK_S)
 
+    def test_many_plugins_may_take_longer_to_load_than_one_call_may_take(self):
+        busy = "local until_at = os.clock() + 0.03\nwhile os.clock() < until_at do end\n"
+        plugins = {f"busy-{i}": busy + plugin(f"busy-{i}", f'return 200, "{i}"') for i in range(8)}
+        self.up = self.upstream(ok("neighbour"), keep_log=False)
+        routes = [{**route(f"/{i}", self.up), "plugins": {f"busy-{i}": {}}} for i in range(8)]
+        gw = self.serve({"routes": routes}, plugins=plugins, workers=1, moongate={"script": {"cpu_budget_ms": 50}})
+        self.assertEqual(gw.get("/7").body, b"7")
+        for name, text in plugins.items():
+            gw.write_plugin(name, text.replace('return 200, "', 'return 200, "new '))
+        done = gw.reload()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(gw.get("/7").body, b"new 7")
+
     def test_a_plugin_that_keeps_failing_is_quarantined_until_it_changes(self):
         gw = self.gateway(LOOPS["empty loop"])
         self.assertEqual([gw.get("/bad").status for _ in range(24)], [500] * 20 + [503] * 4)
