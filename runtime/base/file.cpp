@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -23,6 +24,24 @@ struct OpenFile {
 };
 
 }  // namespace
+
+std::string file_stamp(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return "";
+  std::string stamp;
+  for (const uint64_t part :
+       {static_cast<uint64_t>(status.st_dev), static_cast<uint64_t>(status.st_ino),
+        static_cast<uint64_t>(status.st_size), static_cast<uint64_t>(status.st_mtim.tv_sec),
+        static_cast<uint64_t>(status.st_mtim.tv_nsec), static_cast<uint64_t>(status.st_ctim.tv_sec),
+        static_cast<uint64_t>(status.st_ctim.tv_nsec)})
+    stamp += std::to_string(part) + ":";
+  return stamp;
+}
+
+bool are_unchanged(const FileStamps& stamps) {
+  return std::all_of(stamps.begin(), stamps.end(),
+                     [](const auto& entry) { return file_stamp(entry.first) == entry.second; });
+}
 
 Result<void> sync_folder(const std::string& folder) {
   const OpenFile opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

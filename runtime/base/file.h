@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,13 @@ Result<void> write_file(const std::string& path, std::string_view bytes,
 
 /// The bytes of a regular file of at most `size_max_bytes`.
 Result<std::string> read_file(const std::string& path, size_t size_max_bytes);
+
+/// What changes when the file or folder that `path` leads to does, or another one comes to be there; empty
+/// when there is none.
+std::string file_stamp(const std::string& path);
+using FileStamps = std::map<std::string, std::string>;  // by path
+/// Whether they all are what they were.
+bool are_unchanged(const FileStamps& stamps);
 
 /// Makes new names in a folder last.
 Result<void> sync_folder(const std::string& folder);

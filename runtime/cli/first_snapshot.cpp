@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/lua_validator.h"
+#include "control/load_notes.h"
 #include "control/loader.h"
 #include "snapshot/blob.h"
 #include "snapshot/channel.h"
@@ -34,8 +35,35 @@ Result<std::string> give_number(const control::Loaded& loaded, const snapshot::S
   return control::number_blob(loaded.blob, number, "start");
 }
 
+Result<Message> receive(int fd) {
+  pollfd watched{fd, POLLIN, 0};
+  while (::poll(&watched, 1, -1) < 0 && errno == EINTR) continue;
+  Result<std::optional<Message>> message = snapshot::receive_message(fd);
+  if (!message) return message.error();
+  if (!message->has_value()) return base::invalid("nothing came");
+  return std::move(**message);
+}
+
+/// In the child: after kReady, what the load has seen.
+bool send_notes(int fd, const control::Loaded& loaded) {
+  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(control::write_notes(loaded));
+  if (!memfd) return false;
+  Message notes;
+  notes.type = MessageType::kHello;
+  notes.descriptor = memfd.take();
+  return snapshot::send_message(fd, notes).ok();
+}
+
+/// Nothing when there are none: then control looks itself.
+std::string receive_notes(int fd) {
+  const Result<Message> message = receive(fd);
+  if (!message || !message->descriptor.is_open()) return "";
+  const Result<snapshot::MappedFile> mapped = snapshot::map_memfd(message->descriptor.get());
+  return mapped ? std::string(mapped->bytes()) : "";
+}
+
 /// In the child: what the parent is told.
-Message load(control::LoadOptions options, const std::string& directory) {
+Message load(control::LoadOptions options, const std::string& directory, control::Loaded* out) {
   Message message;
   message.type = MessageType::kRefused;
   Result<snapshot::Store> store = snapshot::Store::open(directory);
@@ -52,7 +80,8 @@ Message load(control::LoadOptions options, const std::string& directory) {
   };
   // What was acknowledged is served; what cannot be any more, quarantined.
   options.is_tolerated = [](const std::string&) { return true; };
-  const control::Loaded loaded = control::load_configuration(options);
+  *out = control::load_configuration(options);
+  const control::Loaded& loaded = *out;
   for (const std::string& warning : loaded.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   for (const std::string& error : loaded.errors) {
     std::fprintf(stderr, "%s\n", error.c_str());
@@ -73,15 +102,6 @@ Message load(control::LoadOptions options, const std::string& directory) {
   return message;
 }
 
-Result<Message> receive(int fd) {
-  pollfd watched{fd, POLLIN, 0};
-  while (::poll(&watched, 1, -1) < 0 && errno == EINTR) continue;
-  Result<std::optional<Message>> message = snapshot::receive_message(fd);
-  if (!message) return message.error();
-  if (!message->has_value()) return base::invalid("nothing came");
-  return std::move(**message);
-}
-
 }  // namespace
 
 Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config_paths,
@@ -91,12 +111,19 @@ Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config
   Result<int> child = supervisor::fork_child("start", [&] {
     pair->first.reset();
     const control::ValidatorFactory factory = lua_validator_factory(lua_root);
-    const Message message = load({config_paths, lua_root, &factory}, directory);
-    return snapshot::send_message(pair->second.get(), message) ? 0 : 1;
+    // The parent waits, and the kernel is faster at freeing it.
+    control::Loaded* const loaded = std::make_unique<control::Loaded>().release();
+    const Message message = load({config_paths, lua_root, &factory}, directory, loaded);
+    if (auto sent = snapshot::send_message(pair->second.get(), message); !sent) return 1;
+    const bool has_notes = message.type == MessageType::kReady && loaded->ok();
+    return !has_notes || send_notes(pair->second.get(), *loaded) ? 0 : 1;
   });
   if (!child) return child.error();
   pair->second.reset();
   Result<Message> message = receive(pair->first.get());
+  std::string notes;
+  if (message && message->type == MessageType::kReady && message->text.empty())
+    notes = receive_notes(pair->first.get());
   int status = 0;
   while (::waitpid(*child, &status, 0) < 0 && errno == EINTR) continue;
   if (!message)
@@ -104,12 +131,13 @@ Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config
   if (message->type != MessageType::kReady) return base::invalid(message->text);
   const Result<snapshot::MappedFile> mapped = snapshot::map_memfd(message->descriptor.get());
   if (!mapped) return mapped.error();
-  const Result<snapshot::BlobView> view = snapshot::BlobView::open(mapped->bytes());
+  const Result<snapshot::BlobView> view = snapshot::BlobView::read(mapped->bytes());
   if (!view) return view.error();
   Result<config::Settings> settings =
       config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
-  return FirstSnapshot{std::move(message->descriptor), settings.take(), std::move(message->text)};
+  return FirstSnapshot{std::move(message->descriptor), settings.take(), std::move(message->text),
+                       std::move(notes)};
 }
 
 }  // namespace moongate::cli

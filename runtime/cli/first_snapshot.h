@@ -17,6 +17,7 @@ struct FirstSnapshot {
   config::Settings settings;
   /// Not empty: the configuration is broken, says this, and the snapshot is the last good one.
   std::string error;
+  std::string load_notes;  // see control/load_notes.h; empty with an error
 };
 
 /// Prints what is wrong with the configuration to stderr. Fails when there is neither a good configuration

@@ -120,6 +120,7 @@ Result<Prepared> prepare(const Invocation& invocation, const std::string& direct
   prepared.control.lua_root = *lua_root;
   prepared.control.make_validator = lua_validator_factory(*lua_root);
   prepared.control.start_error = prepared.snapshot.error;
+  prepared.control.load_notes = std::move(prepared.snapshot.load_notes);
   prepared.control.worker_count = prepared.worker_count;
   base::Clock::refresh();
   prepared.control.started_at = base::Clock::wall();

@@ -107,32 +107,33 @@ class Sorter {
     if (list.is_null()) return {};
     if (!list.is_array()) return places_.error(list, key, "expected a list, got " + describe_value(list));
     document_.resources.reserve(document_.resources.size() + list.items().size());
-    std::unordered_map<std::string, std::string> place_by_id;
+    std::unordered_map<std::string, size_t> by_id;
+    by_id.reserve(list.items().size());
     for (size_t i = 0; i < list.items().size(); ++i) {
-      if (auto taken = take_item(list.items()[i], kind, i, place_by_id); !taken) return taken;
+      if (auto taken = take_item(list.items()[i], kind, i, by_id); !taken) return taken;
     }
     return {};
   }
 
   Result<void> take_item(Value& item, Kind kind, size_t position,
-                         std::unordered_map<std::string, std::string>& place_by_id) {
-    const std::string where = position_text(kind, position);
+                         std::unordered_map<std::string, size_t>& by_id) {
     if (!item.is_object())
-      return places_.error(item, where, "expected a mapping, got " + describe_value(item));
+      return places_.error(item, position_text(kind, position),
+                           "expected a mapping, got " + describe_value(item));
     Resource resource{kind, id_of(item), Value(), position};
     if (resource.id.empty()) {
-      if (auto named = name_item(item, where, position, &resource.id); !named) return named;
+      if (auto named = name_item(item, kind, position, &resource.id); !named) return named;
     }
-    if (resource.id.size() > kIdMax) return places_.error(item, where + ".id", "longer than 256 characters");
+    if (resource.id.size() > kIdMax)
+      return places_.error(item, position_text(kind, position) + ".id", "longer than 256 characters");
     if (const OwnedKind* owned = find_owned_by(kind)) {
-      if (auto split = split_owned(*owned, item, where, &resource); !split) return split;
+      if (auto split = split_owned(*owned, item, &resource); !split) return split;
     }
-    const std::string place = places_.of(item);
-    const auto [present, is_new] = place_by_id.emplace(resource.id, place);
+    const auto [present, is_new] = by_id.emplace(resource.id, document_.resources.size());
     if (!is_new) {
-      return places_.error(
-          item, where,
-          "the id `" + resource.id + "` is taken by the one at " + present->second + "; give each its own");
+      return places_.error(item, position_text(kind, position),
+                           "the id `" + resource.id + "` is taken by the one at " +
+                               places_.of(document_.resources[present->second].body) + "; give each its own");
     }
     resource.body = std::move(item);
     document_.resources.push_back(std::move(resource));
@@ -140,10 +141,10 @@ class Sorter {
   }
 
   // An item without id and username gets the id of its position; one whose id is something else is refused.
-  Result<void> name_item(Value& item, const std::string& where, size_t position, std::string* id) const {
+  Result<void> name_item(Value& item, Kind kind, size_t position, std::string* id) const {
     for (const std::string_view key : {"id", "username"}) {
       if (const Value* written = item.find(key)) {
-        return places_.error(*written, where + "." + std::string(key),
+        return places_.error(*written, position_text(kind, position) + "." + std::string(key),
                              "expected a text or a whole number, got " + describe_value(*written));
       }
     }
@@ -154,8 +155,7 @@ class Sorter {
     return {};
   }
 
-  Result<void> split_owned(const OwnedKind& owned, const Value& item, const std::string& where,
-                           Resource* resource) const {
+  Result<void> split_owned(const OwnedKind& owned, const Value& item, Resource* resource) const {
     const size_t mark = resource->id.find(owned.mark);
     if (mark == std::string::npos) {
       // A consumer's key is its username, whatever its id says.
@@ -167,7 +167,7 @@ class Sorter {
     const std::string_view rest = std::string_view(resource->id).substr(mark + owned.mark.size());
     if (mark == 0 || rest.empty() || rest.find('/') != rest.npos) {
       const std::string_view owner = owned.owner == Kind::kConsumer ? "USERNAME" : "SERVICE";
-      return places_.error(item, where + ".id",
+      return places_.error(item, position_text(owned.owner, resource->position) + ".id",
                            "a " + std::string(kind_name(owned.kind)) + "'s id is " + std::string(owner) +
                                std::string(owned.mark) + "ID, got `" + resource->id + "`");
     }

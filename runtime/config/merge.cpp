@@ -83,6 +83,7 @@ void merge_resources(Value& base, Value later) {
 Result<void> assign_list_ids(std::string_view key, Value& list, std::string_view prefix,
                              const Places& places) {
   std::unordered_map<std::string, const Value*> seen;
+  seen.reserve(list.items().size());
   for (size_t i = 0; i < list.items().size(); ++i) {
     Value& item = list.items()[i];
     if (!item.is_object()) continue;  // refused with its place when the document is made

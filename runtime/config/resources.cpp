@@ -5,6 +5,7 @@
 #include "base/ascii.h"
 #include "base/json.h"
 #include "config/resource_parts.h"
+#include "config/secret_reference.h"
 #include "config/setting_values.h"
 
 namespace moongate::config {
@@ -242,7 +243,8 @@ std::string normalize_sni(std::string name) {
 std::vector<std::string> certificate_names(const Value& body) {
   std::vector<std::string> names;
   const auto add = [&names](const Value& name) {
-    std::string text = name.is_string() ? normalize_sni(name.as_string()) : std::string();
+    std::string text = name.is_string() ? name.as_string() : std::string();
+    if (!is_reference(text)) text = normalize_sni(std::move(text));
     if (!text.empty()) names.push_back(std::move(text));
   };
   if (const Value* name = body.find("sni")) add(*name);
@@ -250,6 +252,16 @@ std::vector<std::string> certificate_names(const Value& body) {
     for (const Value& name : list->items()) add(name);
   }
   return names;
+}
+
+std::vector<std::string> resolve_certificate_name(const std::string& name) {
+  if (!is_reference(name)) return {name};
+  Result<Value> found = resolve_reference(name, process_environment());
+  if (!found) return {};
+  Value names = Value::object();
+  const bool is_list = found->is_array();
+  names.set(is_list ? "snis" : "sni", found.take());
+  return certificate_names(names);
 }
 
 Result<Ssl> parse_ssl(const Value& body) {

@@ -180,8 +180,11 @@ base::Result<Credential> parse_credential(const base::Value& body, std::string_v
 base::Result<PluginGroup> parse_plugin_group(const base::Value& body);
 base::Result<PluginMetadata> parse_plugin_metadata(const base::Value& body);
 base::Result<Ssl> parse_ssl(const base::Value& body);
-/// The names in `sni` and `snis` as a handshake compares them, also of a certificate that is wrong otherwise.
+/// The names in `sni` and `snis` as a handshake compares them, also of a certificate that is wrong otherwise;
+/// references stay as they are.
 std::vector<std::string> certificate_names(const base::Value& body);
+/// Those of them that the environment has under a reference; the name itself when it is none.
+std::vector<std::string> resolve_certificate_name(const std::string& name);
 
 /// "http" and so on; 0 when the scheme has no port of its own.
 std::string_view scheme_name(Scheme scheme);

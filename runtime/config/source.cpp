@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/ascii.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "config/apisix.h"
 #include "config/kong.h"
@@ -119,6 +120,7 @@ class SourceLoader {
   Result<void> load_new_file(const std::string& path) {
     Result<uint16_t> index = source_.places_.add(path);
     if (!index) return index.error();
+    source_.stamps_[path] = base::file_stamp(path);
     Result<std::string> text = read_file(path);
     if (!text) return text.error();
     Result<Value> parsed = parse(path, *text, *index);
@@ -260,6 +262,8 @@ class SourceLoader {
         }
         if (at.string().find_first_of("*?[") == std::string::npos && !std::filesystem::is_directory(at))
           source_.folders_.push_back(at.string());  // not there yet
+        for (const std::string& folder : source_.folders_)
+          source_.stamps_.emplace(folder, base::file_stamp(folder));
       }
       at /= part;
     }
@@ -315,7 +319,7 @@ Result<Source> Source::load(const std::vector<std::string>& paths, const SourceO
     else
       loaded = loader.load_file(paths[i]);
   }
-  if (visited != nullptr) *visited = {source.files(), source.folders_};
+  if (visited != nullptr) *visited = {source.files(), source.folders_, source.stamps_};
   if (!loaded) return loaded.error();
   return source;
 }

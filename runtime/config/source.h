@@ -4,10 +4,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/value.h"
 #include "config/dialect.h"
 #include "config/places.h"
@@ -33,6 +35,7 @@ struct SourceOptions {
 struct Visited {
   std::vector<std::string> files;
   std::vector<std::string> folders;
+  base::FileStamps stamps;  // of all of them, from before they were looked at
 };
 
 /// Configuration files, merged.
@@ -65,6 +68,7 @@ class Source {
   base::Value root_ = base::Value::object();
   Places places_;
   std::vector<std::string> folders_;
+  base::FileStamps stamps_;
   std::vector<std::string> warnings_;
 };
 

@@ -11,6 +11,7 @@
 #include "config/secret_reference.h"
 #include "control/admin_access.h"
 #include "control/loader.h"
+#include "control/references.h"
 #include "http/uri.h"
 #include "router/regex.h"
 
@@ -108,7 +109,7 @@ class Filter {
 AdminEntries::Entry AdminEntries::make_entry(const ResourceKey& key, std::string_view body) const {
   const StoredResource* stored = store_.find(key);
   if (stored == nullptr) return {key, body};
-  const bool is_wrong = !stored->fault.empty();
+  const bool is_wrong = !stored->fault.empty() || body.empty();
   const bool has_encrypted = !is_wrong && body.find(config::kEncryptedMark) != body.npos;
   return {key,
           stored->json,
@@ -123,6 +124,14 @@ AdminEntries::Entry AdminEntries::make_entry(const ResourceKey& key, std::string
 const Record* AdminEntries::find_record(const ResourceKey& key) const {
   const Record* record = served_.find(snapshot::record_kind(key.first), key.second);
   return record != nullptr && is_gone(key, *record) ? nullptr : record;
+}
+
+/// In the store, and so wrong that nothing is served for it.
+bool AdminEntries::is_left_out(const ResourceKey& key) const {
+  const StoredResource* stored = store_.find(key);
+  return stored != nullptr && !stored->json.empty() &&
+         served_.find(snapshot::record_kind(key.first), key.second) == nullptr &&
+         served_.find(snapshot::RecordKind::kQuarantined, resource_name(key)) != nullptr;
 }
 
 bool AdminEntries::is_gone(const ResourceKey& key, const Record& record) const {
@@ -166,8 +175,8 @@ void AdminEntries::append_all(std::string& out, const std::vector<Entry>& entrie
 
 HttpResponse AdminEntries::get(const ResourceKey& key) const {
   const Record* record = find_record(key);
-  if (record == nullptr) return admin_not_found();
-  const Entry entry = make_entry(key, record->body);
+  if (record == nullptr && !is_left_out(key)) return admin_not_found();
+  const Entry entry = make_entry(key, record == nullptr ? std::string_view() : record->body);
   HttpResponse response;
   append(response.body, entry);
   response.body += "\n";
@@ -183,6 +192,11 @@ std::vector<AdminEntries::Entry> AdminEntries::collect(Kind kind, const std::str
     if (!record.id.starts_with(prefix)) continue;
     const ResourceKey key{kind, std::string(record.id)};
     if (!is_gone(key, record)) entries.push_back(make_entry(key, record.body));
+  }
+  for (const Record& record : served_.records_of(snapshot::RecordKind::kQuarantined)) {
+    const auto key = parse_resource_name(record.id);
+    if (key && key->first == kind && key->second.starts_with(prefix) && is_left_out(*key))
+      entries.push_back(make_entry(*key, {}));
   }
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) { return a.created_index < b.created_index; });

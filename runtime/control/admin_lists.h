@@ -34,7 +34,7 @@ class AdminEntries {
   HttpResponse directory(config::Kind kind, const std::string& parent) const;
   /// What the API has made, as lists by plural names with `<name>_conf_version`.
   base::Value everything() const;
-  bool has(const ResourceKey& key) const { return find_record(key) != nullptr; }
+  bool has(const ResourceKey& key) const { return find_record(key) != nullptr || is_left_out(key); }
   bool has_any(config::Kind kind, const std::string& parent) const { return !collect(kind, parent).empty(); }
 
  private:
@@ -48,6 +48,7 @@ class AdminEntries {
     bool is_wrong = false;         // and something else is served for it
   };
   const snapshot::Record* find_record(const ResourceKey& key) const;
+  bool is_left_out(const ResourceKey& key) const;
   bool is_gone(const ResourceKey& key, const snapshot::Record& record) const;
   Entry make_entry(const ResourceKey& key, std::string_view body) const;
   std::vector<Entry> collect(config::Kind kind, const std::string& parent) const;

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "base/log.h"
+#include "control/load_notes.h"
 #include "control/times.h"
 #include "snapshot/sealed_file.h"
 #include "tls/ticket_keys.h"
@@ -79,7 +80,8 @@ Result<void> Control::open() {
     is_last_good_ = true;
     last_error_ = {{start_.start_error}, wall_ms()};
   }
-  files_.set(start_.config_paths, first_settings_.plugin_paths);
+  const bool has_seen_sources = take_load_notes();
+  if (!has_seen_sources) files_.set(start_.config_paths, first_settings_.plugin_paths);
   add_pages();
   if (start_.command_fd >= 0) commands_.start(start_.command_fd);
   if (start_.metrics_fd >= 0) pages_.start(start_.metrics_fd);
@@ -114,7 +116,7 @@ Result<void> Control::open() {
   // a change of the sources may be what they need.
   if (start_.is_restart)
     look_at_sources();
-  else
+  else if (!has_seen_sources)
     look_later_.start(loop_.timers(), kLookAfter);
   if (shared_) shared_->start();
   return {};
@@ -211,13 +213,30 @@ void Control::look_at_sources() {
   end_catching_up();
 }
 
+/// What the load at the start saw is as good as a look of our own, if all of it still is as it was when it is
+/// watched. A shared store may bring what is judged with the files, and a control that died may have missed
+/// changes: they look.
+bool Control::take_load_notes() {
+  if (start_.load_notes.empty() || start_.is_restart || shared_) return false;
+  Result<LoadNotes> notes = read_notes(start_.load_notes);
+  if (!notes) return false;
+  files_.set(notes->files, notes->folders);
+  if (!base::are_unchanged(notes->stamps)) return false;
+  for (const std::string& warning : notes->warnings) MG_LOG(kWarn) << warning;
+  good_files_ = std::move(notes->files);
+  good_folders_ = std::move(notes->folders);
+  source_hash_ = notes->file_hash;
+  source_code_ = std::move(notes->code);
+  return true;
+}
+
 /// The one the instance was started with; after a death, the one that was current then.
 Result<void> Control::take_first_snapshot() {
-  Result<snapshot::MappedFile> first = snapshot::map_memfd(start_.first_snapshot_fd);
+  snapshot::Descriptor memfd(start_.first_snapshot_fd);
+  Result<snapshot::MappedFile> first = snapshot::map_memfd(memfd.get());
   if (!first) return first.error();
   std::string blob(first->bytes());
-  const snapshot::Descriptor closed(start_.first_snapshot_fd);
-  const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
+  const Result<snapshot::BlobView> view = snapshot::BlobView::read(blob);
   if (!view) return view.error();
   Result<config::Settings> settings =
       config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"));
@@ -226,9 +245,12 @@ Result<void> Control::take_first_snapshot() {
   if (auto opened = open_store(); !opened) return opened;
   const uint64_t first_number = view->number();
   if (start_.is_restart && store_->current() > first_number) {
-    if (Result<std::string> stored = store_->load(store_->current())) blob = stored.take();
+    if (Result<std::string> stored = store_->load(store_->current())) {
+      blob = stored.take();
+      memfd.reset();
+    }
   }
-  if (auto set = set_current(std::move(blob)); !set) return set;
+  if (auto set = set_current(std::move(blob), std::move(memfd)); !set) return set;
   current_.is_stored = start_.is_restart;
   next_number_ = std::max({store_->last_number(), current_.about.number, resources_->last_snapshot()}) + 1;
   return {};
@@ -243,12 +265,8 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
     memfd = made.take();
   }
   // The view looks at the bytes where they will stay: a text this long does not move when its owner does.
-  Result<snapshot::BlobView> view =
-      is_ours ? snapshot::BlobView::begin(blob) : snapshot::BlobView::open(blob);
+  Result<snapshot::BlobView> view = is_ours ? snapshot::BlobView::read(blob) : snapshot::BlobView::open(blob);
   if (!view) return view.error();
-  if (is_ours) {
-    if (auto read = view->read_some(snapshot::kBlobRecordsMax); !read) return read.error();
-  }
   current_.about = {view->number(), view->hash(), view->made_at_ms(), std::string(view->reason())};
   current_.quarantined.clear();
   for (const snapshot::Record& record : view->records_of(snapshot::RecordKind::kQuarantined)) {

@@ -29,6 +29,7 @@
 #include "control/loader.h"
 #include "control/metrics_page.h"
 #include "control/page_server.h"
+#include "control/recheck.h"
 #include "control/schema_catalog.h"
 #include "control/stapling.h"
 #include "control/start.h"
@@ -59,34 +60,6 @@ struct PendingWrites {
   std::vector<size_t> counts;  // of changes in each transaction of etcd's
   bool is_news = false;        // etcd has them already
   bool is_conflict = false;    // etcd has something else than what they were made from
-};
-
-/// How far what is in quarantine has been judged again since something else has changed: a few at a time, and
-/// on from there whatever changes meanwhile, so that the last have their turn like the first.
-struct Recheck {
-  static constexpr size_t kCountMax = 32;
-  size_t passes = 1;         // over all of them, the one that is under way among them
-  ResourceKey from = {};     // where the next job goes on
-  size_t count = kCountMax;  // in one job; fewer where a worker has refused some
-  // As it was before the job under way, should a worker refuse what that makes:
-  size_t job_passes = 0;
-  ResourceKey job_from = {};
-  size_t job_count = 0;
-  std::optional<ResourceKey> job_next = {};
-
-  bool is_due() const { return passes > 0; }
-  /// What is behind `from` needs one more look, and what is before it.
-  void begin() { passes = from == ResourceKey() ? 1 : 2; }
-  void begin_job() {
-    job_passes = passes;
-    job_from = from;
-    job_count = 0;
-    job_next.reset();
-  }
-  void go_on(const std::optional<ResourceKey>& next) {
-    if (!next && passes > 0) passes--;
-    from = next.value_or(ResourceKey());
-  }
 };
 
 /// Why the last attempt to change it failed; empty when it did not.
@@ -137,6 +110,7 @@ class Control {
   void watch_sources(const Loaded& loaded);
   void watch_good_sources();
   void look_at_sources();
+  bool take_load_notes();
   void start_round(std::string blob);
   void on_round_progress();
   void commit_round();
@@ -193,6 +167,7 @@ class Control {
   void judge_again(SyncBatch* batch);
   void begin_recheck();
   void take_back_recheck(bool is_invalid);
+  void blame_rechecked(const std::vector<StoredChange>& changes, const std::string& reason);
   bool run_whole_sync(Job& job);
   ResourceStore::Map wanted_resources() const;
   bool close_wrong(const Loaded& loaded, ResourceStore::Map* wanted,

@@ -52,7 +52,8 @@ FileWatch::FileWatch(net::EventLoop& loop, std::function<void()> on_change)
   watch_.start(loop_, inotify_.get(), net::FdWatch::Interest::kRead, on_readable, this);
 }
 
-void FileWatch::set(const std::vector<std::string>& files, const std::vector<std::string>& folders) {
+void FileWatch::set(const std::vector<std::string>& files, const std::vector<std::string>& folders,
+                    const base::FileStamps* read) {
   if (!inotify_.is_open()) return;
   folders_.clear();
   for (const std::string& path : files) add_path(path);
@@ -60,7 +61,7 @@ void FileWatch::set(const std::vector<std::string>& files, const std::vector<std
   if (folders_.size() > kFoldersMax)
     MG_LOG(kError) << "more than 4000 folders with configuration and plugins; not all are watched";
   const bool is_more = apply();
-  if (is_more && is_set_) arm();
+  if (is_more && is_set_ && (read == nullptr || !base::are_unchanged(*read))) arm();
   is_set_ = true;
 }
 

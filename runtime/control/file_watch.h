@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/file.h"
 #include "net/event_loop.h"
 #include "snapshot/descriptor.h"
 
@@ -26,8 +27,10 @@ class FileWatch {
   FileWatch(net::EventLoop& loop, std::function<void()> on_change);
 
   /// Replaces what is watched. In `folders` every Lua, YAML and JSON file counts, and every folder. What is
-  /// new among it counts as a change, since it may have changed between being read and being watched.
-  void set(const std::vector<std::string>& files, const std::vector<std::string>& folders);
+  /// new among it counts as a change, since it may have changed between being read and being watched; but not
+  /// if `read`, of all that is new and from before it was read, says that nothing has.
+  void set(const std::vector<std::string>& files, const std::vector<std::string>& folders,
+           const base::FileStamps* read = nullptr);
   /// Everything is about to be read: what has changed until now need not be told any more.
   void settle();
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/json.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@ using snapshot::RecordKind;
 namespace {
 
 constexpr auto kTick = std::chrono::seconds(1);
+constexpr std::ptrdiff_t kPlainAhead = 16;         // so many that have gone are passed over
 constexpr auto kSpread = std::chrono::seconds(1);  // nodes that come together are asked within this
 
 /// Most resources have no checks: those are not worth parsing.
@@ -70,10 +72,7 @@ void HealthChecks::set_snapshot(const snapshot::BlobView& view, const config::Se
     for (auto& [key, checker] : checkers_) checker->record_hash = 0;  // made anew
   }
   Checkers next;
-  if (settings.upstream.health_checks) {
-    for (const RecordKind kind : {RecordKind::kUpstream, RecordKind::kService, RecordKind::kRoute})
-      for (const Record& record : view.records_of(kind)) read(record, &next);
-  }
+  if (settings.upstream.health_checks) read_all(view, &next);
   if (next.empty() && checkers_.empty()) return;
   if (!next.empty() && !make_resolver(settings.dns)) next.clear();
   ready_.clear();
@@ -108,8 +107,27 @@ bool HealthChecks::make_resolver(const config::DnsSettings& dns) {
   return true;
 }
 
+/// Bodies are looked through only where the snapshot before had another at their place.
+void HealthChecks::read_all(const snapshot::BlobView& view, Checkers* next) {
+  const std::vector<uint64_t> before = std::exchange(plain_, {});
+  plain_.reserve(before.size() + kPlainAhead);
+  auto at = before.begin();
+  for (const RecordKind kind : {RecordKind::kUpstream, RecordKind::kService, RecordKind::kRoute}) {
+    for (const Record& record : view.records_of(kind)) {
+      const auto end = before.end() - at > kPlainAhead ? at + kPlainAhead : before.end();
+      const auto same = std::find(at, end, record.hash);
+      if (same != end) {
+        at = same + 1;
+      } else if (mentions_checks(record.body)) {
+        read(record, next);
+        continue;
+      }
+      plain_.push_back(record.hash);
+    }
+  }
+}
+
 void HealthChecks::read(const Record& record, Checkers* next) {
-  if (!mentions_checks(record.body)) return;
   const std::string kind = record.kind == RecordKind::kUpstream  ? "upstreams"
                            : record.kind == RecordKind::kService ? "services"
                                                                  : "routes";

@@ -86,6 +86,7 @@ class HealthChecks {
 
   shm::NodeState state_of(const Node& node) const;
   base::Value describe(const Checker& checker) const;
+  void read_all(const snapshot::BlobView& view, Checkers* next);
   void read(const snapshot::Record& record, Checkers* next);
   void add(const snapshot::Record& record, const std::string& kind, const config::Upstream& conf,
            Checkers* next);
@@ -108,7 +109,8 @@ class HealthChecks {
   std::string trust_pem_;
   std::shared_ptr<const tls::TrustStore> trust_;
   Checkers checkers_;
-  std::deque<Checker*> ready_;  // that have nodes waiting and may ask one more
+  std::vector<uint64_t> plain_;  // hashes of the snapshot's records without checks, in its order
+  std::deque<Checker*> ready_;   // that have nodes waiting and may ask one more
   size_t probe_count_ = 0;
   net::Timer tick_;
   std::minstd_rand random_;

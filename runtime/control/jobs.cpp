@@ -151,7 +151,7 @@ void Control::watch_sources(const Loaded& loaded) {
   std::vector<std::string> folders = loaded.folders;
   files.insert(files.end(), good_files_.begin(), good_files_.end());
   folders.insert(folders.end(), good_folders_.begin(), good_folders_.end());
-  files_.set(files, folders);
+  files_.set(files, folders, loaded.ok() ? &loaded.stamps : nullptr);
 }
 
 /// A plugin that came with a write of the API is watched from then on.
@@ -159,7 +159,7 @@ void Control::watch_good_sources() {
   const std::vector<std::string>& added = live_.added_folders();
   if (added.empty()) return;
   good_folders_.insert(good_folders_.end(), added.begin(), added.end());
-  files_.set(good_files_, good_folders_);
+  files_.set(good_files_, good_folders_, &live_.added_stamps());
 }
 
 void Control::run_rollback(Job& job) {
@@ -375,6 +375,7 @@ void Control::finish_job(const Value& answer) {
   const Job job = take_job();
   end_catching_up();
   for (const auto& give : job.answers) give(answer);
+  recheck_.is_of_refused = true;
   queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }

@@ -52,6 +52,7 @@ Result<void> LiveConfiguration::begin(const snapshot::BlobView& served, const Re
   closed_names_.clear();
   added_ = {};
   added_folders_.clear();
+  added_stamps_.clear();
   view_ = served;
   Result<config::Settings> settings = config::settings_from_json(view_.body_of(RecordKind::kSettings, "{}"));
   if (!settings) return settings.error();
@@ -113,6 +114,7 @@ Result<void> LiveConfiguration::add_missing_plugins(const Resource& resource) {
       added_.libraries.push_back(std::move(file));
   }
   added_folders_.insert(added_folders_.end(), found->folders.begin(), found->folders.end());
+  added_stamps_.merge(found->stamps);
   auto loaded = load_validator();
   if (!loaded) {
     added_ = {};
@@ -250,8 +252,10 @@ Result<void> LiveConfiguration::try_compile(const Resource& resource, config::Do
   for (const Record& record : view_.records_of(RecordKind::kTrusted)) writer.add(record);
   Result<std::string> blob = writer.finish({});
   if (!blob) return blob.error();
+  Result<snapshot::BlobView> view = snapshot::BlobView::read(*blob);
+  if (!view) return view.error();
   Findings findings;
-  if (auto checked = checker_.check(*blob, *document, findings); !checked) return checked;
+  if (auto checked = checker_.check(view.take(), *document, findings); !checked) return checked;
   if (!findings.is_empty()) return base::invalid("invalid configuration: " + findings.errors().front());
   return {};
 }
@@ -407,10 +411,12 @@ void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* qu
       continue;
     }
     const auto body = find_body(*key);
-    if (!body) continue;
+    if (!body && stored == stored_->end()) continue;
     std::vector<std::string> warnings;
-    if (!check(make_known(*key, *body), &warnings))
-      (*quarantined)[std::string(record.id)] = std::string(record.body);
+    // What was left out comes back when it is right.
+    const auto checked =
+        body ? check(make_known(*key, *body), &warnings) : put(*key, stored->second.json, &warnings);
+    if (!checked) (*quarantined)[std::string(record.id)] = std::string(record.body);
   }
   for (const auto& [name, reason] : newly_quarantined_) {
     const auto key = parse_resource_name(name);

@@ -69,6 +69,7 @@ class LiveConfiguration {
   std::vector<Dependent> find_dependents(const ResourceKey& key) const;
   /// Folders of plugins that came with this batch.
   const std::vector<std::string>& added_folders() const { return added_folders_; }
+  const base::FileStamps& added_stamps() const { return added_stamps_; }
 
  private:
   using Identity = std::pair<std::string, std::string>;  // plugin and credential
@@ -101,6 +102,7 @@ class LiveConfiguration {
   snapshot::BlobView view_;
   Sources added_;  // plugins that the snapshot does not have yet
   std::vector<std::string> added_folders_;
+  base::FileStamps added_stamps_;
   std::map<ResourceKey, std::optional<std::string>> changes_;  // canonical bodies
   std::map<std::string, std::string> newly_quarantined_;
   std::map<std::string, std::string> wanted_otherwise_;  // in quarantine whatever is served for them

@@ -5,9 +5,11 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <unordered_set>
 
 #include "base/ascii.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "config/encrypted_fields.h"
 #include "config/source.h"
@@ -64,6 +66,7 @@ class Loader {
     Result<config::Source> source = config::Source::load(options_.config_paths, how, &visited);
     out_.files.insert(out_.files.end(), visited.files.begin(), visited.files.end());
     out_.folders = std::move(visited.folders);
+    out_.stamps = std::move(visited.stamps);
     if (!source) return source.error();
     auto trees = std::make_shared<Trees>();
     out_.trees = trees;
@@ -82,6 +85,7 @@ class Loader {
     out_.folders.insert(out_.folders.end(), paths.begin(), paths.end());
     if (!collected) return collected.error();
     if (auto marked = mark_encrypted(**validator, document, collected->sources); !marked) return marked;
+    out_.stamps.merge(collected->stamps);
     note_links(collected->sources);
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
     read_trusted(*document);
@@ -100,7 +104,10 @@ class Loader {
     if (auto written = write(*document, collected->sources); !written) return written;
     const size_t quarantined = findings_.quarantined().size();
     SnapshotChecker& checker = options_.checker != nullptr ? *options_.checker : own_checker_;
-    if (auto checked = checker.check(out_.blob, *document, findings_); !checked) return checked;
+    Result<snapshot::BlobView> judged_by_compiling = view_of_doubtful(*document);
+    if (!judged_by_compiling) return judged_by_compiling.error();
+    if (auto checked = checker.check(judged_by_compiling.take(), *document, findings_); !checked)
+      return checked;
     if (findings_.quarantined().size() != quarantined) {
       if (auto written = write(*document, collected->sources); !written) return written;
     }
@@ -224,6 +231,7 @@ class Loader {
     const std::string& path = document.settings.upstream.tls_trusted_certificate;
     if (path.empty()) return;
     out_.files.push_back(path);
+    out_.stamps.emplace(path, base::file_stamp(path));
     Result<std::string> read = read_trusted_file(path);
     if (read) {
       trusted_ = read.take();
@@ -284,6 +292,8 @@ class Loader {
     }
     const Value* attributes = document.root.find("plugin_attr");
     hasher.add(attributes != nullptr ? base::to_json(*attributes, true) : std::string());
+    hasher.add(config::settings_to_json(document.settings));
+    hasher.add(trusted_);
     for (size_t i = 0; i < document.resources.size(); i++) {
       const Resource& resource = document.resources[i];
       // Nothing refers to routes, consumers and what has an owner; to others, by their id.
@@ -367,6 +377,7 @@ class Loader {
         of_files.add(resource.id);
         of_files.add(bodies_[i]);
       }
+      if (is_unknown_consumer(resource)) continue;
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
     for (const auto& [id, names] : closed_names_) {
@@ -391,11 +402,31 @@ class Loader {
     out_.file_hash = of_files.finish();
     Result<std::string> blob = writer.finish({});
     if (!blob) return blob.error();
-    const Result<snapshot::BlobView> view = snapshot::BlobView::open(*blob);
+    const Result<snapshot::BlobView> view = snapshot::BlobView::begin(*blob);
     if (!view) return view.error();
     out_.hash = view->hash();
     out_.blob = blob.take();
     return {};
+  }
+
+  /// The blob without routes of which is known how a worker will take them.
+  Result<snapshot::BlobView> view_of_doubtful(const config::Document& document) const {
+    Result<snapshot::BlobView> view = snapshot::BlobView::read(out_.blob);
+    if (!view) return view;
+    std::unordered_set<std::string_view> judged;
+    for (size_t i = 0; i < document.resources.size(); i++) {
+      if (is_judged_whole(document.resources[i], bodies_[i])) judged.insert(document.resources[i].id);
+    }
+    view->leave_out([&](const Record& record) {
+      return record.kind == RecordKind::kRoute && judged.count(record.id) > 0;
+    });
+    return view;
+  }
+
+  /// A consumer that is wrong, or shows the key of another, lets nobody in.
+  bool is_unknown_consumer(const Resource& resource) const {
+    const bool is_consumer = resource.kind == Kind::kConsumer || resource.kind == Kind::kCredential;
+    return is_consumer && resource.is_stored && findings_.concerns(resource);
   }
 
   /// Of libraries those are a plugin's own that lie beside its init.lua.
@@ -463,7 +494,7 @@ std::string taken_by_file(const std::string& place) {
 Loaded load_configuration(const LoadOptions& options) { return Loader(options).load(); }
 
 Result<std::string> number_blob(std::string_view blob, uint64_t number, const std::string& reason) {
-  const Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
+  const Result<snapshot::BlobView> view = snapshot::BlobView::read(blob);
   if (!view) return view.error();
   base::Clock::refresh();
   return snapshot::renumber(*view, {number, wall_ms(), reason});

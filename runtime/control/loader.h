@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "config/document.h"
 #include "config/encrypted_fields.h"
 #include "control/known_good.h"
@@ -73,6 +74,7 @@ struct Loaded {
   // What to watch for changes; as far as it is known when there are errors.
   std::vector<std::string> files;
   std::vector<std::string> folders;
+  base::FileStamps stamps;  // of what was read, from before it was: see base::file_stamp
   // The trees it was read into. Freeing them takes its time: let go of this when nobody waits any more.
   std::shared_ptr<void> trees;
 
@@ -83,7 +85,7 @@ inline constexpr size_t kErrorsMax = 100;  // more are summed up
 
 Loaded load_configuration(const LoadOptions& options);
 
-/// The same content with a number, a time and a reason.
+/// The same content with a number, a time and a reason. The blob is one that was checked, or made here.
 base::Result<std::string> number_blob(std::string_view blob, uint64_t number, const std::string& reason);
 
 }  // namespace moongate::control

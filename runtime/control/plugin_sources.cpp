@@ -37,6 +37,7 @@ class Collector {
       : names_(names), search_(search) {}
 
   Result<CollectedSources> collect() {
+    add_folder(search_.lua_root + "/plugins");
     for (const std::string& path : search_.plugin_paths) {
       if (!fs::is_directory(path))
         return failure(base::ErrorKind::kNotFound,
@@ -48,11 +49,15 @@ class Collector {
     for (const std::string& path : search_.plugin_paths) {
       if (auto added = add_libraries(path, path, "", 0); !added) return added.error();
     }
-    out_.folders.push_back(search_.lua_root + "/plugins");
     return std::move(out_);
   }
 
  private:
+  void add_folder(const std::string& folder) {
+    out_.folders.push_back(folder);
+    out_.stamps.emplace(folder, base::file_stamp(folder));
+  }
+
   Result<void> add_plugin(const std::string& name) {
     const std::string shipped = search_.lua_root + "/plugins/" + name;
     std::vector<std::string> candidates;
@@ -86,7 +91,7 @@ class Collector {
                              int depth) {
     if (depth > kDepthMax)
       return failure(base::ErrorKind::kLimit, folder + ": folders nested deeper than 16");
-    out_.folders.push_back(folder);
+    add_folder(folder);
     std::vector<fs::path> entries;
     std::error_code error;
     for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
@@ -116,6 +121,7 @@ class Collector {
   }
 
   Result<std::string> read(const std::string& path) {
+    out_.stamps.emplace(path, base::file_stamp(path));
     std::error_code error;
     const auto size = fs::file_size(path, error);
     if (!error && (++files_ > kSourceFilesMax || (bytes_ += size) > kSourceBytesMax)) {

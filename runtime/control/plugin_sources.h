@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
 #include "base/result.h"
 #include "control/validator.h"
 
@@ -27,6 +28,7 @@ struct CollectedSources {
   Sources sources;
   std::vector<std::string> missing;  // plugin names
   std::vector<std::string> folders;  // every folder in which a change may matter
+  base::FileStamps stamps;           // of those and of the files, from before they were looked at
 };
 
 /// For each name NAME.lua, then apisix/plugins/NAME.lua in each of the paths, then plugins/NAME.lua or

@@ -257,6 +257,17 @@ void check_resources(const config::Document& document, Findings& findings) {
   }
 }
 
+bool is_judged_whole(const Resource& resource, std::string_view json) {
+  if (resource.kind != Kind::kRoute) return false;
+  if (resource.is_known) return true;
+  const bool is_simple = json.find("\"$") == json.npos;  // no references
+  const auto& members = resource.body.members();
+  return is_simple && std::none_of(members.begin(), members.end(), [](const Value::Member& member) {
+           const std::string& field = member.first;
+           return field == "upstream" || field == "vars" || field.starts_with("remote_addr");
+         });
+}
+
 std::vector<ShownCredential> credentials_of(const Resource& resource) {
   std::vector<ShownCredential> shown;
   if (resource.kind != Kind::kConsumer && resource.kind != Kind::kCredential) return shown;
@@ -303,15 +314,13 @@ SnapshotChecker::Contexts SnapshotChecker::contexts_to_keep(const Contexts& made
   return trust_ ? trust_->client_contexts : Contexts();
 }
 
-Result<void> SnapshotChecker::check(std::string_view blob, const config::Document& document,
+Result<void> SnapshotChecker::check(snapshot::BlobView view, const config::Document& document,
                                     Findings& findings) {
-  Result<snapshot::BlobView> view = snapshot::BlobView::open(blob);
-  if (!view) return view.error();
   Result<std::unique_ptr<net::EventLoop>> loop = net::EventLoop::make();
   if (!loop) return loop.error();
   upstream::Pool pool(**loop);
   snapshot::Graveyard graveyard([] {});
-  snapshot::Compiler compiler(view.take(), trust_, pool, graveyard);
+  snapshot::Compiler compiler(std::move(view), trust_, pool, graveyard);
   while (!compiler.step(kSlice)) {
   }
   const auto compiled = compiler.finish();
@@ -322,6 +331,7 @@ Result<void> SnapshotChecker::check(std::string_view blob, const config::Documen
   kept->trust = (*compiled)->trust;
   kept->client_contexts = contexts_to_keep((*compiled)->client_contexts);
   trust_ = std::move(kept);
+  if (compiler.complaints().empty()) return {};
   std::map<std::pair<snapshot::RecordKind, std::string_view>, const Resource*> by_id;
   for (const Resource& resource : document.resources)
     by_id[{snapshot::record_kind(resource.kind), resource.id}] = &resource;

@@ -8,6 +8,7 @@
 
 #include "config/document.h"
 #include "control/findings.h"
+#include "snapshot/blob.h"
 #include "snapshot/snapshot.h"
 
 namespace moongate::control {
@@ -21,6 +22,10 @@ void check_managers(const config::Document& document, Findings& findings);
 /// Parses each resource as a worker will and looks at each route's conditions; leaves out what `findings`
 /// concerns already.
 void check_resources(const config::Document& document, Findings& findings);
+
+/// Whether check_resources() has looked at everything that a worker's compiler could complain about, so that
+/// the resource need not be compiled to be sure of it. `json` is its body.
+bool is_judged_whole(const config::Resource& resource, std::string_view json);
 
 /// What a consumer or credential shows, with references resolved: plugin, text, and where it stands.
 struct ShownCredential {
@@ -41,7 +46,7 @@ void check_credentials(const config::Document& document, Findings& findings);
 /// system's certificates takes longer than everything else about a small change.
 class SnapshotChecker {
  public:
-  base::Result<void> check(std::string_view blob, const config::Document& document, Findings& findings);
+  base::Result<void> check(snapshot::BlobView view, const config::Document& document, Findings& findings);
 
  private:
   using Contexts = decltype(snapshot::Surroundings::client_contexts);

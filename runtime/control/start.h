@@ -29,6 +29,8 @@ struct ControlStart {
   /// Not empty: the configuration could not be used at the start, and the last good snapshot serves. Says
   /// what is wrong with it.
   std::string start_error;
+  /// LoadNotes of the load that made the first snapshot; empty when it could not be used.
+  std::string load_notes;
   base::WallTime started_at{};
   bool is_restart = false;  // the control process before this one died
 

@@ -157,18 +157,19 @@ const StoredResource* SyncBatch::find(const ResourceKey& key) const {
   return changed->second ? &*changed->second : nullptr;
 }
 
-std::optional<ResourceKey> SyncBatch::recheck(const ResourceKey& from, size_t count_max) {
-  const auto is_hopeful = [](const StoredResource& value) {
-    return !value.fault.empty() && !value.json.empty() && !value.fault.starts_with(kRefusedByWorker);
+std::optional<ResourceKey> SyncBatch::recheck(const ResourceKey& from, size_t count_max, bool is_of_refused) {
+  const auto is_hopeful = [](const StoredResource& value, bool is_also_refused) {
+    return !value.fault.empty() && !value.json.empty() &&
+           (is_also_refused || !value.fault.starts_with(kRefusedByWorker));
   };
   // Of this batch's own: what came behind may have helped.
   std::vector<ResourceKey> own;
   for (const auto& [key, value] : changed_) {
-    if (changed_.size() > 1 && value && is_hopeful(*value)) own.push_back(key);
+    if (changed_.size() > 1 && value && is_hopeful(*value, false)) own.push_back(key);
   }
   for (const ResourceKey& key : own) try_again(key);
   for (auto next = store_.all().lower_bound(from); next != store_.all().end(); ++next) {
-    if (!is_hopeful(next->second) || changed_.count(next->first) > 0) continue;
+    if (!is_hopeful(next->second, is_of_refused) || changed_.count(next->first) > 0) continue;
     if (count_max-- == 0) return next->first;
     try_again(next->first);
   }

@@ -35,8 +35,8 @@ class SyncBatch {
 
   void add(const StoredChange& change);
   /// Judges again what was wrong, of the store's at most `count_max` from `from` on: what it lacked may have
-  /// come. Gives where to go on, or nothing at the end.
-  std::optional<ResourceKey> recheck(const ResourceKey& from, size_t count_max);
+  /// come. What a worker has refused only if `is_of_refused`. Gives where to go on, or nothing at the end.
+  std::optional<ResourceKey> recheck(const ResourceKey& from, size_t count_max, bool is_of_refused);
   /// Whether that has made anything right, which others may have waited for.
   bool has_mended() const { return has_mended_; }
 

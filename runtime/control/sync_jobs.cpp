@@ -56,7 +56,7 @@ void Control::queue_shared_news() {
 
 void Control::begin_recheck() {
   recheck_.begin();
-  if (current_.quarantined.empty()) recheck_.passes = 0;
+  if (current_.quarantined.empty()) recheck_.end();
 }
 
 void Control::take_shared_news() {
@@ -96,7 +96,7 @@ void Control::run_sync(Job& job) {
   if (!is_retry && news_.size() > kNewsMax && run_whole_sync(job)) return;
   if (!is_retry) job.news.swap(news_);
   if (!job.news.empty()) begin_recheck();
-  if (current_.quarantined.empty()) recheck_.passes = 0;
+  if (current_.quarantined.empty()) recheck_.end();
   if (job.news.empty() && !recheck_.is_due()) return end_sync();
   recheck_.begin_job();
   keep_scripts(Scripts::kChanges);
@@ -144,7 +144,7 @@ void Control::judge_news(Job& job, bool is_retry, SyncBatch* batch) {
 /// so that they are all judged once more.
 void Control::judge_again(SyncBatch* batch) {
   recheck_.job_count = std::exchange(recheck_.count, Recheck::kCountMax);
-  recheck_.job_next = batch->recheck(recheck_.from, recheck_.job_count);
+  recheck_.job_next = batch->recheck(recheck_.from, recheck_.job_count, recheck_.is_of_refused);
   recheck_.go_on(recheck_.job_next);
   if (batch->has_mended()) recheck_.begin();
 }
@@ -153,6 +153,7 @@ void Control::judge_again(SyncBatch* batch) {
 /// one stays as it was until something changes again.
 void Control::take_back_recheck(bool is_invalid) {
   recheck_.passes = recheck_.job_passes;
+  recheck_.is_of_refused = recheck_.is_job_of_refused;
   if (is_invalid && recheck_.job_count == 1) return recheck_.go_on(recheck_.job_next);
   recheck_.from = recheck_.job_from;
   if (is_invalid) recheck_.count = std::max<size_t>(1, recheck_.job_count / 2);
@@ -211,7 +212,8 @@ bool Control::run_whole_sync(Job& job) {
 ResourceStore::Map Control::wanted_resources() const {
   ResourceStore::Map wanted = resources_->all();
   for (auto& [key, value] : wanted) {
-    if (value.json.empty() || value.fault.starts_with(kRefusedByWorker)) continue;
+    const bool is_refused = value.fault.starts_with(kRefusedByWorker) && !recheck_.is_of_refused;
+    if (value.json.empty() || is_refused) continue;
     value.fault.clear();
     value.stand_in.clear();
   }
@@ -287,8 +289,24 @@ void Control::end_sync() {
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
+/// What was judged again alone, and alone is to blame: its fault is what the worker says, not what it was.
+void Control::blame_rechecked(const std::vector<StoredChange>& changes, const std::string& reason) {
+  if (recheck_.job_count != 1 || changes.size() != 1 || !changes.front().value) return;
+  const StoredResource* present = resources_->find(changes.front().key);
+  const std::string fault = std::string(kRefusedByWorker) + reason;
+  if (present == nullptr || present->fault == fault || !changes.front().value->fault.empty()) return;
+  Job job;
+  job.reason = "etcd";
+  job.is_sync = true;
+  job.news = changes;
+  job.news.front().value->fault = fault;
+  jobs_.push_front(std::move(job));
+}
+
 /// A worker does not take the snapshot: who of several is to blame is found by halving them.
 void Control::refuse_sync(bool is_invalid, const std::string& reason) {
+  const std::vector<StoredChange> changes = std::move(pending_.changes);
+  const bool has_rechecked = recheck_.job_count > 0;
   Job job = take_back_job();
   const auto try_again_later = [&] {
     news_.insert(news_.begin(), job.news.begin(), job.news.end());
@@ -299,6 +317,11 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
                    << " serves on: " << reason;
     take_back_recheck(is_invalid);
     try_again_later();
+    if (is_invalid) blame_rechecked(changes, reason);
+  } else if (has_rechecked) {
+    // What was judged again beside the news may be to blame: they are tried alone.
+    take_back_recheck(false);
+    jobs_.push_front(std::move(job));
   } else if (job.news.size() > 1) {
     Job second = job;
     const auto middle = static_cast<std::ptrdiff_t>(job.news.size() / 2);

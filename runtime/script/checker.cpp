@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/json.h"
 #include "base/utf8.h"
 #include "config/secret_reference.h"
 #include "script/regex_engine.h"
+#include "script/resource_forms.h"
 
 namespace moongate::script {
 
@@ -19,7 +21,9 @@ using base::Value;
 namespace {
 
 constexpr int kDepthMax = 64;
+constexpr size_t kComplaintsMax = 100;  // that one call of Lua's check gives
 constexpr size_t kValuesMax = 5'000'000;
+constexpr size_t kPlainBatch = 1000;  // resources whose plain fields are one call into Lua
 
 void push_text(lua_State* state, std::string_view text) { lua_pushlstring(state, text.data(), text.size()); }
 
@@ -146,6 +150,11 @@ void push_resource(lua_State* state, const config::Resource& resource) {
   lua_setfield(state, -2, "json");
 }
 
+bool is_referable(config::Kind kind) {
+  return kind != config::Kind::kRoute && kind != config::Kind::kConsumer &&
+         config::find_owned(kind) == nullptr;
+}
+
 /// Puts references back where a plugin's complaint quotes what they stand for.
 void hide_resolved(const Value& written, const Value& resolved, std::string* text) {
   if (written.is_string() && resolved.is_string()) {
@@ -240,26 +249,88 @@ Result<Value> Checker::evaluate(const std::string& path, std::string_view text, 
 Result<std::vector<Complaint>> Checker::check(const config::Document& document,
                                               const std::vector<CheckedSource>& plugins,
                                               const std::vector<CheckedSource>& libraries) {
+  Result<Selection> selected = select(document);
+  if (!selected) return selected.error();
+  Result<std::vector<Complaint>> complaints = judge(document, selected->judged, plugins, libraries);
+  if (!complaints) return complaints;
+  const auto speaks_for_others = [&](const Complaint& complaint) {
+    return selected->speakers.count({complaint.resource_kind, complaint.id}) > 0;
+  };
+  // Each that is wrong is told by itself, and in their order.
+  const bool is_complete = complaints->size() < kComplaintsMax &&
+                           std::none_of(complaints->begin(), complaints->end(), speaks_for_others);
+  if (!is_complete) complaints = judge(document, selected->all, plugins, libraries);
+  if (complaints) hide_secrets(document, &*complaints);
+  return complaints;
+}
+
+/// Who is judged by Lua as a whole: of resources of one form the first, and those whose plain fields may be
+/// wrong.
+Result<Checker::Selection> Checker::select(const config::Document& document) {
+  ResourceForms forms;
+  Selection selection;
+  std::vector<const config::Resource*> same;
+  std::set<const config::Resource*> is_left_out;
+  for (const config::Resource& resource : document.resources) {
+    if (resource.is_known && !is_referable(resource.kind)) continue;
+    selection.all.push_back(&resource);
+    if (resource.is_known) continue;
+    const config::Resource* first = forms.add(resource);
+    if (first == &resource) continue;
+    selection.speakers.insert({config::kind_name(first->kind), first->id});
+    same.push_back(&resource);
+  }
+  for (size_t begin = 0; begin < same.size(); begin += kPlainBatch) {
+    const size_t count = std::min(kPlainBatch, same.size() - begin);
+    if (auto found = find_plain({same.data() + begin, count}, &is_left_out); !found) return found.error();
+  }
+  std::copy_if(selection.all.begin(), selection.all.end(), std::back_inserter(selection.judged),
+               [&](const config::Resource* resource) { return is_left_out.count(resource) == 0; });
+  return selection;
+}
+
+/// Puts those into `right` whose plain fields are.
+Result<void> Checker::find_plain(std::span<const config::Resource* const> resources,
+                                 std::set<const config::Resource*>* right) {
+  lua_State* state = host_->vm().state();
+  std::string kinds = "[";
+  std::string fields = "[";
+  for (const config::Resource* resource : resources) {
+    const char* separator = resource == resources.front() ? "" : ",";
+    base::append_json_string(kinds.append(separator), config::kind_name(resource->kind));
+    fields.append(separator).append(ResourceForms::plain_json(*resource));
+  }
+  host_->push_function("check_plain_fields");
+  push_text(state, kinds + "]");
+  push_text(state, fields + "]");
+  if (host_->vm().call(2, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
+  for (size_t i = 0; i < resources.size(); i++) {
+    lua_rawgeti(state, -1, static_cast<int>(i) + 1);
+    if (lua_toboolean(state, -1) != 0) right->insert(resources[i]);
+    lua_pop(state, 1);
+  }
+  lua_pop(state, 1);
+  return {};
+}
+
+Result<std::vector<Complaint>> Checker::judge(const config::Document& document,
+                                              const std::vector<const config::Resource*>& resources,
+                                              const std::vector<CheckedSource>& plugins,
+                                              const std::vector<CheckedSource>& libraries) {
   lua_State* state = host_->vm().state();
   const Value* attributes = document.root.find("plugin_attr");
   host_->push_function("check");
-  lua_createtable(state, static_cast<int>(document.resources.size()), 0);
+  lua_createtable(state, static_cast<int>(resources.size()), 0);
   int index = 0;
-  for (const config::Resource& resource : document.resources) {
-    const bool is_referable = resource.kind != config::Kind::kRoute &&
-                              resource.kind != config::Kind::kConsumer &&
-                              config::find_owned(resource.kind) == nullptr;
-    if (resource.is_known && !is_referable) continue;
-    push_resource(state, resource);
+  for (const config::Resource* resource : resources) {
+    push_resource(state, *resource);
     lua_rawseti(state, -2, ++index);
   }
   push_sources(state, plugins);
   push_sources(state, libraries);
   push_text(state, attributes && attributes->is_object() ? base::to_json(*attributes) : std::string("{}"));
   if (host_->vm().call(4, 1) != 0) return base::invalid("the check failed: " + host_->pop_error());
-  std::vector<Complaint> complaints = read_complaints();
-  hide_secrets(document, &complaints);
-  return complaints;
+  return read_complaints();
 }
 
 /// Takes the list of complaints from the top of the stack.

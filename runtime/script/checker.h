@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +69,20 @@ class Checker {
 
  private:
   explicit Checker(CheckerOptions options) : options_(std::move(options)) {}
+  /// What of a document Lua looks at.
+  struct Selection {
+    std::vector<const config::Resource*> all;     // but for what is known to be right and nobody refers to
+    std::vector<const config::Resource*> judged;  // of those
+    std::set<std::pair<std::string_view, std::string_view>>
+        speakers;  // kind and id: for others of their form
+  };
+  base::Result<Selection> select(const config::Document& document);
+  base::Result<void> find_plain(std::span<const config::Resource* const> resources,
+                                std::set<const config::Resource*>* right);
+  base::Result<std::vector<Complaint>> judge(const config::Document& document,
+                                             const std::vector<const config::Resource*>& resources,
+                                             const std::vector<CheckedSource>& plugins,
+                                             const std::vector<CheckedSource>& libraries);
   std::vector<Complaint> read_complaints();
   CheckerOptions options_;
   std::unique_ptr<net::EventLoop> loop_;

@@ -235,6 +235,13 @@ Result<BlobView> BlobView::begin(std::string_view bytes) {
   return view;
 }
 
+Result<BlobView> BlobView::read(std::string_view bytes) {
+  Result<BlobView> view = begin(bytes);
+  if (!view) return view;
+  if (auto all = view->read_some(view->record_count_); !all) return all.error();
+  return view;
+}
+
 Result<BlobView> BlobView::open(std::string_view bytes) {
   Result<BlobView> view = begin(bytes);
   if (!view) return view;
@@ -301,6 +308,11 @@ Result<bool> BlobView::read_some(size_t count) {
   if (records_.size() < record_count_) return false;
   if (at_ != bytes_.size()) return damaged("bytes after its last record");
   return true;
+}
+
+void BlobView::leave_out(const std::function<bool(const Record&)>& is_out) {
+  std::erase_if(records_, is_out);
+  record_count_ = static_cast<uint32_t>(records_.size());
 }
 
 Result<void> BlobView::check_hashes() const {

@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -114,8 +115,12 @@ class BlobView {
   /// For a worker that must not stand still: reads the header only, then records by read_some(). For bytes
   /// that nobody can have damaged since they were made (a sealed memfd): hashes are not computed again.
   static base::Result<BlobView> begin(std::string_view bytes);
+  /// All of such bytes at once.
+  static base::Result<BlobView> read(std::string_view bytes);
   /// Reads `count` more records; true when all are there.
   base::Result<bool> read_some(size_t count);
+  /// Does as if the records of which `is_out` is said were not there.
+  void leave_out(const std::function<bool(const Record&)>& is_out);
 
   uint64_t number() const { return number_; }
   uint64_t made_at_ms() const { return made_at_ms_; }

@@ -83,7 +83,12 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
   complain(record, reason);
   const Result<base::Value> body = base::parse_json(record.body);
   if (!body || !body->is_object() || body->get_string("type") == "client") return;
-  for (const std::string& name : config::certificate_names(*body)) server_names_->add(name, nullptr);
+  for (const std::string& name : config::certificate_names(*body)) close_name(name);
+}
+
+void Compiler::close_name(const std::string& name) {
+  for (const std::string& resolved : config::resolve_certificate_name(name))
+    server_names_->add(resolved, nullptr);
 }
 
 // Names of certificates that are wrong elsewhere, in the place of those: what a certificate of a lower id has
@@ -94,7 +99,7 @@ void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
     const Result<base::Value> names = base::parse_json(records[closed_at_].body);
     if (!names || !names->is_array()) continue;
     for (const base::Value& name : names->items()) {
-      if (name.is_string()) server_names_->add(name.as_string(), nullptr);
+      if (name.is_string()) close_name(name.as_string());
     }
   }
 }

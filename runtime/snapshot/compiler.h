@@ -107,6 +107,7 @@ class Compiler {
   void read_trust();
   void add_certificate(const Record& record);
   void refuse_certificate(const Record& record, const std::string& reason);
+  void close_name(const std::string& name);
   void close_names(std::string_view up_to_id, bool is_to_end);
   base::Result<config::Ssl> parse_certificate(const Record& record) const;
   void add_client_certificate(const Record& record, const config::Ssl& ssl);

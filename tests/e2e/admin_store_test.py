@@ -232,6 +232,28 @@ class Files(AdminCase):
         self.assertIn("the id `1` is taken by one that was made through the Admin API", refused.stderr + refused.stdout)
         self.assertEqual(self.gw.get("/a").body, b"api")
 
+    def test_a_consumer_that_shows_the_key_of_a_file_s_lets_nobody_in(self):
+        up = self.upstream()
+        self.put("/consumers", {"username": "aaron", "plugins": {"key-auth": {"key": "same"}}})
+        self.put("/consumers/aaron/credentials/c1", {"plugins": {"key-auth": {"key": "other"}}})
+        self.gw.stop()
+        self.gw.write_config(json.dumps({"routes": [{"id": "1", "uri": "/a", "plugins": {"key-auth": {}}, "upstream": {"type": "roundrobin", "nodes": up.nodes}}],
+                                         "consumers": [{"username": "bob", "plugins": {"key-auth": {"key": "same"}}}]}))
+        self.gw.start()
+        self.assertEqual(self.gw.get("/a", {"apikey": "same"}).status, 200)
+        self.assertEqual(up.last().get("X-Consumer-Username"), "bob")
+        self.assertEqual(self.gw.get("/a", {"apikey": "other"}).status, 401)
+        named = " ".join(self.gw.status()["quarantined"])
+        self.assertIn("duplicate key of plugin key-auth found with consumer: bob", named)
+        self.assertEqual([e["key"] for e in self.admin("GET", "/consumers").json()["list"]], ["/apisix/consumers/bob", "/apisix/consumers/aaron"])
+        self.put("/routes/2", mocking("/b", "b"))
+        self.assertEqual(" ".join(self.gw.status()["quarantined"]), named)
+        self.put("/consumers", {"username": "aaron", "plugins": {"key-auth": {"key": "another"}}})
+        for key in ("another", "other"):
+            self.assertEqual(self.gw.get("/a", {"apikey": key}).status, 200)
+            self.assertEqual(up.last().get("X-Consumer-Username"), "aaron")
+        self.assertEqual(self.gw.status()["quarantined"], [])
+
     def test_a_file_cannot_take_away_what_the_api_refers_to(self):
         self.put("/routes/1", {"uri": "/u", "upstream_id": "u"})
         self.gw.write_config(json.dumps({"routes": []}))

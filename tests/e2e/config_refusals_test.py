@@ -7,6 +7,7 @@ the message must have. All of them are given to `moongate check` and, one after 
 
 import json
 import os
+import re
 import tempfile
 import unittest
 
@@ -150,6 +151,36 @@ class Refusals(TestCase):
                 self.assert_names(done.stdout + done.stderr, text, case, gw.config_path)
                 self.assertEqual(gw.get("/good").body, b"good")
         self.assertEqual(gw.status()["snapshot"]["number"], before)
+
+
+@sanitized
+class ManyAlike(TestCase):
+    """Of routes that are the same but for names and paths one is judged for all; what is wrong is told for each."""
+
+    def faults(self, wrong):
+        """Of forty routes alike, `wrong` has what is different about some, by their index: what check says, by index."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "moongate.yaml")
+            lines = [json.dumps({"id": f"r{i}", "uri": f"/r{i}", "plugins": {"key-auth": {}}, "upstream": {"nodes": {"127.0.0.1:1": 1}}, **wrong.get(i, {})})
+                     for i in range(40)]
+            write_atomically(path, "routes:\n" + "".join(f"  - {line}\n" for line in lines))
+            done = moongate("check", "-c", path)
+            told = re.findall(rf"^{re.escape(path)}:(\d+): routes\[(\d+)\]([^:]*): ", done.stderr, re.M)
+            self.assertEqual((done.returncode, len(told)), (1, done.stderr.count(path)), done.stderr)
+            self.assertEqual([int(line) for line, _, _ in told], [int(index) + 2 for _, index, _ in told], done.stderr)
+            return [(int(index), field) for _, index, field in told]
+
+    def test_names_paths_and_hosts_are_judged_for_each(self):
+        wrong = {7: {"uri": ""}, 9: {"host": "no host"}, 11: {"host": "fine"}, 21: {"id": "no id"}, 30: {"name": ""}, 39: {"desc": "x" * 300}}
+        self.assertEqual(self.faults(wrong), [(7, ".uri"), (9, ".host"), (21, ".id"), (30, ".name"), (39, ".desc")])
+
+    def test_what_is_wrong_with_all_of_a_form_is_told_for_each_of_them(self):
+        wrong = {i: {"plugins": {"key-auth": {"header": 7}}} for i in (3, 4, 38)}
+        self.assertEqual(self.faults({**wrong, 5: {"uri": ""}}), [(3, ".plugins.key-auth.header"), (4, ".plugins.key-auth.header"), (5, ".uri"),
+                                                                  (38, ".plugins.key-auth.header")])
+
+    def test_a_field_that_is_nowhere_known_is_told_for_each(self):
+        self.assertEqual([index for index, _ in self.faults({i: {"colour": "red"} for i in (0, 1, 39)})], [0, 1, 39])
 
 
 @sanitized

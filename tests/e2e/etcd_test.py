@@ -261,6 +261,44 @@ class Encrypted(EtcdCase):
         self.assertEqual(self.admin("GET", "/configs").json()["routes"][0]["plugins"]["limit-count"]["redis_password"], "hidden")
 
 
+class RefusedByWorkers(EtcdCase):
+    """What control finds right, and no worker takes: the plugin's init() fails."""
+
+    def gateway(self, **more):
+        return super().gateway(plugins={"picky": self.picky("error('no init today')")}, **more)
+
+    @staticmethod
+    def picky(init):
+        return f"""return {{ version = 0.1, priority = 1, name = "picky", schema = {{ type = "object" }},
+            init = function() {init} end,
+            access = function() return 200, "picky" end }}"""
+
+    def quarantined(self):
+        return {text.split(":")[0]: text for text in self.gw.status()["quarantined"]}
+
+    def test_what_a_worker_refused_is_judged_again_when_its_plugin_is_mended(self):
+        self.etcd.put("routes/a", {"id": "a", "uri": "/a", "plugins": {"picky": {}}})
+        wait_for(lambda: "refused by" in self.quarantined().get("routes/a", ""), 20, "the worker's refusal")
+        self.assertEqual(self.gw.get("/a").status, 503)
+        self.gw.write_plugin("picky", self.picky(""))
+        self.wait_body("/a", "picky")
+        self.assertEqual(self.quarantined(), {})
+
+    def test_news_are_not_blamed_for_what_was_judged_again_beside_them(self):
+        up = self.upstream()
+        # So many at once that the plugin of one that is wrong does not come along.
+        many = {f"routes/m{i}": {"id": f"m{i}", **mocking(f"/m{i}", "m")} for i in range(101)}
+        self.etcd.put_all({"routes/a": {"id": "a", "uri": "/a", "plugins": {"picky": {}}, "upstream_id": "later"}, **many})
+        wait_for(lambda: "later" in self.quarantined().get("routes/a", ""), 20, "the route in quarantine")
+        self.etcd.put("upstreams/later", {"id": "later", "type": "roundrobin", "nodes": up.nodes})
+        wait_for(lambda: "no init today" in self.quarantined().get("routes/a", ""), 20, "the route being to blame")
+        self.etcd.put("routes/b", {"id": "b", "uri": "/b", "upstream_id": "later"})
+        self.wait_status("/b", 200)
+        self.assertEqual(list(self.quarantined()), ["routes/a"])
+        self.gw.write_plugin("picky", self.picky(""))
+        self.wait_body("/a", "picky")
+
+
 class BrokenCertificates(EtcdCase):
     """The wildcard asks nobody for a certificate; what is wrong may have asked."""
 
@@ -307,6 +345,19 @@ class BrokenCertificates(EtcdCase):
         self.etcd.delete("ssls/a")
         wait_for(lambda: self.answers_tls("d.site.test"), 20, "d.site.test being answered")
 
+    def test_names_that_come_from_the_environment_are_closed_like_others(self):
+        self.gw.stop()
+        self.gw.env = {"ONE_NAME": "A.site.test.", "NAMES": '{"more": ["b.site.test", "c.site.test"]}'}
+        self.gw.start()
+        wait_for(lambda: self.answers_tls("a.site.test") and self.answers_tls("c.site.test"), 20, "the wildcard answering")
+        names = ["$env://ONE_NAME", "$ENV://NAMES/more", "$env://NOWHERE"]
+        self.etcd.put("ssls/a", {"id": "a", "snis": names, "client": {"ca": "no certificate" * 20}})
+        self.wait_closed("a.site.test", "b.site.test", "c.site.test")
+        self.assertTrue(self.answers_tls("d.site.test"))
+        self.restart()
+        wait_for(lambda: self.answers_tls("d.site.test"), 20, "serving again")
+        self.wait_closed("a.site.test", "b.site.test", "c.site.test")
+
     def test_what_is_off_or_is_for_upstreams_closes_nothing(self):
         self.etcd.put("ssls/off", {"id": "off", "sni": "a.site.test", "status": 0})
         self.etcd.put("ssls/client", {"id": "client", "type": "client", "sni": "a.site.test"})
@@ -316,6 +367,20 @@ class BrokenCertificates(EtcdCase):
 
 
 class BrokenValues(EtcdCase):
+    def test_what_nothing_can_stand_in_for_is_shown_as_it_is_stored(self):
+        self.etcd.put("upstreams/u", {"id": "u", "type": "no such", "nodes": {"127.0.0.1:1": 1}})
+        self.etcd.put("consumers/jack", {"username": "jack", "plugins": {"key-auth": {}}})
+        self.etcd.put("consumers/jack/credentials/c", {"id": "c", "plugins": {"key-auth": {"key": "k"}}})
+        wait_for(lambda: len(self.gw.status()["quarantined"]) == 3, 20, "all in quarantine")
+        shown = self.admin("GET", "/upstreams/u")
+        self.assertEqual((shown.status, shown.json()["value"]), (200, self.etcd.get("upstreams/u")))
+        self.assertEqual(shown.get("ETag"), f'"{shown.json()["modifiedIndex"]}"')
+        self.assertEqual(self.admin("GET", "/upstreams").json()["list"], [shown.json()])
+        self.assertEqual(self.admin("GET", "/consumers").json()["total"], 1)
+        self.assertEqual(self.admin("GET", "/consumers/jack/credentials").json()["list"][0]["value"]["id"], "c")
+        self.assertEqual(self.admin("DELETE", "/upstreams/u").status, 200)
+        self.assertEqual(self.admin("GET", "/upstreams/u").status, 404)
+
     def test_what_is_no_resource_is_named_and_everything_else_is_served(self):
         self.etcd.put("routes/text", "not json")
         self.etcd.put("routes/list", [1])
@@ -326,7 +391,7 @@ class BrokenValues(EtcdCase):
         named = " ".join(self.gw.status()["quarantined"])
         for name in ("routes/text: the value in etcd is no JSON", "routes/list: the value in etcd is no JSON object", "routes/wrong: ", "upstreams/nowhere: "):
             self.assertIn(name, named)
-        self.assertEqual(self.admin("GET", "/routes").json()["total"], 1)
+        self.assertEqual([e["value"]["id"] for e in self.admin("GET", "/routes").json()["list"]], ["wrong", "fine"])
         self.etcd.put("routes/text", {"id": "text", **mocking("/text", "mended")})
         self.wait_body("/text", "mended")
         self.assertEqual(self.admin("DELETE", "/routes/list").status, 200)

@@ -116,6 +116,24 @@ TEST_CASE("comments and the order of keys make no other content; a changed libra
   REQUIRE(load(folder).hash != first);
 }
 
+TEST_CASE("a change of the settings judges again what was right under those before") {
+  Folder folder;
+  const ValidatorFactory factory = rule_factory();
+  KnownGood known;
+  std::string uri;
+  for (int i = 0; i < 17; i++) uri += "/:p" + std::to_string(i);
+  const std::string route = "routes:\n  - {id: r1, uri: \"" + uri + "\", upstream_id: u}\n";
+  const auto load_with = [&](const std::string& more) {
+    folder.write("a.yaml", route + "upstreams:\n  - {id: u, nodes: {\"127.0.0.1:1\": 1}}\n" + more);
+    return load_configuration({{folder.file("a.yaml")}, folder.lua_root(), &factory, &known});
+  };
+  REQUIRE(load_with("").ok());
+  REQUIRE(load_with("").ok());
+  REQUIRE(
+      only_error(load_with("moongate: {router: radixtree_uri_with_parameter}\n")).find("routes[0].uri: ") !=
+      std::string::npos);
+}
+
 TEST_CASE("more Lua below the paths than allowed is an error") {
   Folder folder;
   folder.write("mine/large.lua", std::string(kSourceBytesMax + 1, '-'));

@@ -138,6 +138,20 @@ function _M.check_changes(list, context)
   return complaints
 end
 
+--- Looks at fields of resources that are judged by themselves.
+---@param kinds_json string     a list of the resources' kinds
+---@param fields_json string    a list of objects
+---@return boolean[] right
+function _M.check_plain_fields(kinds_json, fields_json)
+  local kinds, list = cjson.decode(kinds_json), cjson.decode(fields_json)
+  local right = {}
+  for index, kind in ipairs(list and kinds or {}) do
+    local is_run, is_right = pcall(resources.has_right_fields, kind, list[index])
+    right[index] = is_run and is_right
+  end
+  return right
+end
+
 --- Checks everything.
 ---@param list {kind: string, id: string, json: string?}[]    without json: known to be right
 ---@param plugins {name: string, path: string, text: string}[]

@@ -27,6 +27,9 @@ return {
   check = function(...)
     return require("moongate.runtime.checker").check(...)
   end,
+  check_plain_fields = function(...)
+    return require("moongate.runtime.checker").check_plain_fields(...)
+  end,
   load_for_changes = function(...)
     return require("moongate.runtime.checker").load(...)
   end,

@@ -316,6 +316,36 @@ function _M.check_plugin_metadata(conf, name, env)
   return true
 end
 
+local field_checks = {}
+
+-- The checks of a schema's properties, by name, without what it says about all of them together.
+local function checks_of(kind)
+  local checks = field_checks[kind]
+  if not checks then
+    checks = {}
+    for name, schema in pairs(schemas[kind] and schemas[kind].properties or {}) do
+      checks[name] = validator.compile(schema)
+    end
+    field_checks[kind] = checks
+  end
+  return checks
+end
+
+--- Tells whether fields are right as far as each can be judged by itself.
+---@param kind string
+---@param fields table     by name
+---@return boolean
+function _M.has_right_fields(kind, fields)
+  local checks = checks_of(kind)
+  for name, value in pairs(fields) do
+    local check = checks[name]
+    if not check or not check(value) then
+      return false
+    end
+  end
+  return true
+end
+
 --- Checks any resource by its singular name.
 ---@param kind string
 ---@param conf table
