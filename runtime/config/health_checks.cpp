@@ -17,8 +17,9 @@ using base::Value;
 
 namespace {
 
-constexpr int64_t kCountMax = 254;
-constexpr int64_t kIntervalMaxSeconds = 86'400;
+constexpr int64_t kCountMax = 255;
+constexpr std::chrono::milliseconds kIntervalMin(100);
+constexpr std::chrono::hours kIntervalMax(24);
 constexpr int64_t kConcurrencyMax = 256;
 constexpr std::array<std::string_view, 3> kTypes{"http", "https", "tcp"};
 constexpr uint16_t kActiveHealthy[] = {200, 302};
@@ -76,12 +77,14 @@ void read_rules(FieldReader& healthy, FieldReader& unhealthy, const UsualRules& 
 }
 
 /// 0 when `enabled` is false.
-void read_interval(FieldReader& half, std::chrono::seconds* interval) {
-  int64_t read = 1;
+void read_interval(FieldReader& half, std::chrono::milliseconds* interval) {
+  std::chrono::milliseconds read(1'000);
   bool is_enabled = true;
-  half.read_whole("interval", 1, kIntervalMaxSeconds, &read);
+  half.read_seconds("interval", &read);
   half.read("enabled", &is_enabled);
-  *interval = std::chrono::seconds(is_enabled ? read : 0);
+  if (read < kIntervalMin || read > kIntervalMax)
+    return half.fail("interval", "expected a number of seconds from 0.1 to 86400");
+  *interval = is_enabled ? read : std::chrono::milliseconds(0);
 }
 
 void read_type(FieldReader& check, ActiveCheck::Type* type) {
@@ -102,6 +105,8 @@ void check_request_texts(FieldReader& check, const ActiveCheck& active) {
     check.fail("http_method", "expected a method such as GET");
   if (!std::all_of(active.host.begin(), active.host.end(), is_visible))
     check.fail("host", "expected a host name or an address");
+  if (!std::all_of(active.server_name.begin(), active.server_name.end(), is_visible))
+    check.fail("https_sni", "expected a host name");
   for (const std::string& field : active.fields) {
     const size_t colon = field.find(':');
     const bool has_name =
@@ -127,6 +132,7 @@ void read_request(FieldReader& check, ActiveCheck* active) {
   check.read("http_req_body", &active->body);
   check.read("req_headers", &active->fields);
   check.read("https_verify_certificate", &active->verifies_certificate);
+  check.read("https_sni", &active->server_name);
   check_request_texts(check, *active);
 }
 

@@ -39,8 +39,9 @@ struct ActiveCheck {
   std::string body;
   std::vector<std::string> fields;  // "Name: value"
   bool verifies_certificate = true;
-  std::chrono::seconds interval_healthy{1};  // 0: nodes that are well are not asked
-  std::chrono::seconds interval_unhealthy{1};
+  std::string server_name;                            // of TLS; empty: the host
+  std::chrono::milliseconds interval_healthy{1'000};  // 0: nodes that are well are not asked
+  std::chrono::milliseconds interval_unhealthy{1'000};
 };
 
 struct HealthChecks {

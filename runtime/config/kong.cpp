@@ -66,7 +66,8 @@ class Translator {
   Value make_certificates() {
     Value list = Value::array();
     constexpr std::array<std::string_view, 5> kKeys{"id", "cert", "key", "snis", "tags"};
-    for (const KongItem& item : model_.certificates) {
+    for (const KongCertificate& certificate : model_.certificates) {
+      const KongItem& item = certificate.item;
       const KongReader reader(item, findings_);
       reader.check_keys(kKeys);
       Value made = placed(Value::object(), *item.body);
@@ -76,16 +77,22 @@ class Translator {
       for (const std::string_view key : {"cert", "key"}) {
         if (const Value* text = reader.find(key)) made.set(std::string(key), *text);
       }
-      if (Value names = make_names(item); !names.items().empty()) made.set("snis", std::move(names));
+      if (Value names = make_names(certificate); !names.items().empty()) made.set("snis", std::move(names));
       list.items().push_back(std::move(made));
     }
     return list;
   }
 
   /// The names of a certificate: texts, or {name: ...}.
-  Value make_names(const KongItem& item) {
+  Value make_names(const KongCertificate& certificate) {
+    const KongItem& item = certificate.item;
     const Value* written = item.body->find("snis");
     Value names = placed(Value::array(), written != nullptr ? *written : *item.body);
+    for (const KongItem& sni : certificate.snis) {
+      const std::string name = KongReader(sni, findings_).text("name");
+      if (name.empty()) findings_.refuse(*sni.body, sni.path("name"), "missing; it is the host");
+      names.items().push_back(placed_text(name, *sni.body));
+    }
     if (written == nullptr || !written->is_array()) return names;
     for (const Value& sni : written->items()) {
       const std::string name(sni.is_string() ? std::string_view(sni.as_string()) : sni.get_string("name"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/kong_consumers.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/json.h"
@@ -48,12 +49,21 @@ void make_jwt_conf(const KongReader& reader, const KongItem& item, const KongPlu
   }
 }
 
-void check_credential_keys(const KongCredential& credential, const KongReader& reader) {
+void check_credential_keys(const KongReader& reader) {
   std::vector<std::string_view> known(kCredentialKeys.begin(), kCredentialKeys.end());
   known.push_back("rsa_public_key");
   reader.check_keys(known);
+}
+
+/// Why a credential is left out, so that nobody can use it; empty: it is not.
+std::string_view reason_to_leave(const KongCredential& credential) {
+  constexpr std::array<std::string_view, 3> kServed{"keyauth_credentials", "basicauth_credentials",
+                                                    "jwt_secrets"};
+  if (std::find(kServed.begin(), kServed.end(), credential.list) == kServed.end())
+    return "is left out: credentials of this kind are not served";
   if (credential.item.body->get_number("ttl", 0) > 0)
-    reader.refuse("ttl", "is not served; remove the credential from the file when its time is over");
+    return "is left out: it would never end, since `ttl` is not served";
+  return {};
 }
 
 class ConsumerMaker {
@@ -81,8 +91,12 @@ class ConsumerMaker {
   Value make_credential(const KongConsumer& consumer, const KongCredential& credential, size_t number) {
     if (credential.list == "acls") return Value();
     const KongItem& item = credential.item;
+    if (const std::string_view reason = reason_to_leave(credential); !reason.empty()) {
+      findings_.add(KongLoss::kLost, *item.body, item.where, reason);
+      return Value();
+    }
     const KongReader reader(item, findings_);
-    check_credential_keys(credential, reader);
+    check_credential_keys(reader);
     Value conf = placed(Value::object(), *item.body);
     std::string_view plugin;
     if (credential.list == "keyauth_credentials") {
@@ -92,12 +106,9 @@ class ConsumerMaker {
       plugin = "basic-auth";
       copy_required(reader, item, "username", &conf);
       copy_required(reader, item, "password", &conf);
-    } else if (credential.list == "jwt_secrets") {
+    } else {
       plugin = "jwt-auth";
       make_jwt_conf(reader, item, facts_, &conf);
-    } else {
-      findings_.refuse(*item.body, item.where, "credentials of this kind are not served; remove them");
-      return Value();
     }
     Value plugins = placed(Value::object(), *item.body);
     plugins.set(std::string(plugin), std::move(conf));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <unordered_map>
 
 #include "config/setting_values.h"
@@ -24,30 +25,27 @@ constexpr std::array<std::string_view, 13> kTopKeys{
     "plugins",  "certificates", "keyauth_credentials", "jwt_secrets", "basicauth_credentials",
     "acls",     "snis",         "hmacauth_credentials"};
 
-constexpr std::array<std::string_view, 12> kForeignKeys{"ca_certificates",
-                                                        "consumer_groups",
-                                                        "consumer_group_plugins",
-                                                        "vaults",
-                                                        "keys",
-                                                        "key_sets",
-                                                        "oauth2_credentials",
-                                                        "licenses",
-                                                        "rbac_roles",
-                                                        "partials",
-                                                        "event_hooks",
-                                                        "mtls_auth_credentials"};
+// Without these the rest would do something else.
+constexpr std::array<std::string_view, 3> kForeignKeys{"consumer_groups", "consumer_group_plugins",
+                                                       "partials"};
+
+// The rest works without these; what refers to them says so itself, and credentials are left out.
+constexpr std::array<std::string_view, 13> kIdleKeys{
+    "ca_certificates",       "vaults",     "keys",       "key_sets",   "oauth2_credentials",
+    "oauth2_tokens",         "licenses",   "rbac_roles", "rbac_users", "event_hooks",
+    "mtls_auth_credentials", "parameters", "workspaces"};
+
+bool is_in(std::span<const std::string_view> keys, std::string_view key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
 
 /// Entities by name and by id, to resolve references.
 class Names {
  public:
   /// Refuses a name that is taken.
   void add(const KongItem& item, std::string_view name_key, size_t index, KongFindings& findings) {
-    for (const std::string_view key : {name_key, std::string_view("id")}) {
-      const Value* name = item.body->find(key);
-      if (name == nullptr || !name->is_string()) continue;
-      if (!by_name_.emplace(name->as_string(), index).second)
-        findings.refuse(*name, item.path(key), "`" + name->as_string() + "` is taken; give each its own");
-    }
+    if (name_key != "id") add_one(item, name_key, index, findings);
+    add_one(item, "id", index, findings);
   }
   std::optional<size_t> find(const std::string& name) const {
     const auto found = by_name_.find(name);
@@ -56,6 +54,13 @@ class Names {
   }
 
  private:
+  void add_one(const KongItem& item, std::string_view key, size_t index, KongFindings& findings) {
+    const Value* name = item.body->find(key);
+    if (name == nullptr || !name->is_string()) return;
+    if (!by_name_.emplace(name->as_string(), index).second)
+      findings.refuse(*name, item.path(key), "`" + name->as_string() + "` is taken; give each its own");
+  }
+
   std::unordered_map<std::string, size_t> by_name_;
 };
 
@@ -72,10 +77,9 @@ class ModelReader {
     each("consumers", [&](const KongItem& item) { add_consumer(item); });
     for (const std::string_view list : kCredentialLists)
       each(list, [&](const KongItem& item) { add_credential(list, item); });
-    if (!root_.get_bool("_transform", true)) refuse_hashed_passwords();
-    each("certificates", [&](const KongItem& item) { model_.certificates.push_back(item); });
-    if (const Value* snis = root_.find("snis"); snis != nullptr && !snis->is_null())
-      findings_.refuse(*snis, "snis", "list the names under the `snis` of their certificate");
+    if (!root_.get_bool("_transform", true)) leave_hashed_passwords();
+    each("certificates", [&](const KongItem& item) { add_certificate(item); });
+    each("snis", [&](const KongItem& item) { add_sni(item); });
     each("plugins", [&](const KongItem& item) { add_plugin(item); });
     return std::move(model_);
   }
@@ -91,22 +95,27 @@ class ModelReader {
                            "kong-gateway-3.x`");
     refuse_references(root_, 0);
     for (const auto& [key, value] : root_.members()) {
-      if (std::find(kForeignKeys.begin(), kForeignKeys.end(), key) == kForeignKeys.end()) continue;
       const bool is_empty = value.is_null() || (value.is_array() && value.items().empty());
-      if (!is_empty) findings_.refuse(value, key, "is not served; remove it from the file");
+      if (is_empty) continue;
+      if (is_in(kForeignKeys, key)) findings_.refuse(value, key, "is not served; remove it from the file");
+      if (is_in(kIdleKeys, key)) findings_.add(KongLoss::kLost, value, key, "is not served, and left out");
     }
     std::vector<std::string_view> known(kTopKeys.begin(), kTopKeys.end());
     known.insert(known.end(), kForeignKeys.begin(), kForeignKeys.end());
+    known.insert(known.end(), kIdleKeys.begin(), kIdleKeys.end());
     KongReader(top, findings_).check_keys(known);
   }
 
-  void refuse_hashed_passwords() {
-    for (const KongConsumer& consumer : model_.consumers) {
-      for (const KongCredential& credential : consumer.credentials) {
-        if (credential.list == "basicauth_credentials")
-          findings_.refuse(*credential.item.body, credential.item.path("password"),
-                           "with `_transform: false` it is hashed, which is not served; give it as it is");
-      }
+  /// Nobody can log in with what is left out.
+  void leave_hashed_passwords() {
+    for (KongConsumer& consumer : model_.consumers) {
+      std::erase_if(consumer.credentials, [&](const KongCredential& credential) {
+        if (credential.list != "basicauth_credentials") return false;
+        findings_.add(KongLoss::kLost, *credential.item.body, credential.item.path("password"),
+                      "is left out: with `_transform: false` it is hashed, which is not served; give it as "
+                      "it is");
+        return true;
+      });
     }
   }
 
@@ -217,6 +226,18 @@ class ModelReader {
     });
   }
 
+  void add_certificate(const KongItem& item) {
+    certificates_.add(item, "id", model_.certificates.size(), findings_);
+    model_.certificates.push_back({item, {}});
+  }
+
+  void add_sni(const KongItem& item) {
+    if (const auto certificate = reference(item, "certificate", certificates_))
+      model_.certificates[*certificate].snis.push_back(item);
+    else if (item.body->find("certificate") == nullptr)
+      findings_.refuse(*item.body, item.path("certificate"), "missing; name the certificate it belongs to");
+  }
+
   void add_credential(std::string_view list, const KongItem& item) {
     if (const auto consumer = reference(item, "consumer", consumers_))
       model_.consumers[*consumer].credentials.push_back({list, item});
@@ -266,6 +287,7 @@ class ModelReader {
   Names routes_;
   Names upstreams_;
   Names consumers_;
+  Names certificates_;
 };
 
 }  // namespace

@@ -44,6 +44,11 @@ struct KongConsumer {
   std::vector<KongItem> plugins;
 };
 
+struct KongCertificate {
+  KongItem item;
+  std::vector<KongItem> snis;  // that are listed flat
+};
+
 /// Everything points into the tree that it was read from.
 struct KongModel {
   std::vector<KongService> services;
@@ -51,7 +56,7 @@ struct KongModel {
   std::vector<KongUpstream> upstreams;
   std::vector<KongConsumer> consumers;
   std::vector<KongItem> plugins;  // global ones
-  std::vector<KongItem> certificates;
+  std::vector<KongCertificate> certificates;
 };
 
 KongModel read_kong_model(const base::Value& root, KongFindings& findings);

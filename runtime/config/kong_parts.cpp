@@ -87,8 +87,9 @@ const Value* KongReader::object(std::string_view key) const {
 
 void KongReader::check_keys(std::span<const std::string_view> known) const {
   for (const auto& [key, value] : item_.body->members()) {
-    // Times of creation say nothing to a gateway; what begins with `_` is the author's note.
-    if (key.starts_with('_') || key == "created_at" || key == "updated_at") continue;
+    // Times of creation say nothing to a gateway, nor does null, which exports are full of; what begins with
+    // `_` is the author's note.
+    if (value.is_null() || key.starts_with('_') || key == "created_at" || key == "updated_at") continue;
     if (std::find(known.begin(), known.end(), key) == known.end())
       findings_.refuse(value, item_.where, describe_unknown("key", key, known));
   }

@@ -141,6 +141,8 @@ std::vector<std::string> make_kong_rewrites(const std::vector<KongPath>& paths, 
     }
     // Nothing left behind the match: the service's path alone, and its slash only if the request had one.
     if (!bare.empty()) {
+      const std::string_view slash_ahead = service_path.ends_with('/') ? "(?=.*/$)" : "(?=.+/$)";
+      if (path.is_regex) add("^" + std::string(slash_ahead) + matched + "$", joined + "/");
       const bool has_slash = !path.is_regex && path.text.ends_with('/');
       add("^" + matched + "$", joined + (has_slash ? "/" : ""));
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "config/resources.h"
 #include "config/suggest.h"
@@ -199,17 +200,43 @@ Value make_half(const Value* written, const Value& check, std::string_view side)
   return half;
 }
 
+/// Fractions of a second are honoured; more than ten looks in one are not.
+void set_interval(const Value& written, const KongItem& item, KongFindings& findings, Value* half) {
+  constexpr double kIntervalMin = 0.1;
+  copy_numbers(written, {"interval"}, false, half);
+  Value* interval = half->find("interval");
+  if (interval == nullptr) {
+    half->set("enabled", placed_flag(false, *half));
+    return;
+  }
+  if (interval->as_number() <= 0 || interval->as_number() >= kIntervalMin) return;
+  findings.note(*interval, item.where + ".interval", "nodes are asked every 0.1 seconds at most");
+  *interval = placed_number(kIntervalMin, *interval);
+}
+
+void set_type(const KongReader& reader, const KongItem& item, KongFindings& findings, Value* active) {
+  const Value* type = reader.find("type");
+  if (type == nullptr) return;
+  const bool is_grpc = type->is_string() && type->as_string().starts_with("grpc");
+  active->set("type", is_grpc ? placed_text("tcp", *type) : *type);
+  if (is_grpc) findings.note(*type, item.path("type"), "the check connects, and asks nothing of the service");
+}
+
 Value make_active(const KongItem& item, KongFindings& findings) {
   const KongReader reader(item, findings);
-  constexpr std::array<std::string_view, 8> kKeys{
-      "type",    "timeout", "concurrency", "http_path",
-      "headers", "healthy", "unhealthy",   "https_verify_certificate"};
+  constexpr std::array<std::string_view, 9> kKeys{
+      "type",     "timeout", "concurrency", "http_path",
+      "headers",  "healthy", "unhealthy",   "https_verify_certificate",
+      "https_sni"};
   reader.check_keys(kKeys);
   Value active = placed(Value::object(), *item.body);
-  for (const std::string_view key :
-       {"type", "timeout", "concurrency", "http_path", "https_verify_certificate"}) {
+  set_type(reader, item, findings, &active);
+  for (const std::string_view key : {"timeout", "http_path", "https_verify_certificate", "https_sni"}) {
     if (const Value* value = reader.find(key)) active.set(std::string(key), *value);
   }
+  if (const Value* count = reader.find("concurrency"))
+    active.set("concurrency",
+               count->is_number() ? placed_number(std::ceil(count->as_number()), *count) : *count);
   if (const Value* headers = reader.object("headers")) {
     Value list = placed(Value::array(), *headers);
     for (const auto& [name, values] : headers->members()) {
@@ -223,8 +250,7 @@ Value make_active(const KongItem& item, KongFindings& findings) {
   for (const std::string_view side : {"healthy", "unhealthy"}) {
     const Value* written = reader.object(side);
     Value made = make_half(written, *item.body, side);
-    if (written != nullptr) copy_numbers(*written, {"interval"}, false, &made);
-    if (made.find("interval") == nullptr) made.set("enabled", placed_flag(false, made));
+    set_interval(written != nullptr ? *written : made, {&made, item.path(side)}, findings, &made);
     active.set(std::string(side), std::move(made));
   }
   return active;
@@ -235,7 +261,10 @@ Value make_passive(const KongItem& item, KongFindings& findings) {
   constexpr std::array<std::string_view, 3> kKeys{"type", "healthy", "unhealthy"};
   reader.check_keys(kKeys);
   Value passive = placed(Value::object(), *item.body);
-  if (const Value* type = reader.find("type")) passive.set("type", *type);
+  if (const Value* type = reader.find("type")) {
+    const bool is_grpc = type->is_string() && type->as_string().starts_with("grpc");
+    passive.set("type", is_grpc ? placed_text("http", *type) : *type);  // its statuses are those of HTTP
+  }
   for (const std::string_view side : {"healthy", "unhealthy"})
     passive.set(std::string(side), make_half(reader.object(side), *item.body, side));
   return passive;

@@ -58,6 +58,9 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
             auto* control = static_cast<Control*>(self);
             control->start_.processes->control().beat();
             control->keep_ticket_keys();
+            const uint64_t now_s = metrics::Registry::date_of(Clock::steady());
+            if (control->start_.metrics->is_sweep_due(now_s))
+              control->start_.metrics->give_back(now_s, control->export_options().expire_s);
             control->beat_.start(control->loop_.timers(), kBeat);
           },
           this) {}

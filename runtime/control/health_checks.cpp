@@ -13,6 +13,7 @@
 #include "http/head.h"
 #include "net/address.h"
 #include "snapshot/health.h"
+#include "snapshot/shown_certificate.h"
 
 namespace moongate::control {
 
@@ -53,6 +54,12 @@ std::optional<config::Upstream> find_upstream(const Record& record) {
 std::string host_of(const config::Upstream& conf) {
   const bool is_rewritten = conf.pass_host == config::PassHost::kRewrite;
   return is_rewritten ? conf.upstream_host : conf.checks->active->host;
+}
+
+/// 0 without one.
+uint64_t hash_of_certificate(const snapshot::BlobView& view, const std::string& id) {
+  const Record* record = id.empty() ? nullptr : view.find(RecordKind::kSsl, id);
+  return record == nullptr ? 0 : record->hash;
 }
 
 }  // namespace
@@ -119,7 +126,7 @@ void HealthChecks::read_all(const snapshot::BlobView& view, Checkers* next) {
       if (same != end) {
         at = same + 1;
       } else if (mentions_checks(record.body)) {
-        read(record, next);
+        read(view, record, next);
         continue;
       }
       plain_.push_back(record.hash);
@@ -127,22 +134,25 @@ void HealthChecks::read_all(const snapshot::BlobView& view, Checkers* next) {
   }
 }
 
-void HealthChecks::read(const Record& record, Checkers* next) {
+void HealthChecks::read(const snapshot::BlobView& view, const Record& record, Checkers* next) {
   const std::string kind = record.kind == RecordKind::kUpstream  ? "upstreams"
                            : record.kind == RecordKind::kService ? "services"
                                                                  : "routes";
   const std::string key = kind + "/" + std::string(record.id);
   const auto had = checkers_.find(key);
-  if (had != checkers_.end() && had->second && had->second->record_hash == record.hash) {
+  if (had != checkers_.end() && had->second && had->second->record_hash == record.hash &&
+      had->second->shown_hash == hash_of_certificate(view, had->second->shown_id)) {
     next->emplace(key, std::move(had->second));
     return;
   }
-  const std::optional<config::Upstream> conf = find_upstream(record);
-  if (conf && conf->checks && !conf->nodes.empty()) add(record, kind, *conf, next);
+  add(view, record, kind, next);
 }
 
-void HealthChecks::add(const Record& record, const std::string& kind, const config::Upstream& conf,
+void HealthChecks::add(const snapshot::BlobView& view, const Record& record, const std::string& kind,
                        Checkers* next) {
+  const std::optional<config::Upstream> found = find_upstream(record);
+  if (!found || !found->checks || found->nodes.empty()) return;
+  const config::Upstream& conf = *found;
   auto checker = std::make_unique<Checker>();
   checker->kind = kind;
   checker->id = record.id;
@@ -151,7 +161,7 @@ void HealthChecks::add(const Record& record, const std::string& kind, const conf
   checker->conf = *conf.checks;
   if (checker->conf.active) {
     checker->host_sent = host_of(conf);
-    if (checker->conf.active->type == config::ActiveCheck::Type::kHttps) choose_tls(*checker);
+    if (checker->conf.active->type == config::ActiveCheck::Type::kHttps) choose_tls(view, conf, *checker);
   }
   const auto watched = snapshot::find_watched_nodes(conf, checker->upstream);
   for (size_t i = 0; i < watched.size(); i++) {
@@ -166,7 +176,8 @@ void HealthChecks::add(const Record& record, const std::string& kind, const conf
 }
 
 /// Without a context nothing is asked: a node that must be verified is not spoken to in clear.
-void HealthChecks::choose_tls(Checker& checker) {
+void HealthChecks::choose_tls(const snapshot::BlobView& view, const config::Upstream& conf,
+                              Checker& checker) {
   if (!trust_) {
     auto made = tls::TrustStore::make(trust_pem_);
     if (made) trust_ = made.take();
@@ -175,9 +186,20 @@ void HealthChecks::choose_tls(Checker& checker) {
   options.trust = trust_;
   options.is_verifying = checker.conf.active->verifies_certificate;
   options.protocols = {"http/1.1"};
-  auto context = trust_ ? tls::ClientContext::make(options)
-                        : Result<std::shared_ptr<const tls::ClientContext>>(base::invalid(
-                              "moongate.upstream.tls_trusted_certificate holds no certificates"));
+  Result<tls::CertificatePair> shown = tls::CertificatePair{};
+  if (conf.tls) {
+    checker.shown_id = conf.tls->client_cert_id;
+    checker.shown_hash = hash_of_certificate(view, checker.shown_id);
+    shown = snapshot::find_shown_certificate(view, *conf.tls);
+  }
+  Result<std::shared_ptr<const tls::ClientContext>> context =
+      base::invalid("moongate.upstream.tls_trusted_certificate holds no certificates");
+  if (!shown) {
+    context = shown.error();
+  } else if (trust_) {
+    options.certificate = shown.take();
+    context = tls::ClientContext::make(options);
+  }
   if (context) {
     checker.tls = context.take();
   } else {
@@ -204,9 +226,10 @@ void HealthChecks::claim_slots() {
                    << shm::HealthBoard::kNodesMax;
 }
 
-/// An upstream that is edited again and again must not put its checks off for ever.
-void HealthChecks::take_over(Checker& checker, const Checker& former) const {
-  std::map<uint64_t, const Node*> nodes;
+/// An upstream that is edited again and again must not put its checks off for ever, and not end each before
+/// its timeout.
+void HealthChecks::take_over(Checker& checker, Checker& former) {
+  std::map<uint64_t, Node*> nodes;
   for (const auto& node : former.nodes) nodes.emplace(node->watched.key, node.get());
   for (const auto& node : checker.nodes) {
     const auto had = nodes.find(node->watched.key);
@@ -215,7 +238,18 @@ void HealthChecks::take_over(Checker& checker, const Checker& former) const {
     node->address = had->second->address;
     node->failure = had->second->failure;
     node->turn = had->second->turn;
+    take_probe(*node, *had->second);
   }
+}
+
+/// What is asked already goes on, when it is what would be asked now.
+void HealthChecks::take_probe(Node& node, Node& former) {
+  if (!former.probe || !node.of.conf.active || node.slot == shm::HealthBoard::kNone) return;
+  if (!former.probe->target().is_same(make_target(node))) return;
+  node.probe = std::move(former.probe);
+  node.probe->hand_to(on_over(node));
+  node.of.probe_count++;
+  probe_count_++;
 }
 
 /// When the node is asked next: its state's interval after the last time. What requests find may change the
@@ -252,7 +286,7 @@ void HealthChecks::let_return(Node& node) {
   const auto& active = node.of.conf.active;
   if (node.slot == shm::HealthBoard::kNone || (active && active->interval_unhealthy.count() > 0)) return;
   if (shm::is_usable(board_->health(node.slot))) return;
-  if (board_->read(node.slot).changed_at + kUnaskedPause > Clock::wall()) return;
+  if (board_->read(node.slot).changed_at + kUnaskedPause > Clock::steady()) return;
   if (board_->forget(node.slot, node.watched.key))
     MG_LOG(kNotice) << "upstream " << node.of.upstream << " node " << node.watched.text
                     << " was left alone for " << kUnaskedPause.count()
@@ -289,26 +323,36 @@ void HealthChecks::start_waiting() {
   }
 }
 
-void HealthChecks::start(Node& node) {
+HealthProbe::Target HealthChecks::make_target(const Node& node) const {
   const config::ActiveCheck& active = *node.of.conf.active;
   HealthProbe::Target target;
   target.host = node.host;
   target.port = node.port;
-  target.turn = node.turn++;
   if (active.type != config::ActiveCheck::Type::kTcp) target.request = make_request(node);
   target.tls = node.of.tls;
   http::HostParts sent;
   const bool has_name = !node.of.host_sent.empty() && http::split_host(node.of.host_sent, &sent);
-  target.server_name = has_name ? std::string(sent.name) : node.host;
+  target.server_name = !active.server_name.empty() ? active.server_name
+                       : has_name                  ? std::string(sent.name)
+                                                   : node.host;
   target.timeout = active.timeout;
+  return target;
+}
+
+HealthProbe::Callback HealthChecks::on_over(Node& node) {
+  return [this, &node](const HealthProbe::Outcome& outcome) {
+    const auto over = std::move(node.probe);
+    on_outcome(node, outcome);
+  };
+}
+
+void HealthChecks::start(Node& node) {
+  HealthProbe::Target target = make_target(node);
+  target.turn = node.turn++;
   node.asked_at = Clock::steady();
   node.of.probe_count++;
   probe_count_++;
-  node.probe = std::make_unique<HealthProbe>(loop_, *resolver_, std::move(target),
-                                             [this, &node](const HealthProbe::Outcome& outcome) {
-                                               const auto over = std::move(node.probe);
-                                               on_outcome(node, outcome);
-                                             });
+  node.probe = std::make_unique<HealthProbe>(loop_, *resolver_, std::move(target), on_over(node));
 }
 
 std::string HealthChecks::make_request(const Node& node) const {

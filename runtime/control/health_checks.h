@@ -74,6 +74,8 @@ class HealthChecks {
     std::string id;
     std::string upstream;  // as the log names it
     uint64_t record_hash = 0;
+    std::string shown_id;     // the certificate that nodes are shown, if it is a resource of its own
+    uint64_t shown_hash = 0;  // of its record
     config::HealthChecks conf;
     std::string host_sent;  // empty: the node's own
     std::shared_ptr<const tls::ClientContext> tls;
@@ -87,17 +89,20 @@ class HealthChecks {
   shm::NodeState state_of(const Node& node) const;
   base::Value describe(const Checker& checker) const;
   void read_all(const snapshot::BlobView& view, Checkers* next);
-  void read(const snapshot::Record& record, Checkers* next);
-  void add(const snapshot::Record& record, const std::string& kind, const config::Upstream& conf,
+  void read(const snapshot::BlobView& view, const snapshot::Record& record, Checkers* next);
+  void add(const snapshot::BlobView& view, const snapshot::Record& record, const std::string& kind,
            Checkers* next);
-  void choose_tls(Checker& checker);
+  void choose_tls(const snapshot::BlobView& view, const config::Upstream& conf, Checker& checker);
   void claim_slots();
-  void take_over(Checker& checker, const Checker& former) const;
+  void take_over(Checker& checker, Checker& former);
+  void take_probe(Node& node, Node& former);
   void plan(Node& node);
   void look_around();
   void queue(Node& node);
   void start_waiting();
   void start(Node& node);
+  HealthProbe::Target make_target(const Node& node) const;
+  HealthProbe::Callback on_over(Node& node);
   std::string make_request(const Node& node) const;
   void on_outcome(Node& node, const HealthProbe::Outcome& outcome);
   void let_return(Node& node);

@@ -22,6 +22,12 @@ constexpr int kReadsPerTurn = 16;
 
 }  // namespace
 
+bool HealthProbe::Target::is_same(const Target& other) const {
+  const bool has_same_tls = tls && other.tls ? tls->key() == other.tls->key() : tls == other.tls;
+  return has_same_tls && host == other.host && port == other.port && request == other.request &&
+         server_name == other.server_name && timeout == other.timeout;
+}
+
 HealthProbe::HealthProbe(net::EventLoop& loop, net::Resolver& resolver, Target target, Callback on_over)
     : loop_(loop),
       target_(std::move(target)),

@@ -29,6 +29,9 @@ class HealthProbe {
     std::shared_ptr<const tls::ClientContext> tls;
     std::string server_name;
     base::Duration timeout{};
+
+    /// Whether the same is asked of the same node, whichever of its addresses it is.
+    bool is_same(const Target& other) const;
   };
   struct Outcome {
     enum class Kind : uint8_t { kConnected, kAnswered, kFailed, kTimedOut };
@@ -40,6 +43,10 @@ class HealthProbe {
   using Callback = std::function<void(const Outcome&)>;
 
   HealthProbe(net::EventLoop& loop, net::Resolver& resolver, Target target, Callback on_over);
+
+  const Target& target() const { return target_; }
+  /// The outcome is somebody else's from now on.
+  void hand_to(Callback on_over) { on_over_ = std::move(on_over); }
 
  private:
   void resolve(net::Resolver& resolver);

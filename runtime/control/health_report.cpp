@@ -6,6 +6,7 @@
 
 namespace moongate::control {
 
+using base::Clock;
 using base::Value;
 
 namespace {
@@ -89,7 +90,9 @@ Value HealthChecks::summarize() const {
       std::string reason = state.cause ? shm::describe_cause(*state.cause) : std::string("unknown");
       const bool has_detail = state.cause && !state.cause->is_passive && !node->failure.empty();
       one.set("reason", text(has_detail ? reason + ": " + node->failure : reason));
-      one.set("since", state.cause ? text(time_text(to_ms(state.changed_at))) : Value::null());
+      one.set("since", state.cause
+                           ? text(time_text(to_ms(Clock::wall() - (Clock::steady() - state.changed_at))))
+                           : Value::null());
       list.items().push_back(std::move(one));
     }
   }

@@ -180,9 +180,12 @@ metrics::ExportOptions Control::export_options() const {
       config::settings_from_json(current_.view.body_of(snapshot::RecordKind::kSettings, "{}"));
   if (!settings) return options;
   using config::TrafficMetric;
-  for (const auto& [metric, family] : {std::pair(TrafficMetric::kHttpStatus, metrics::Family::kHttpStatus),
-                                       std::pair(TrafficMetric::kHttpLatency, metrics::Family::kHttpLatency),
-                                       std::pair(TrafficMetric::kBandwidth, metrics::Family::kBandwidth)}) {
+  using metrics::Family;
+  for (const auto& [metric, family] : {std::pair(TrafficMetric::kHttpStatus, Family::kHttpStatus),
+                                       std::pair(TrafficMetric::kHttpStatus, Family::kRequests),
+                                       std::pair(TrafficMetric::kHttpLatency, Family::kHttpLatency),
+                                       std::pair(TrafficMetric::kHttpLatency, Family::kRequestDuration),
+                                       std::pair(TrafficMetric::kBandwidth, Family::kBandwidth)}) {
     const auto expire = settings->metrics.of(metric).expire.count();
     options.expire_s.emplace_back(family, static_cast<uint64_t>(expire));
   }

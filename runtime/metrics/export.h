@@ -27,7 +27,7 @@ struct ExportOptions {
   std::string_view prefix = "apisix_";  // of the names that are APISIX's
   uint64_t now_s = 0;                   // by the clock that series are dated with
   /// Series of these families that were not added to for so many seconds are left out.
-  std::vector<std::pair<Family, uint64_t>> expire_s = {};
+  Expiry expire_s = {};
 };
 
 /// The page. `samples` are put among the registry's series; of two with the same labels the sample counts. A

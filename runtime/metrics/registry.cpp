@@ -2,18 +2,14 @@
 #include "metrics/registry.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 
 #include "base/assert.h"
-#include "shm/keyed_hash.h"
 
 namespace moongate::metrics {
 
 namespace {
 
-constexpr size_t kRecordAlignment = 64;
-constexpr size_t kRecordBytesAverage = 1024;
 constexpr std::string_view kOverflowLabels = "overflow=\"true\"";
 constexpr uint32_t kSeriesMaxLowest = 100;  // those made at the start must fit
 constexpr uint32_t kSeriesMaxHighest = 1u << 22;
@@ -25,35 +21,13 @@ std::string dropped_labels(Family family) {
   return labels;
 }
 
-size_t round_up(size_t size) { return (size + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment; }
-
 }  // namespace
 
 struct alignas(64) Registry::Header {
-  shm::HashSeed seed;
-  uint64_t series_max = 0;
-  uint64_t index_count = 0;
-  uint64_t size_bytes = 0;
-  std::atomic<uint64_t> series_count{0};
-  std::atomic<uint64_t> used_bytes{0};  // of the whole area; may pass size_bytes, then the area is full
-  uint64_t overflow_offsets[kFamilyCount] = {};
+  SeriesRecord* overflow[kFamilyCount] = {};  // the segment is at one address in all processes
+  uint32_t series_max = 0;
   uint64_t latency_bound_count = 0;
   uint64_t latency_bounds[kBoundsMax] = {};
-};
-
-struct Registry::IndexEntry {
-  std::atomic<uint64_t> hash;
-  std::atomic<uint64_t> offset;
-};
-
-/// The values follow at once, then the label text.
-struct Registry::Record {
-  Family family;
-  uint16_t value_count;
-  uint32_t label_size;
-
-  std::atomic<uint64_t>* values() { return reinterpret_cast<std::atomic<uint64_t>*>(this + 1); }
-  char* label_text() { return reinterpret_cast<char*>(values() + value_count); }
 };
 
 void Histogram::observe(uint64_t value) const {
@@ -80,9 +54,12 @@ size_t Registry::count_values(Family family) const {
   return family_spec(family).type == Type::kHistogram ? bounds_of(family).size() + 2 : 1;
 }
 
+size_t Registry::record_values(Family family) const {
+  return count_values(family) + (family_spec(family).is_dated ? 1 : 0);
+}
+
 size_t Registry::size_bytes(uint32_t series_max) {
-  return round_up(sizeof(Header)) + 2 * size_t{series_max} * sizeof(IndexEntry) +
-         (size_t{series_max} + 2 * kFamilyCount) * kRecordBytesAverage;
+  return sizeof(Header) + SeriesTable::size_bytes(series_max);
 }
 
 base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max,
@@ -101,135 +78,101 @@ base::Result<Registry> Registry::make(shm::Segment& segment, uint32_t series_max
   }
   Registry registry;
   registry.header_ = new (memory) Header();
-  registry.index_ = reinterpret_cast<IndexEntry*>(static_cast<char*>(memory) + round_up(sizeof(Header)));
+  registry.table_ = SeriesTable::make(registry.header_ + 1, series_max);
   Header& header = *registry.header_;
-  header.seed = shm::make_hash_seed();
-  header.index_count = 2 * uint64_t{series_max};
   header.series_max = series_max;
-  header.size_bytes = size;
   header.latency_bound_count = latency_bounds.size();
   std::copy(latency_bounds.begin(), latency_bounds.end(), header.latency_bounds);
-  header.used_bytes = round_up(round_up(sizeof(Header)) + 2 * size_t{series_max} * sizeof(IndexEntry));
   for (size_t i = 0; i < kFamilyCount; ++i) {
-    Record* record = registry.make_record(static_cast<Family>(i), kOverflowLabels);
-    MG_ASSERT(record != nullptr);
-    header.overflow_offsets[i] =
-        static_cast<uint64_t>(reinterpret_cast<char*>(record) - static_cast<char*>(memory));
+    const auto family = static_cast<Family>(i);
+    header.overflow[i] = registry.table_.make_apart(family, kOverflowLabels, registry.record_values(family));
+    MG_ASSERT(header.overflow[i] != nullptr);
   }
   // These are wanted when nothing else can be made any more.
   for (size_t i = 0; i < kFamilyCount; ++i) {
-    Record* record =
-        registry.find_or_make(Family::kMetricSeriesDropped, dropped_labels(static_cast<Family>(i)));
-    MG_ASSERT(record != nullptr);
+    const auto family = static_cast<Family>(i);
+    MG_ASSERT(registry.find_or_make(Family::kMetricSeriesDropped, dropped_labels(family)) != nullptr);
   }
   return registry;
 }
 
-Registry::Record* Registry::record_at(uint64_t offset) const {
-  return reinterpret_cast<Record*>(reinterpret_cast<char*>(header_) + offset);
+SeriesRecord* Registry::find_or_make(Family family, std::string_view labels) const {
+  return table_.find_or_make(family, labels, record_values(family));
 }
 
-Registry::Record* Registry::make_record(Family family, std::string_view labels) const {
-  const size_t count = count_values(family) + (family_spec(family).is_dated ? 1 : 0);
-  const size_t size = round_up((1 + count) * sizeof(uint64_t) + labels.size());
-  if (header_->used_bytes.load(std::memory_order_relaxed) + size > header_->size_bytes) return nullptr;
-  const uint64_t offset = header_->used_bytes.fetch_add(size, std::memory_order_relaxed);
-  if (offset + size > header_->size_bytes) return nullptr;
-  Record* record = record_at(offset);  // the memory is zeroed, and so are the values
-  record->family = family;
-  record->value_count = static_cast<uint16_t>(count);
-  record->label_size = static_cast<uint32_t>(labels.size());
-  if (!labels.empty()) std::memcpy(record->label_text(), labels.data(), labels.size());
-  return record;
-}
-
-/// Gives an index entry its record, or finds that another process has.
-Registry::Record* Registry::fill(IndexEntry& entry, Family family, std::string_view labels) const {
-  uint64_t offset = entry.offset.load(std::memory_order_acquire);
-  if (offset != 0) return record_at(offset);
-  Record* record = make_record(family, labels);
-  if (record == nullptr) return nullptr;
-  const auto made = static_cast<uint64_t>(reinterpret_cast<char*>(record) - reinterpret_cast<char*>(header_));
-  if (entry.offset.compare_exchange_strong(offset, made, std::memory_order_acq_rel)) return record;
-  return record_at(offset);
-}
-
-Registry::Record* Registry::find_or_make(Family family, std::string_view labels) const {
-  if (labels.size() > kLabelBytesMax) return nullptr;
-  const shm::HashSeed seed{header_->seed.low, header_->seed.high + static_cast<uint64_t>(family)};
-  const uint64_t hash = std::max<uint64_t>(1, shm::keyed_hash(seed, labels));
-  // The index has twice as many entries as series may exist, so a free one is near.
-  for (uint64_t step = 0; step < header_->index_count; ++step) {
-    IndexEntry& entry = index_[(hash + step) % header_->index_count];
-    uint64_t seen = entry.hash.load(std::memory_order_acquire);
-    if (seen == 0) {
-      // Processes that pass this line together may go over the limit by their number; there is room for that.
-      if (header_->series_count.load(std::memory_order_relaxed) >= header_->series_max) return nullptr;
-      if (entry.hash.compare_exchange_strong(seen, hash)) {
-        header_->series_count.fetch_add(1, std::memory_order_relaxed);
-        return fill(entry, family, labels);
-      }
-    }
-    if (seen == hash) return fill(entry, family, labels);
-  }
-  return nullptr;
-}
-
-Registry::Record* Registry::overflow(Family family) const {
-  Record* dropped = find_or_make(Family::kMetricSeriesDropped, dropped_labels(family));
+SeriesRecord* Registry::overflow(Family family) const {
+  SeriesRecord* dropped = find_or_make(Family::kMetricSeriesDropped, dropped_labels(family));
   if (dropped != nullptr) dropped->values()->fetch_add(1, std::memory_order_relaxed);
-  return record_at(header_->overflow_offsets[static_cast<size_t>(family)]);
+  return header_->overflow[static_cast<size_t>(family)];
 }
 
 Counter* Registry::counter(Family family, std::string_view labels) const {
   MG_ASSERT(family_spec(family).type == Type::kCounter);
-  Record* record = find_or_make(family, labels);
+  SeriesRecord* record = find_or_make(family, labels);
   if (record == nullptr) record = overflow(family);
   return reinterpret_cast<Counter*>(record->values());
 }
 
 Gauge* Registry::gauge(Family family, std::string_view labels) const {
   MG_ASSERT(family_spec(family).type == Type::kGauge);
-  Record* record = find_or_make(family, labels);
+  SeriesRecord* record = find_or_make(family, labels);
   if (record == nullptr) record = overflow(family);
   return reinterpret_cast<Gauge*>(record->values());
 }
 
 Histogram Registry::histogram(Family family, std::string_view labels) const {
   MG_ASSERT(family_spec(family).type == Type::kHistogram);
-  Record* record = find_or_make(family, labels);
+  SeriesRecord* record = find_or_make(family, labels);
   if (record == nullptr) record = overflow(family);
   return Histogram(record->values(), bounds_of(family));
 }
 
 std::vector<Registry::Series> Registry::list() const {
   std::vector<Series> all;
-  const auto append = [&all](Record* record) {
-    const bool is_dated = family_spec(record->family).is_dated;
-    const size_t count = record->value_count - (is_dated ? 1U : 0U);
-    all.push_back(Series{record->family,
-                         {record->label_text(), record->label_size},
-                         record->values(),
-                         count,
-                         is_dated ? record->values()[count].load(std::memory_order_relaxed) : 0});
+  const auto append = [&](SeriesRecord& record) {
+    const size_t count = count_values(record.family);
+    const bool is_dated = record.value_count > count;
+    all.push_back(Series{record.family, record.labels(), record.values(), count,
+                         is_dated ? record.values()[count].load(std::memory_order_relaxed) : 0});
   };
-  for (uint64_t i = 0; i < header_->index_count; ++i) {
-    const uint64_t offset = index_[i].offset.load(std::memory_order_acquire);
-    if (offset != 0) append(record_at(offset));
-  }
-  for (uint64_t offset : header_->overflow_offsets) {
-    Record* record = record_at(offset);
+  table_.each_live(append);
+  for (SeriesRecord* record : header_->overflow) {
     const auto* values = record->values();
     const bool is_used = std::any_of(values, values + record->value_count, [](const auto& value) {
       return value.load(std::memory_order_relaxed) != 0;
     });
-    if (is_used) append(record);
+    if (is_used) append(*record);
   }
   return all;
 }
 
-uint32_t Registry::series_count() const {
-  return static_cast<uint32_t>(header_->series_count.load(std::memory_order_relaxed));
+uint32_t Registry::series_count() const { return table_.live_count(); }
+
+bool Registry::is_old(SeriesRecord& record, uint64_t now_s, const Expiry& expiry, bool is_crowded) const {
+  if (!family_spec(record.family).is_dated) return false;
+  const uint64_t date_s = record.values()[count_values(record.family)].load(std::memory_order_acquire);
+  if (date_s == 0) return false;  // made a moment ago
+  uint64_t limit_s = is_crowded ? kCrowdedSeconds : UINT64_MAX;
+  for (const auto& [family, seconds] : expiry)
+    if (family == record.family && seconds > 0) limit_s = std::min(limit_s, seconds);
+  return now_s > date_s && now_s - date_s > limit_s;
+}
+
+/// Puts what was added to a series after it was taken out where it belongs.
+void Registry::rescue(SeriesRecord& record, uint64_t now_s) const {
+  const size_t count = count_values(record.family);
+  std::atomic<uint64_t>* late = record.values();
+  if (std::all_of(late, late + count, [](const auto& value) { return value.load() == 0; })) return;
+  SeriesRecord* series = find_or_make(record.family, record.labels());
+  if (series == nullptr) series = overflow(record.family);
+  series->values()[count].store(now_s, std::memory_order_relaxed);
+  for (size_t i = 0; i < count; i++) series->values()[i].fetch_add(late[i].exchange(0));
+}
+
+void Registry::give_back(uint64_t now_s, const Expiry& expiry) const {
+  const bool is_crowded = series_count() > header_->series_max * kCrowdedShare;
+  table_.release(now_s, [&](SeriesRecord& record) { rescue(record, now_s); });
+  table_.take_out(now_s, [&](SeriesRecord& record) { return is_old(record, now_s, expiry, is_crowded); });
 }
 
 }  // namespace moongate::metrics

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters, gauges and histograms that all processes add to, found by metric and label text. A worker looks a
-// series up once, keeps the pointer, and from then on an increment is one relaxed atomic addition.
+// series up once, keeps the pointer, and from then on an increment is one relaxed atomic addition. Where they
+// are kept is metrics/series_table.h's.
 //
-//   header | index: (hash, offset) x 2 per series allowed | records, one after the other
-//
-//   index entry:  (0,0) --swap hash--> (h,0) --swap offset--> (h,record)         never taken back
-//   record:       family, sizes | values: 1, or bounds + 1 and a sum; a date | label text    64-byte aligned
-//
-// A process may die between the two swaps: whoever looks the series up next makes the record in its place.
-// Two that make it at once agree on one; the other record's few bytes are lost. Past the limit all new label
-// sets of a metric share its series `overflow="true"`, made at the start, and a counter tells how often that
-// happened: a million label values cost no more memory than the limit.
+// Past the limit all new label sets of a metric share its series `overflow="true"`, made at the start, and a
+// counter tells how often that happened: a million label values cost no more memory than the limit. Series of
+// families that are dated give their places back when nothing was added to them for long.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +20,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "metrics/families.h"
+#include "metrics/series_table.h"
 #include "shm/segment.h"
 
 namespace moongate::metrics {
@@ -70,17 +66,24 @@ class Histogram {
   std::span<const uint64_t> bounds_;
 };
 
+/// After how many seconds without an addition series of a family are old; 0: never.
+using Expiry = std::vector<std::pair<Family, uint64_t>>;
+
 /// The store of all series.
 ///
-/// Shape:   drawn above; about 1.1 KB of address space for each series allowed, touched only when used.
+/// Shape:   a SeriesTable; about 1.1 KB of address space for each series allowed, touched only when used.
 /// Owner:   an area of the supervisor's segment; the handle is inherited by the fork. Pointers live as long
-/// as it. Runs in: every process; lookups hash the label text and never block. Fails:   never: when full, the
-/// pointer is that of the overflow series.
+/// as it, those of families that are dated as long as generation() stays the same: what is added later is
+/// lost, or counted for others. Runs in: every process; lookups hash the label text, and block only where
+/// processes make series at the same moment. Fails:   never: when full, the pointer is that of the overflow
+/// series.
 class Registry {
  public:
   static constexpr uint32_t kSeriesMaxDefault = 20000;
-  static constexpr size_t kLabelBytesMax = 4096;
   static constexpr size_t kBoundsMax = 64;
+  /// Above this share of the places series that are dated are old after kCrowdedSeconds at most.
+  static constexpr double kCrowdedShare = 0.8;
+  static constexpr uint64_t kCrowdedSeconds = 3600;
 
   static size_t size_bytes(uint32_t series_max);
   /// Needs `size_bytes(series_max)` + 64 of the segment. `latency_bounds`, in microseconds, stand in for
@@ -95,7 +98,8 @@ class Registry {
   Histogram histogram(Family family, std::string_view labels = {}) const;
   /// The upper bounds of a histogram's buckets, in the unit of memory.
   std::span<const uint64_t> bounds_of(Family family) const;
-  /// Notes when a series of a family that is dated was added to.
+  /// Notes when a series of a family that is dated was added to; before it is, so that nothing is old which
+  /// is being added to.
   static void date(Counter* counter, uint64_t date_s);
   static void date(const Histogram& histogram, uint64_t date_s);
   /// What such series are dated with: seconds of the machine's clock, the same in all processes, and never 0.
@@ -116,20 +120,27 @@ class Registry {
   std::vector<Series> list() const;
   uint32_t series_count() const;
 
+  /// The number under which pointers to series that are dated hold.
+  uint32_t generation() const { return table_.generation(); }
+  /// True when give_back() should be called, which is not more often than kSweepSeconds.
+  bool is_sweep_due(uint64_t now_s) const { return table_.is_due(now_s, kSweepSeconds); }
+  /// Gives back the places of series that are old. For one process only. Nothing that is counted meanwhile is
+  /// lost; a series that comes back begins at 0.
+  void give_back(uint64_t now_s, const Expiry& expiry) const;
+
  private:
+  static constexpr uint64_t kSweepSeconds = 10;
   struct Header;
-  struct IndexEntry;
-  struct Record;
 
   size_t count_values(Family family) const;
-  Record* find_or_make(Family family, std::string_view labels) const;
-  Record* fill(IndexEntry& entry, Family family, std::string_view labels) const;
-  Record* make_record(Family family, std::string_view labels) const;
-  Record* record_at(uint64_t offset) const;
-  Record* overflow(Family family) const;
+  size_t record_values(Family family) const;
+  SeriesRecord* find_or_make(Family family, std::string_view labels) const;
+  SeriesRecord* overflow(Family family) const;
+  bool is_old(SeriesRecord& record, uint64_t now_s, const Expiry& expiry, bool is_crowded) const;
+  void rescue(SeriesRecord& record, uint64_t now_s) const;
 
   Header* header_ = nullptr;
-  IndexEntry* index_ = nullptr;
+  SeriesTable table_;
 };
 
 }  // namespace moongate::metrics

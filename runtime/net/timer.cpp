@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/timer.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace moongate::net {
@@ -35,20 +36,28 @@ uint64_t TimerWheel::tick_of(SteadyTime time) {
 }
 
 void TimerWheel::link(Timer* timer) {
-  uint64_t tick = tick_of(timer->deadline_);
-  if (tick < current_tick_) tick = current_tick_;
-  if (tick >= current_tick_ + kSlots) tick = current_tick_ + kSlots - 1;  // looked at again on the way
-  timer->wheel_ = this;
-  timer->tick_ = tick;
-  timer->place_ = SteadyTime(static_cast<int64_t>(tick) * kTick);
+  const uint64_t tick = std::max(tick_of(timer->deadline_), current_tick_);
+  uint64_t due = tick;
   uint64_t slot = tick % kSlots;
+  if (tick >= current_tick_ + kSlots) {
+    const uint64_t turn = std::min(tick / kSlots, current_tick_ / kSlots + kFarSlots - 1);
+    due = turn * kSlots;
+    slot = kSlots + turn % kFarSlots;
+  }
+  timer->wheel_ = this;
+  timer->place_ = SteadyTime(static_cast<int64_t>(due) * kTick);
+  put(timer, slot);
+  earliest_ = std::min(earliest_, due);
+}
+
+void TimerWheel::put(Timer* timer, uint64_t slot) {
   Timer** head = &slots_[slot];
+  timer->slot_ = slot;
   timer->next_ = *head;
   timer->link_ = head;
   if (*head) (*head)->link_ = &timer->next_;
   *head = timer;
   occupied_[slot / 64] |= uint64_t{1} << (slot % 64);
-  if (tick < earliest_) earliest_ = tick;
 }
 
 void TimerWheel::unlink(Timer* timer) {
@@ -56,8 +65,15 @@ void TimerWheel::unlink(Timer* timer) {
   if (timer->next_) timer->next_->link_ = timer->link_;
   timer->next_ = nullptr;
   timer->wheel_ = nullptr;
-  uint64_t slot = timer->tick_ % kSlots;
+  const uint64_t slot = timer->slot_;
   if (!slots_[slot]) occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+}
+
+Timer* TimerWheel::take_all(uint64_t slot) {
+  Timer* first = slots_[slot];
+  slots_[slot] = nullptr;
+  occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+  return first;
 }
 
 void TimerWheel::advance() {
@@ -66,10 +82,10 @@ void TimerWheel::advance() {
     current_tick_ = now + 1;
     return;
   }
-  if (now >= current_tick_ + kSlots)
-    current_tick_ = now - kSlots + 1;  // asleep for a whole turn of the wheel
+  if (now >= current_tick_ + kSlots) catch_up(now - kSlots + 1);
   while (current_tick_ <= now) {
     uint64_t slot = current_tick_ % kSlots;
+    if (slot == 0) spread(current_tick_ / kSlots);
     uint64_t word = occupied_[slot / 64] >> (slot % 64);
     if (word == 0) {
       current_tick_ += 64 - slot % 64;
@@ -82,12 +98,29 @@ void TimerWheel::advance() {
   earliest_ = find_earliest();
 }
 
+/// After a sleep of more than a turn: the near slots are gone through once, and what lay in far ones that
+/// were passed is with them.
+void TimerWheel::catch_up(uint64_t tick) {
+  const uint64_t former = current_tick_ / kSlots;
+  current_tick_ = tick;
+  const uint64_t turns = std::min(tick / kSlots - former, kFarSlots - 1);
+  for (uint64_t turn = tick / kSlots - turns; turn <= tick / kSlots; turn++) spread(turn);
+}
+
+/// No callback is called, so nothing but this changes the list.
+void TimerWheel::spread(uint64_t turn) {
+  for (Timer* timer = take_all(kSlots + turn % kFarSlots); timer != nullptr;) {
+    Timer* next = timer->next_;
+    timer->next_ = nullptr;
+    timer->wheel_ = nullptr;
+    if (timer->is_running_) link(timer);
+    timer = next;
+  }
+}
+
 void TimerWheel::run_slot(uint64_t tick) {
-  uint64_t slot = tick % kSlots;
   // Take the list off first: callbacks may start and stop any timer, in this slot too.
-  Timer* due = slots_[slot];
-  slots_[slot] = nullptr;
-  occupied_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+  Timer* due = take_all(tick % kSlots);
   if (due) due->link_ = &due;
   SteadyTime now = Clock::steady();
   current_tick_ = tick + 1;
@@ -107,7 +140,7 @@ void TimerWheel::run_slot(uint64_t tick) {
   }
 }
 
-uint64_t TimerWheel::find_earliest() const {
+uint64_t TimerWheel::find_earliest_near() const {
   for (uint64_t step = 0; step < kSlots;) {
     uint64_t tick = current_tick_ + step;
     uint64_t slot = tick % kSlots;
@@ -116,6 +149,15 @@ uint64_t TimerWheel::find_earliest() const {
     step += 64 - slot % 64;
   }
   return kNever;
+}
+
+uint64_t TimerWheel::find_earliest() const {
+  const uint64_t near = find_earliest_near();
+  const uint64_t first = (current_tick_ + kSlots - 1) / kSlots;
+  for (uint64_t turn = first; turn < first + kFarSlots && turn * kSlots < near; turn++) {
+    if (slots_[kSlots + turn % kFarSlots] != nullptr) return turn * kSlots;
+  }
+  return near;
 }
 
 bool TimerWheel::next_wakeup(SteadyTime* at) const {

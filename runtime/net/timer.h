@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Timeouts that cost nothing to push back or to stop. A timer that is started again only has its deadline
 // moved, and a stopped one is only marked: both keep their place in the wheel and are looked at again when it
-// comes up. So the timeouts that start, move and stop with every request are a few stores per request.
+// comes up. So the timeouts that start, move and stop with every request are a few stores per request, and
+// those that are far away, as of idle connections, wake nobody before they are near.
 #pragma once
 
 #include <array>
@@ -43,15 +44,19 @@ class Timer {
   TimerWheel* wheel_ = nullptr;  // whose slot holds us; null when none does
   Timer* next_ = nullptr;
   Timer** link_ = nullptr;    // what points at us
-  uint64_t tick_ = 0;         // the tick whose slot holds us
-  base::SteadyTime place_{};  // the tick's time
+  uint64_t slot_ = 0;         // that holds us
+  base::SteadyTime place_{};  // when the slot comes up
   base::SteadyTime deadline_{};
   bool is_running_ = false;
   Callback callback_;
   void* argument_;
 };
 
-/// The timers of one loop, in 4096 slots of a millisecond.
+/// The timers of one loop.
+///
+/// Shape:   4096 slots of a millisecond, and behind them 256 far slots, each of a turn of the near ones: when
+/// a turn begins, its far slot is spread over the near ones. What is farther away than all is looked at again
+/// on the way.
 class TimerWheel {
  public:
   TimerWheel();
@@ -67,15 +72,21 @@ class TimerWheel {
  private:
   friend class Timer;
   static constexpr uint64_t kSlots = 4096;
+  static constexpr uint64_t kFarSlots = 256;
   static uint64_t tick_of(base::SteadyTime time);
   void link(Timer* timer);
   void unlink(Timer* timer);
+  void put(Timer* timer, uint64_t slot);
+  Timer* take_all(uint64_t slot);
+  void catch_up(uint64_t tick);
+  void spread(uint64_t turn);
   void run_slot(uint64_t tick);
+  uint64_t find_earliest_near() const;
   uint64_t find_earliest() const;
 
   static constexpr uint64_t kNever = UINT64_MAX;
-  std::array<Timer*, kSlots> slots_{};
-  std::array<uint64_t, kSlots / 64> occupied_{};
+  std::array<Timer*, kSlots + kFarSlots> slots_{};
+  std::array<uint64_t, (kSlots + kFarSlots) / 64> occupied_{};
   uint64_t current_tick_;       // everything before it has fired
   uint64_t earliest_ = kNever;  // no timer is linked before it; taking one out leaves it as it is
 };

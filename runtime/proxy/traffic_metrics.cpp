@@ -179,8 +179,8 @@ void TrafficMetrics::count_status(Exchange& exchange, const Values& values, Entr
     entry.statuses.push_back({status, source, registry_.counter(Family::kHttpStatus, labels)});
     found = entry.statuses.end() - 1;
   }
-  found->requests->add();
   metrics::Registry::date(found->requests, date);
+  found->requests->add();
 }
 
 void TrafficMetrics::count_latency(Exchange& exchange, const Values& values, Entry& entry, uint64_t date) {
@@ -188,8 +188,8 @@ void TrafficMetrics::count_latency(Exchange& exchange, const Values& values, Ent
     if (!histogram.is_valid())
       histogram = registry_.histogram(Family::kHttpLatency,
                                       labels_of(exchange, TrafficMetric::kHttpLatency, values, type, {}));
-    histogram.observe(time);
     metrics::Registry::date(histogram, date);
+    histogram.observe(time);
   };
   const base::Duration whole = base::Clock::steady() - exchange.started;
   const base::Duration upstream = upstream_time(exchange);
@@ -203,14 +203,18 @@ void TrafficMetrics::count_bandwidth(Exchange& exchange, const Values& values, E
     if (counter == nullptr)
       counter = registry_.counter(Family::kBandwidth,
                                   labels_of(exchange, TrafficMetric::kBandwidth, values, type, {}));
-    counter->add(bytes);
     metrics::Registry::date(counter, date);
+    counter->add(bytes);
   };
   add(entry.ingress, "ingress", exchange.bytes_received);
   add(entry.egress, "egress", exchange.bytes_sent);
 }
 
 void TrafficMetrics::count(Exchange& exchange) {
+  if (const uint32_t generation = registry_.generation(); generation != generation_) {
+    generation_ = generation;
+    entries_.clear();
+  }
   const Values values = values_of(exchange);
   Entry& entry = entry_of(exchange, values);
   const uint64_t date = metrics::Registry::date_of(base::Clock::steady());

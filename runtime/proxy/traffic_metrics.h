@@ -19,7 +19,7 @@ namespace moongate::proxy {
 ///
 /// Shape:   one entry for each set of label values, found by their text; it keeps pointers to the series in
 /// shared
-///          memory. When there are too many entries all are forgotten: the series stay.
+///          memory. When there are too many entries, and when series were given back, all are forgotten.
 /// Runs in: a worker, at the end of each counted exchange. Allocates for label values not seen before only.
 class TrafficMetrics {
  public:
@@ -82,7 +82,8 @@ class TrafficMetrics {
   Metric metrics_[config::kTrafficMetricCount];
   std::string metadata_;  // what `disabled` was read from
   std::unordered_map<std::string, Entry, TextHash, std::equal_to<>> entries_;
-  std::string key_;  // scratch
+  uint32_t generation_ = 0;  // of the registry
+  std::string key_;          // scratch
 };
 
 }  // namespace moongate::proxy

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/worker_metrics.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "exchange/traffic.h"
@@ -15,9 +16,10 @@ using metrics::Family;
 
 // The counters of one route, found by code and consumer once they were needed.
 struct RouteMetrics {
-  std::string route, service;
+  std::string route;
   std::unordered_map<uint16_t, Counter*> requests;
   metrics::Histogram duration;
+  uint32_t generation = 0;  // of the registry, under which these were looked up
 };
 
 struct WorkerMetrics {
@@ -25,7 +27,10 @@ struct WorkerMetrics {
       : registry(shared), slot(process), traffic(shared) {}
   const metrics::Registry& registry;
   shm::ProcessSlot& slot;
-  std::unordered_map<std::string, std::unique_ptr<RouteMetrics>> routes;
+  /// Kept by the routes themselves.
+  std::unordered_map<std::string, std::weak_ptr<RouteMetrics>> routes;
+  size_t route_count_swept = 1024;  // with so many, those of routes that are gone are taken out
+  std::shared_ptr<RouteMetrics> without_route = std::make_shared<RouteMetrics>();
   TrafficMetrics traffic;
   Counter* retries = nullptr;
   Counter* stalls = nullptr;
@@ -43,21 +48,37 @@ base::Result<WorkerMetricsOwner> make_worker_metrics(const metrics::Registry& re
 
 namespace {
 
-RouteMetrics& metrics_of(WorkerMetrics& worker, const snapshot::Route* route) {
-  if (route && route->metrics) return *static_cast<RouteMetrics*>(route->metrics);
-  // Routes come and go; what was counted for them stays. Beyond a bound they share what has no route.
+/// Routes come and go; those of one id share what is counted for it. Beyond a bound they share what has no
+/// route.
+std::shared_ptr<RouteMetrics> make_metrics_of(WorkerMetrics& worker, const snapshot::Route& route) {
   constexpr size_t kRoutesMax = 50'000;
-  std::string id = route && worker.routes.size() < kRoutesMax ? route->id : std::string();
-  auto& found = worker.routes[id];
-  if (!found) {
-    found = std::make_unique<RouteMetrics>();
-    found->route = id;
-    found->service = route ? route->service_id : std::string();
-    found->duration =
-        worker.registry.histogram(Family::kRequestDuration, metrics::Labels().add("route", id).text());
+  if (worker.routes.size() >= worker.route_count_swept) {
+    std::erase_if(worker.routes, [](const auto& item) { return item.second.expired(); });
+    worker.route_count_swept = std::max(worker.route_count_swept, 2 * worker.routes.size());
   }
-  if (route) route->metrics = found.get();
-  return *found;
+  const auto had = worker.routes.find(route.id);
+  if (had == worker.routes.end() && worker.routes.size() >= kRoutesMax) return worker.without_route;
+  std::weak_ptr<RouteMetrics>& place = had != worker.routes.end() ? had->second : worker.routes[route.id];
+  std::shared_ptr<RouteMetrics> found = place.lock();
+  if (!found) {
+    found = std::make_shared<RouteMetrics>();
+    found->route = route.id;
+    place = found;
+  }
+  return found;
+}
+
+RouteMetrics& metrics_of(WorkerMetrics& worker, const snapshot::Route* route) {
+  if (route && !route->metrics) route->metrics = make_metrics_of(worker, *route);
+  RouteMetrics& found = route ? *static_cast<RouteMetrics*>(route->metrics.get()) : *worker.without_route;
+  const uint32_t generation = worker.registry.generation();
+  if (!found.duration.is_valid() || found.generation != generation) {
+    found.generation = generation;
+    found.requests.clear();
+    found.duration = worker.registry.histogram(Family::kRequestDuration,
+                                               metrics::Labels().add("route", found.route).text());
+  }
+  return found;
 }
 
 }  // namespace
@@ -72,7 +93,10 @@ void count_exchange(Context& context, Exchange& exchange) {
     requests = worker.registry.counter(Family::kRequests,
                                        metrics::Labels().add("route", route.route).add("code", code).text());
   }
+  const uint64_t date = metrics::Registry::date_of(base::Clock::steady());
+  metrics::Registry::date(requests, date);
   requests->add();
+  metrics::Registry::date(route.duration, date);
   route.duration.observe(base::Clock::steady() - exchange.started);
   if ((exchange.traffic & exchange::traffic::kAny) != 0) worker.traffic.count(exchange);
 }

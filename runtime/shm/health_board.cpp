@@ -15,17 +15,16 @@ constexpr unsigned kEventShift = 60;
 constexpr unsigned kStatusShift = 48;
 constexpr uint64_t kUnusable = uint64_t{1} << 63;
 constexpr uint64_t kPassive = uint64_t{1} << 62;
-constexpr uint64_t kSecondsMask = (uint64_t{1} << kStatusShift) - 1;
+constexpr uint64_t kTimeMask = (uint64_t{1} << kStatusShift) - 1;
 
 unsigned shift_of(HealthEvent event) { return 8 * static_cast<unsigned>(event); }
 
 uint64_t pack_cause(const HealthCause& cause, bool is_usable_now) {
-  const auto seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(base::Clock::wall().time_since_epoch()).count();
+  const auto now = base::Clock::steady().time_since_epoch() / std::chrono::milliseconds(1);
   return (is_usable_now ? 0 : kUnusable) | (cause.is_passive ? kPassive : 0) |
          static_cast<uint64_t>(cause.event) << kEventShift |
          static_cast<uint64_t>(cause.http_status & 0xfff) << kStatusShift |
-         (static_cast<uint64_t>(seconds) & kSecondsMask);
+         (static_cast<uint64_t>(now) & kTimeMask);
 }
 
 }  // namespace
@@ -116,7 +115,7 @@ NodeState HealthBoard::read(uint32_t slot) const {
   if (cause == 0 || ((cause & kUnusable) == 0) != is_usable(state.health)) return state;
   state.cause = HealthCause{static_cast<HealthEvent>(cause >> kEventShift & 3), (cause & kPassive) != 0,
                             static_cast<uint16_t>(cause >> kStatusShift & 0xfff)};
-  state.changed_at = base::WallTime(std::chrono::seconds(cause & kSecondsMask));
+  state.changed_at = base::SteadyTime(std::chrono::milliseconds(cause & kTimeMask));
   return state;
 }
 

@@ -12,7 +12,7 @@
 //           62     seen in a client's request
 //           60-61  HealthEvent
 //           48-59  HTTP status of the answer; 0: none
-//            0-47  seconds since 1970
+//            0-47  milliseconds of the monotonic clock, which all processes share
 //
 // A free slot is searched from the key's place onwards, so a search ends at a slot that was never used.
 #pragma once
@@ -56,7 +56,7 @@ struct NodeState {
   std::array<uint8_t, 4> counts{};  // by HealthEvent
   /// Of the last change between usable and not, when it is known.
   std::optional<HealthCause> cause;
-  base::WallTime changed_at{};
+  base::SteadyTime changed_at{};
 };
 
 /// The board.

@@ -10,6 +10,7 @@
 #include "config/secret_reference.h"
 #include "router/regex.h"
 #include "snapshot/compiler.h"
+#include "snapshot/shown_certificate.h"
 
 namespace moongate::snapshot {
 
@@ -65,18 +66,6 @@ Result<std::vector<std::shared_ptr<const router::Regex>>> read_skip_mtls(const c
 
 }  // namespace
 
-// References are resolved here: what they stand for is never written into a snapshot.
-Result<config::Ssl> Compiler::parse_certificate(const Record& record) const {
-  Result<base::Value> body = base::parse_json(record.body);
-  if (!body) return body.error();
-  if (const auto fault =
-          config::resolve_references(*body, config::process_environment(), config::Managed::kRefused))
-    return base::invalid(config::field_text("", fault->path).substr(1) + ": " + fault->what);
-  Result<config::Ssl> ssl = config::parse_ssl(*body);
-  if (ssl && ssl->id.empty()) ssl->id = record.id;
-  return ssl;
-}
-
 // A certificate that cannot serve is complained about, and its names answer no handshake: never another's,
 // which may ask less of clients.
 void Compiler::refuse_certificate(const Record& record, const std::string& reason) {
@@ -106,7 +95,7 @@ void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
 
 void Compiler::add_certificate(const Record& record) {
   close_names(record.id, false);
-  Result<config::Ssl> ssl = parse_certificate(record);
+  Result<config::Ssl> ssl = read_certificate(record);
   if (!ssl) return refuse_certificate(record, ssl.error().detail);
   if (ssl->is_client) return add_client_certificate(record, *ssl);
   if (!ssl->is_enabled) return;

@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiler's part for TLS to upstreams: whom they trust and what they show. Upstreams that want the same
 // share a context, also with those of the present snapshot.
-#include "base/json.h"
-#include "config/secret_reference.h"
 #include "snapshot/compiler.h"
+#include "snapshot/shown_certificate.h"
 
 namespace moongate::snapshot {
 
 using base::Result;
-
-namespace {
-
-Result<std::string> resolve_text(const std::string& text, const char* field) {
-  if (!config::is_reference(text)) return text;
-  Result<base::Value> found = config::resolve_reference(text, config::process_environment());
-  if (!found) return base::invalid(std::string(field) + ": " + found.error().detail);
-  if (!found->is_string()) return base::invalid(std::string(field) + ": the reference leads to no text");
-  return found->as_string();
-}
-
-}  // namespace
 
 // What the settings name travels with the snapshot, so that a worker never reads a file which changed since
 // control checked it.
@@ -83,11 +70,7 @@ Result<tls::CertificatePair> Compiler::find_client_certificate(const config::Ups
       return base::invalid("tls.client_cert_id: the ssl " + id + " " + found->second.fault);
     return found->second.pair;
   }
-  Result<std::string> certificate = resolve_text(conf.client_cert, "tls.client_cert");
-  if (!certificate) return certificate.error();
-  Result<std::string> key = resolve_text(conf.client_key, "tls.client_key");
-  if (!key) return key.error();
-  return tls::CertificatePair{certificate.take(), key.take()};
+  return read_own_certificate(conf);
 }
 
 Result<std::shared_ptr<const tls::ClientContext>> Compiler::make_client_context(

@@ -67,7 +67,7 @@ struct Route {
   /// Not 0: the route cannot serve; this status and reason answer instead.
   uint16_t fault_status = 0;
   std::string fault_reason;
-  mutable void* metrics = nullptr;  // the worker's counters for this route
+  mutable std::shared_ptr<void> metrics;  // the worker's counters for this route
   RouteOrigin origin;
 };
 

@@ -109,7 +109,6 @@ class Compiler {
   void refuse_certificate(const Record& record, const std::string& reason);
   void close_name(const std::string& name);
   void close_names(std::string_view up_to_id, bool is_to_end);
-  base::Result<config::Ssl> parse_certificate(const Record& record) const;
   void add_client_certificate(const Record& record, const config::Ssl& ssl);
   void finish_certificates();
   void add_upstream(const Record& record);

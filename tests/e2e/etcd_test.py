@@ -15,11 +15,11 @@ import unittest
 from admin import mocking
 from certificates import authority, certificate
 from etcd import EtcdCase
-from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, is_sanitized, request_bytes,
+from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, request_bytes,
                      sanitized, start_process, wait_for)
 from tls_client import TlsClient
 
-FAST_S = 5.0 if is_sanitized() else 1.5
+FAST_S = 5.0
 
 
 class Sharing(EtcdCase):

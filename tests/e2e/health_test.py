@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health checks of upstreams: nodes that fail leave and return, for all workers at once, whoever dies meanwhile."""
 
+import itertools
 import os
 import signal
 import ssl
@@ -178,15 +179,59 @@ class Active(Health):
         a = self.node("a", tls=context)
         upstream = {"scheme": "https", "tls": {"verify": False}}
         routes = [{"id": str(i), "uri": f"/{i}", "upstream": {**upstream, "nodes": a.nodes, "checks": {"active": active(type="https", **more)}}}
-                  for i, more in enumerate(({"host": "health.test"}, {"host": "other.test"}, {"host": "other.test", "https_verify_certificate": False}))]
+                  for i, more in enumerate(({"host": "health.test"}, {"host": "other.test"}, {"host": "other.test", "https_verify_certificate": False},
+                                          {"host": "third.test", "https_sni": "health.test"}))]
         self.control_port = free_port()
         gw = self.serve({"routes": routes}, moongate={"control": {"listen": f"{HOST}:{self.control_port}"},
                                                       "upstream": {"tls_trusted_certificate": authority().cert_path}})
         self.wait_status(a, "unhealthy", "routes/1")
         gw.wait_log("route#1 node")
-        wait_for(lambda: {r.get("Host") for r in a.requests} == {"health.test", "other.test"}, LIMIT_S, "the other checks")
-        self.assertEqual((self.statuses("routes/0"), self.statuses("routes/2")), ({a.port: "healthy"}, {a.port: "healthy"}))
+        wait_for(lambda: {r.get("Host") for r in a.requests} == {"health.test", "other.test", "third.test"}, LIMIT_S, "the other checks")
+        self.assertEqual([self.statuses(f"routes/{i}") for i in (0, 2, 3)], 3 * [{a.port: "healthy"}])
         self.assertEqual(self.checker("routes/0")["type"], "https")
+
+    def test_checks_show_the_certificate_that_requests_show(self):
+        issued, shown, other = certificate("health.test"), certificate("gateway.test"), certificate("gateway.test", issuer="unknown")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(issued.cert_path, issued.key_path)
+        context.load_verify_locations(authority().cert_path)
+        context.verify_mode = ssl.CERT_REQUIRED
+        a = self.node("a", tls=context)
+        ways = {"none": {}, "own": {"client_cert": shown.cert, "client_key": shown.key}, "named": {"client_cert_id": "c"}}
+        checks = {"active": active(type="https", https_verify_certificate=False)}
+
+        def config(certificate):
+            routes = [{"id": way, "uri": f"/{way}", "upstream": {"scheme": "https", "tls": {"verify": False, **tls}, "nodes": a.nodes, "checks": checks}}
+                      for way, tls in ways.items()]
+            return {"routes": routes, "ssls": [{"id": "c", "type": "client", "cert": certificate.cert, "key": certificate.key}]}
+        self.control_port = free_port()
+        gw = self.serve(config(other), moongate={"control": {"listen": f"{HOST}:{self.control_port}"}})
+        for way, status in (("none", "unhealthy"), ("named", "unhealthy"), ("own", "healthy")):
+            self.wait_status(a, status, f"routes/{way}")
+        gw.apply(config(shown))
+        self.wait_status(a, "healthy", "routes/named")
+        self.assertEqual((gw.get("/named").body, self.statuses("routes/none")), (b"a", {a.port: "unhealthy"}))
+
+    def test_an_upstream_that_is_edited_all_the_time_still_finds_who_hangs(self):
+        a, slow, edits = self.node("a"), self.node("slow"), itertools.count()
+        released = threading.Event()
+        self.addCleanup(released.set)
+        slow.answer.check = lambda *_: released.wait(60) and None
+        checks = {"active": active(timeout=3)}
+        gw = self.gateway([a, slow], checks)
+
+        def is_found():
+            gw.apply(self.config([a, slow], checks, {"desc": str(next(edits))}))
+            return self.statuses()[slow.port] == "unhealthy"
+        wait_for(is_found, LIMIT_S, "the verdict")
+        gw.wait_log("timeout in a check, 1 in a row: no answer in time")
+
+    def test_intervals_may_be_fractions_of_a_second(self):
+        a, b = self.node("a"), self.node("b")
+        b.answer.check = ok("down", status="500 Broken")
+        gw = self.gateway([a, b], {"active": active(healthy={"interval": 0.2, "successes": 1}, unhealthy={"interval": 0.1, "http_failures": 3})})
+        self.wait_status(b, "unhealthy")
+        self.assertEqual(self.answers(gw), {"a"})
 
 
 @sanitized
@@ -237,7 +282,7 @@ class Passive(Health):
         self.wait_status(b, "healthy")
         self.assertEqual(self.answers(gw), {"a", "b"})
 
-    def test_without_active_checks_a_node_is_tried_again_after_a_minute(self):
+    def test_without_active_checks_a_node_is_tried_again_after_a_minute_whatever_the_calendar_says(self):
         a, b, clock = self.node("a"), self.node("b"), Clock(self)
         b.answer.answer = ok("broken", status="500 Broken")
         target = "[{target: '%s', weight: 1}, {target: '%s', weight: 1}]" % (a.node, b.node)
@@ -255,6 +300,7 @@ upstreams:
         name = request(self.control_port, "GET", "/v1/healthcheck").json()[0]["name"].removeprefix("/apisix/")
         self.assertEqual(self.statuses(name)[b.port], "unhealthy")
         b.answer.answer = ok("b")
+        clock.set_calendar(-7200)
         clock.advance(61)
         self.wait_status(b, "healthy", name)
         self.assertEqual(self.answers(gw), {"a", "b"})

@@ -87,7 +87,9 @@ class Routing(TestCase):
             ("/", "/p", False, "/p/x", "/p/x"), ("/s", "/p", True, "/p", "/s"), ("/s", "/p", True, "/p/", "/s/"), ("/s", "/p", True, "/px", "/s/x"),
             ("/s", "/p", False, "/p/x?q=1", "/s/p/x?q=1"), ("/s/", "/p/", True, "/p/x", "/s/x"), ("/s/", "/p", True, "/p", "/s"),
             ("/s", "/", True, "/", "/s"), ("/s", "/", True, "/x", "/s/x"), ("/$1", "/p", True, "/p/x", "/$1/x"),
-            ("/s", "~/p/(\\d+)", True, "/p/12/x", "/s/x"), ("/s", "~/p/(\\d+)$", True, "/p/12", "/s"), ("/", "/p.x", True, "/p.x/y", "/y"),
+            ("/s", "~/p/(\\d+)", True, "/p/12/x", "/s/x"), ("/s", "~/p/(\\d+)$", True, "/p/12", "/s"),
+            ("/s", "~/p/\\d+/", True, "/p/12/", "/s/"), ("/s/", "~/p/\\d+/?", True, "/p/12/", "/s/"), ("/s/", "~/p/\\d+/?", True, "/p/12", "/s"),
+            ("/s", "~/p/\\d+/", True, "/p/12/x", "/s/x"), ("/", "~/p/\\d+/", True, "/p/12/", "/"), ("/s", "~/p/.*", True, "/p/12/x", "/s"), ("/", "/p.x", True, "/p.x/y", "/y"),
         ]
         services = [{"name": f"s{i}", "host": up.host, "port": up.port, "path": service,
                      "routes": [{"name": f"r{i}", "hosts": [f"h{i}.test"], "paths": [path.replace("\\\\", "\\")], "strip_path": strip}]}

@@ -20,7 +20,7 @@ from harness import (IS_FULL, Load, TestCase, full_size, is_sanitized, memory_kb
 ROUTES = 10_000
 RELOADS, RELOAD_ROUTES = (10_000, 5_000) if IS_FULL else (120, 500)
 GROWTH_MAX_KB = 12_000
-STALL_S = 1.0     # far below the seconds of a full rebuild in the way, far above what a busy machine makes of a turn
+STALL_S = 2.5     # far below the seconds of a full rebuild in the way, far above what a busy machine makes of a turn
 
 
 def config_text(count, version, node, more=""):

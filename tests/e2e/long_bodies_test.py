@@ -218,7 +218,7 @@ class Streaming(TestCase):
 
         def is_still():
             now = value()
-            if now != last[0]:
+            if now != last[0] or not now:
                 last[:] = [now, time.monotonic()]
             return time.monotonic() - last[1] > 0.3
         wait_for(is_still, 20, "nothing to move any more")

@@ -261,6 +261,21 @@ class Page(PrometheusTestCase):
         self.assertEqual(self.samples(gw, STATUS, matched_uri="/a"), [])
         self.assertEqual(self.total(gw, LATENCY + "_count", type="request"), 2)
 
+    def test_label_values_that_come_and_go_give_their_places_back(self):
+        clock = Clock(self)
+        attributes = {"prometheus": {"metrics": {"http_status": {"expire": 60, "extra_labels": [{"id": "$arg_id"}]}}}}
+        gw, _ = self.gateway(resources={"plugin_attr": attributes, "moongate": {"metrics": {"series_max": 1000}}}, env=clock.env)
+        for turn in range(5):
+            with gw.client() as client:
+                for i in range(500):
+                    self.assertEqual(client.get(f"/a?id={turn}-{i}", host="one.test").status, 200)
+            wait_for(lambda: sum(labels.get("id", "").startswith(f"{turn}-") for labels, _ in self.samples(gw, STATUS)) == 500, 10, "all counted")
+            self.assertEqual(self.total(gw, STATUS, overflow="true"), 0)
+            clock.advance(100)
+            gw.get(f"/a?id=last{turn}", host="one.test")
+            wait_for(lambda: self.total(gw, "moongate_metric_series") < 200, 20, "places given back")
+            self.assertEqual([labels["id"] for labels, _ in self.samples(gw, STATUS)], [f"last{turn}"])
+
     def test_endless_label_values_share_one_series(self):
         attributes = {"prometheus": {"metrics": {"http_status": {"extra_labels": [{"id": "$arg_id"}]}}}}
         gw, _ = self.gateway(resources={"plugin_attr": attributes, "moongate": {"metrics": {"series_max": 1000}}})

@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+from clock import Clock
 from harness import (HOST, Client, Gateway, TestCase, chunked, elapsed, free_port, ok, request_bytes, route,
                      sanitized, wait_for)
 from wire import ClosedError, WireError, can_bind
@@ -284,7 +285,7 @@ class LargeBodies(TestCase):
             for _ in range(20):
                 seconds, r = elapsed(lambda: gw.get("/small"))
                 self.assertEqual(r.body, b"small")
-                self.assertLess(seconds, 1.0)
+                self.assertLess(seconds, 5.0)
 
 
 @sanitized
@@ -440,7 +441,7 @@ class Timeouts(TestCase):
             except OSError:
                 got = b""
             stop.set()
-            self.assertLess(time.monotonic() - started, 4.0)
+            self.assertLess(time.monotonic() - started, 8.0)
             self.assertTrue(got == b"" or got.startswith(b"HTTP/1.1 408"), got)
         self.assertEqual(up.request_count, 0)
 
@@ -449,21 +450,23 @@ class Timeouts(TestCase):
         with gw.client() as c:
             c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome")
             seconds, got = elapsed(c.reader.to_end)
-        self.assertLess(seconds, 4.0)
+        self.assertLess(seconds, 8.0)
         self.assertTrue(got == b"" or got.startswith(b"HTTP/1.1 408"), got)
 
     def test_closes_an_idle_connection_after_keepalive_timeout(self):
         gw, _ = self.proxy(moongate={"client": {"keepalive_timeout": 1}})
         with gw.client() as c:
             c.get("/")
-            self.assertTrue(c.is_closed(4.0))
+            self.assertTrue(c.is_closed(15.0))
 
     def test_keeps_a_connection_that_is_used_within_keepalive_timeout(self):
-        gw, _ = self.proxy(moongate={"client": {"keepalive_timeout": 2, "keepalive_requests": 1000000}})
+        clock = Clock(self)
+        gw, _ = self.proxy(moongate={"client": {"keepalive_timeout": 60}}, env=clock.env)
         with gw.client() as c:
-            end = time.monotonic() + 3
-            while time.monotonic() < end:
+            for _ in range(4):
                 self.assertEqual(c.get("/").status, 200)
+                clock.advance(40)
+            self.assertEqual(c.get("/").status, 200)
 
     def test_gives_up_on_a_client_that_does_not_read(self):
         gw, up = self.proxy(ok(b"x" * 30_000_000), workers=1, moongate={"client": {"send_timeout": 1}})
@@ -567,7 +570,7 @@ class UpstreamFaults(TestCase):
                            upstream={"timeout": {"connect": 1, "send": 1, "read": 1}, "retries": 0})
         seconds, r = elapsed(lambda: gw.get("/"))
         self.assert_error(r, 504)
-        self.assertLess(seconds, 4.0)
+        self.assertLess(seconds, 8.0)
 
     def test_a_head_request_that_fails_has_no_body(self):
         gw = self.serve({"routes": [route("/*", {f"{HOST}:{free_port()}": 1})]})

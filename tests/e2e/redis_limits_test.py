@@ -12,12 +12,13 @@ import threading
 import time
 
 from certificates import authority, certificate
-from harness import HOST, ROOT, Load, TestCase, elapsed, hold_fixed_ports, is_sanitized, ok, request, request_bytes, route, sanitized, wait_for
+from harness import HOST, ROOT, Load, TestCase, elapsed, hold_fixed_ports, ok, request, request_bytes, route, sanitized, wait_for
 from redis_server import RedisCluster, RedisServer
 from wire import can_bind, free_port
 
 COUNT, WINDOW_S, TIMEOUT_MS = 40, 600, 400
-SLACK_S = 3.0 if is_sanitized() else 1.0   # on top of redis_timeout, for a busy machine
+SLACK_S = 8.0       # on top of redis_timeout, for a busy machine
+LONG_MS = 2000      # a redis_timeout that many of would be more than the slack
 
 
 def conf(redis=None, **more):
@@ -143,13 +144,13 @@ class OneServer(RedisCase):
 
     def test_a_server_that_hangs_costs_one_timeout_and_then_nothing(self):
         redis = self.redis()
-        gw = self.gateway(conf(redis), workers=1)
+        gw = self.gateway(conf(redis, redis_timeout=LONG_MS), workers=1)
         self.assertEqual(gw.get("/").status, 200)
         redis.pause()
         self.addCleanup(redis.go_on)
         took, answer = elapsed(lambda: gw.get("/"))
         self.assertEqual(answer.status, 500)
-        self.assertTrue(TIMEOUT_MS / 1000 - 0.05 <= took <= TIMEOUT_MS / 1000 + SLACK_S, took)
+        self.assertTrue(LONG_MS / 1000 - 0.05 <= took <= LONG_MS / 1000 + SLACK_S, took)
         self.assertLess(sum(elapsed(lambda: gw.get("/"))[0] for _ in range(10)), SLACK_S)
         redis.go_on()
         wait_for(lambda: gw.get("/").status == 200, 20, "the server being asked again")
@@ -164,11 +165,11 @@ class OneServer(RedisCase):
                 s.setblocking(False)
                 s.connect_ex((HOST, port))
                 held.append(s)
-            gw = self.gateway(conf(redis_host=HOST, redis_port=port), workers=1)
+            gw = self.gateway(conf(redis_host=HOST, redis_port=port, redis_timeout=LONG_MS), workers=1)
             took, answer = elapsed(lambda: gw.get("/"))
             self.assertEqual(answer.status, 500)
-            self.assertLessEqual(took, TIMEOUT_MS / 1000 + SLACK_S)
-            self.assertLess(elapsed(lambda: gw.get("/"))[0], SLACK_S)
+            self.assertLessEqual(took, LONG_MS / 1000 + SLACK_S)
+            self.assertLess(sum(elapsed(lambda: gw.get("/"))[0] for _ in range(10)), SLACK_S)
             for s in held:
                 s.close()
 
@@ -250,14 +251,14 @@ class Cluster(RedisCase):
         self.assertIn(key, target.command("KEYS", "*").splitlines())
 
     def test_a_server_that_is_gone_costs_its_own_keys_only(self):
-        gw = self.gateway(self.cluster_conf(count=10 ** 6), workers=1)
+        gw = self.gateway(self.cluster_conf(count=10 ** 6, redis_timeout=LONG_MS), workers=1)
         self.statuses(gw)
         self.cluster.servers[1].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
         self.cluster.servers[2].command("CONFIG", "SET", "cluster-require-full-coverage", "no")
         self.cluster.servers[0].kill()
         took, statuses = elapsed(lambda: self.statuses(gw))
         self.assertEqual(statuses, {200, 500})
-        self.assertLess(took, TIMEOUT_MS / 1000 + len(self.KEYS) * 0.05 + SLACK_S)
+        self.assertLess(took, LONG_MS / 1000 + len(self.KEYS) * 0.05 + SLACK_S)
 
     def test_begins_with_whichever_server_it_is_given_that_works(self):
         dead = f"{HOST}:{free_port()}"

@@ -23,7 +23,7 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-TEST_LIMIT_S = 120
+TEST_LIMIT_S = 300     # a test that hangs; those of a busy machine take minutes
 FILE_LIMIT_S = 7200 if os.environ.get("MOONGATE_FULL") == "1" else 1800
 RESULT = "@@result "
 

@@ -160,16 +160,12 @@ plugins: [{name: jwt, config: {secret_is_base64: true}}]
 TEST_CASE("what cannot be served is refused with its line and field") {
   for (const auto& [text, finding] : {
            std::pair<const char*, const char*>{"service: []", "kong.yml:2: top level: unknown key `service`"},
-           {"vaults: [{name: x}]", "kong.yml:2: vaults: is not served"},
            {"plugins: [{name: cors, config: {origins: ['{vault://env/x}']}}]",
             "kong.yml:2: vaults and decK's variables are not served"},
-           {"_transform: false\nconsumers: [{username: a, basicauth_credentials: [{username: a, password: "
-            "b}]}]",
-            "basicauth_credentials[0].password: with `_transform: false` it is hashed"},
            {"consumers: [{username: a, groups: [{name: g}]}]", "consumers[0].groups: groups of consumers"},
            {"upstreams: [{name: u, targets: [{target: a}], healthchecks: {active: {healthy: {interval: 1}, "
-            "https_sni: x}}}]\nservices: [{host: u}]",
-            "healthchecks.active: unknown key `https_sni`"},
+            "https_snis: x}}}]\nservices: [{host: u}]",
+            "healthchecks.active: unknown key `https_snis`"},
            {"services: {}", "kong.yml:2: services: expected a list"},
            {"services: [1]", "kong.yml:2: services[0]: expected a mapping"},
            {"services: [{name: s}]", "services[0].host: missing"},
@@ -188,7 +184,6 @@ TEST_CASE("what cannot be served is refused with its line and field") {
            {"plugins: [{name: cors}, {name: cors}]", "the same plugin is there already, at kong.yml:2"},
            {"plugins: [{name: key-auth, config: {key_names: [a, b]}}]",
             "plugins[0].config.key_names: only one"},
-           {"consumers: [{username: a, hmacauth_credentials: [{username: b}]}]", "credentials of this kind"},
            {"consumers: [{username: a, keyauth_credentials: [{}]}]", "keyauth_credentials[0].key: missing"},
            {"consumers: [{username: a, plugins: [{name: cors, route: r}]}]", "a plugin for a combination"},
        }) {
@@ -201,6 +196,40 @@ TEST_CASE("what cannot be served is refused with its line and field") {
   }
 }
 
+TEST_CASE("what nothing else depends on is left out, and listed with its line") {
+  const Translated kong(R"(_transform: false
+vaults: [{name: x}]
+consumers:
+- username: a
+  basicauth_credentials: [{username: a, password: b}]
+  hmacauth_credentials: [{username: a, secret: b}]
+  keyauth_credentials: [{key: k, ttl: 60}, {key: l, ttl: null}]
+)");
+  const std::string findings = kong.findings();
+  INFO(findings);
+  for (const char* text :
+       {"kong.yml:3: vaults: is not served, and left out",
+        "kong.yml:6: consumers[0].basicauth_credentials[0].password: is left out",
+        "kong.yml:7: consumers[0].hmacauth_credentials[0]: is left out",
+        "kong.yml:8: consumers[0].keyauth_credentials[0]: is left out: it would never end"})
+    CHECK(contains(findings, text));
+  for (const KongFinding& finding : kong.made.findings) CHECK(finding.loss == KongLoss::kLost);
+  REQUIRE(kong.made.root.find("consumers")->items().size() == 2);
+  CHECK(kong.json("consumers", 1, "plugins") == R"({"key-auth":{"key":"l"}})");
+}
+
+TEST_CASE("names that are listed flat belong to their certificate") {
+  const Translated kong(R"(
+certificates: [{id: one, cert: c, key: k, snis: null}, {id: two, cert: c, key: k, snis: [{name: b.test}]}]
+snis: [{name: a.test, certificate: {id: one}}, {name: c.test, certificate: two}]
+)");
+  CHECK(kong.findings() == "");
+  CHECK(kong.json("ssls", 0, "snis") == R"(["a.test"])");
+  CHECK(kong.json("ssls", 1, "snis") == R"(["c.test","b.test"])");
+  const Translated lost("snis: [{name: a.test, certificate: {id: none}}]\n");
+  CHECK(contains(lost.findings(), "snis[0].certificate: there is no such entity"));
+}
+
 TEST_CASE("checks are switched on by what has an interval or a limit") {
   const auto checks = [](const std::string& written) {
     const Translated kong("upstreams: [{name: u, targets: [{target: a}], healthchecks: " + written +
@@ -211,7 +240,14 @@ TEST_CASE("checks are switched on by what has an interval or a limit") {
   CHECK(checks("{active: {healthy: {interval: 0, successes: 3}}, passive: {type: http}}") == "none");
   CHECK(checks("{active: {http_path: /up, unhealthy: {interval: 5, timeouts: 3}}}") ==
         R"({"active":{"http_path":"/up","healthy":{"successes":0,"enabled":false},)"
-        R"("unhealthy":{"interval":5,"http_failures":0,"tcp_failures":0,"timeouts":3}}})");
+        R"("unhealthy":{"http_failures":0,"tcp_failures":0,"timeouts":3,"interval":5}}})");
+  CHECK(checks("{active: {type: grpcs, concurrency: 2.5, https_sni: null, headers: null, healthy: null, "
+               "unhealthy: {interval: 0.5, http_statuses: null, timeouts: 255}}}") ==
+        R"({"active":{"type":"tcp","concurrency":3,"healthy":{"successes":0,"enabled":false},)"
+        R"("unhealthy":{"http_failures":0,"tcp_failures":0,"timeouts":255,"interval":0.5}}})");
+  CHECK(checks("{active: {healthy: {interval: 0.01}, unhealthy: null}}") ==
+        R"({"active":{"healthy":{"successes":0,"interval":0.1},)"
+        R"("unhealthy":{"http_failures":0,"tcp_failures":0,"timeouts":0,"enabled":false}}})");
   CHECK(checks("{passive: {unhealthy: {tcp_failures: 2}}}") ==
         R"({"active":{"enabled":false},"passive":{"healthy":{"successes":0},)"
         R"("unhealthy":{"http_failures":0,"tcp_failures":2,"timeouts":0}}})");

@@ -213,8 +213,10 @@ TEST_CASE("a wrong check is refused by field") {
   CHECK(
       error("{active: {healthy: {http_statuses: [99]}}}")
           .starts_with("checks.active.healthy.http_statuses: expected status codes from 200 to 599, got 99"));
-  CHECK(error("{active: {unhealthy: {timeouts: 255}}}").starts_with("checks.active.unhealthy.timeouts: "));
+  CHECK(error("{active: {unhealthy: {timeouts: 256}}}").starts_with("checks.active.unhealthy.timeouts: "));
   CHECK(error("{active: {healthy: {interval: 0}}}").starts_with("checks.active.healthy.interval: "));
+  CHECK(error("{active: {healthy: {interval: 0.05}}}").starts_with("checks.active.healthy.interval: "));
+  CHECK(error("{active: {https_sni: 'a b'}}").starts_with("checks.active.https_sni: "));
   CHECK(error("{passive: {healthy: 7}}").starts_with("checks.passive.healthy: "));
   CHECK(error("7").starts_with("checks: expected"));
 }

@@ -8,8 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "metrics/export.h"
 #include "metrics/labels.h"
@@ -191,6 +194,138 @@ TEST_CASE("long label texts that use the memory up before the limit overflow, to
   }
   REQUIRE(sum == 1000);
   REQUIRE(f.page().find("moongate_requests_total{overflow=\"true\"}") != std::string::npos);
+}
+
+TEST_CASE("ids that come and go give their places back, many more than there are places") {
+  Fixture f(500);
+  const Expiry expiry{{Family::kRequests, 60}, {Family::kHttpLatency, 60}};
+  for (int i = 0; i < 20'000; ++i) {
+    const auto now_s = static_cast<uint64_t>(1 + i);
+    Counter* requests = f.registry.counter(Family::kRequests, route(i));
+    Registry::date(requests, now_s);
+    requests->add();
+    const Histogram latency = f.registry.histogram(Family::kHttpLatency, route(i));
+    Registry::date(latency, now_s);
+    latency.observe(uint64_t{i % 2 == 0 ? 1u : 9000u});
+    if (i % 10 == 0) f.registry.give_back(now_s, expiry);
+  }
+  const std::string page = f.page();
+  CHECK(page.find("overflow") == std::string::npos);
+  CHECK(page.find("route=\"1\"") == std::string::npos);
+  CHECK(f.has_line("moongate_requests_total{route=\"19999\"} 1"));
+  CHECK(f.has_line("apisix_http_latency_bucket{route=\"19998\",le=\"1\"} 1"));
+  CHECK(f.has_line("apisix_http_latency_bucket{route=\"19999\",le=\"5\"} 0"));
+  CHECK(f.has_line("apisix_http_latency_count{route=\"19999\"} 1"));
+}
+
+TEST_CASE("a series that was given back begins anew, and others keep what they have") {
+  Fixture f;
+  for (const int i : {1, 2}) {
+    Counter* requests = f.registry.counter(Family::kRequests, route(i));
+    Registry::date(requests, i == 1 ? 100 : 150);
+    requests->add(5);
+  }
+  const uint32_t before = f.registry.generation();
+  f.registry.give_back(161, {{Family::kRequests, 60}});
+  CHECK(f.registry.generation() != before);
+  CHECK(f.page().find("route=\"1\"") == std::string::npos);
+  f.registry.counter(Family::kRequests, route(1))->add(2);
+  CHECK(f.has_line("moongate_requests_total{route=\"1\"} 2"));
+  CHECK(f.has_line("moongate_requests_total{route=\"2\"} 5"));
+  const uint32_t after = f.registry.generation();
+  f.registry.give_back(162, {{Family::kRequests, 0}, {Family::kBandwidth, 1}});
+  CHECK(f.registry.generation() == after);
+}
+
+TEST_CASE("what is added to a series while it is given back is counted") {
+  Fixture f;
+  const Expiry expiry{{Family::kRequests, 60}, {Family::kHttpLatency, 60}};
+  Counter* requests = f.registry.counter(Family::kRequests, route(1));
+  const Histogram latency = f.registry.histogram(Family::kHttpLatency, route(1));
+  requests->add(7);
+  latency.observe(uint64_t{1});
+  Registry::date(requests, 100);
+  Registry::date(latency, 100);
+  f.registry.give_back(200, expiry);
+  Registry::date(requests, 200);
+  requests->add(3);
+  Registry::date(latency, 200);
+  latency.observe(uint64_t{1});
+  f.registry.give_back(200 + SeriesTable::kGraceSeconds, expiry);
+  CHECK(f.has_line("moongate_requests_total{route=\"1\"} 3"));
+  CHECK(f.has_line("apisix_http_latency_count{route=\"1\"} 1"));
+}
+
+TEST_CASE("a store that is nearly full gives back what had nothing for an hour") {
+  Fixture f(200);
+  const auto add = [&](int id, uint64_t now_s) {
+    Counter* requests = f.registry.counter(Family::kRequests, route(id));
+    Registry::date(requests, now_s);
+    requests->add();
+  };
+  for (int id = 0; id < 100; id++) add(id, 1000);
+  f.registry.give_back(5000, {});
+  CHECK(f.has_line("moongate_requests_total{route=\"0\"} 1"));
+  for (int id = 100; id < 150; id++) add(id, 5000);
+  f.registry.give_back(5000, {});
+  CHECK(f.page().find("route=\"0\"") == std::string::npos);
+  CHECK(f.has_line("moongate_requests_total{route=\"149\"} 1"));
+}
+
+TEST_CASE("processes that are killed while series are given back leave a store that works") {
+  Fixture f(1000);
+  auto* shared = new (f.segment.area("progress", 128)) std::atomic<uint64_t>[2]();
+  std::atomic<uint64_t>& done = shared[0];
+  std::atomic<uint64_t>& now_s = shared[1];
+  now_s = 1;
+  const auto start = [&](unsigned seed) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    std::mt19937 random(seed);
+    uint32_t generation = f.registry.generation();
+    std::vector<Counter*> known(3000);
+    for (;;) {
+      if (f.registry.generation() != generation) {
+        generation = f.registry.generation();
+        std::fill(known.begin(), known.end(), nullptr);
+      }
+      const auto id = static_cast<int>((now_s.load() / 8 * 100 + random() % 100) % known.size());
+      Counter*& counter = known[static_cast<size_t>(id)];
+      if (counter == nullptr) counter = f.registry.counter(Family::kRequests, route(id));
+      Registry::date(counter, now_s);
+      counter->add();
+      done.fetch_add(1);
+    }
+  };
+  pid_t children[3];
+  unsigned seed = 1;
+  for (pid_t& child : children) child = start(seed++);
+  for (int i = 0; i < 300; ++i) {
+    const uint64_t until = done.load() + 50;
+    while (done.load() < until) sched_yield();
+    now_s.fetch_add(2);
+    f.registry.give_back(now_s, {{Family::kRequests, 20}});
+    if (i % 5 != 0) continue;
+    pid_t& child = children[i / 5 % 3];
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    child = start(seed++);
+  }
+  for (const pid_t child : children) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  std::set<std::string> seen;
+  for (const Registry::Series& series : f.registry.list()) {
+    if (series.family != Family::kRequests) continue;
+    CHECK(seen.emplace(series.labels).second);
+    CHECK(series.labels != "overflow=\"true\"");
+  }
+  CHECK(seen.size() <= 600);
+  now_s.fetch_add(100);
+  for (int i = 0; i < 2; i++) f.registry.give_back(now_s.fetch_add(100), {{Family::kRequests, 20}});
+  for (int i = 0; i < 300; i++) f.registry.counter(Family::kRequests, route(i))->add();
+  for (int i = 0; i < 300; i++) CHECK(f.registry.counter(Family::kRequests, route(i))->value() == 1);
 }
 
 TEST_CASE("a limit that makes no sense and a segment too small are errors") {

@@ -150,6 +150,56 @@ TEST_CASE("the wheel can be slept on: nothing is due before its wake-up") {
   CHECK(at <= alarm.timer.deadline() + milliseconds(1));
 }
 
+TEST_CASE("ten thousand timers that are far away wake nobody, and fire in time") {
+  Fixture f;
+  std::vector<std::unique_ptr<Alarm>> alarms;
+  for (int i = 0; i < 10'000; i++) {
+    alarms.push_back(std::make_unique<Alarm>());
+    alarms.back()->timer.start(f.wheel, std::chrono::minutes(20));
+    if (i % 10 == 0) f.advance(milliseconds(1));
+  }
+  const auto begin = base::Clock::steady();
+  const auto sleep = [&] {
+    base::SteadyTime at;
+    REQUIRE(f.wheel.next_wakeup(&at));
+    f.advance(std::max<base::Duration>(at - base::Clock::steady(), milliseconds(1)));
+  };
+  int wakeups = 0;
+  while (base::Clock::steady() - begin < std::chrono::minutes(19) - milliseconds(8192)) {
+    sleep();
+    wakeups++;
+  }
+  CHECK(wakeups <= 20);
+  for (size_t over = 0; over < alarms.size();) {
+    sleep();
+    const auto now = base::Clock::steady();
+    for (; over < alarms.size() && alarms[over]->fired > 0; over++) {
+      REQUIRE(alarms[over]->fired == 1);
+      REQUIRE(alarms[over]->fired_at >= alarms[over]->timer.deadline());
+    }
+    for (size_t i = over; i < alarms.size(); i++)
+      REQUIRE((alarms[i]->fired == 1 || alarms[i]->timer.deadline() + milliseconds(1) > now));
+  }
+}
+
+TEST_CASE("far timers are stopped, brought near and pushed back like near ones") {
+  Fixture f;
+  Alarm stopped, nearer, farther;
+  for (Alarm* alarm : {&stopped, &nearer, &farther}) alarm->timer.start(f.wheel, std::chrono::seconds(30));
+  stopped.timer.stop();
+  nearer.timer.start(f.wheel, milliseconds(6000));
+  farther.timer.start(f.wheel, std::chrono::seconds(90));
+  f.advance(milliseconds(4000));
+  CHECK(nearer.fired == 0);
+  f.advance(milliseconds(2001));
+  CHECK(nearer.fired == 1);
+  for (int i = 0; i < 79; i++) f.advance(std::chrono::seconds(1));
+  CHECK(farther.fired == 0);
+  f.advance(milliseconds(5001));
+  CHECK(farther.fired == 1);
+  CHECK(stopped.fired == 0);
+}
+
 TEST_CASE("a thousand timers at random fire each at its time, whatever is done to the others") {
   Fixture f;
   std::mt19937 random(7);
@@ -162,7 +212,7 @@ TEST_CASE("a thousand timers at random fire each at its time, whatever is done t
       one.timer.stop();
     else
       one.timer.start(f.wheel, milliseconds(upto(20'000)));
-    f.advance(milliseconds(upto(30)));
+    f.advance(milliseconds(upto(turn % 400 == 0 ? 9'000 : 30)));
     int early = 0, late = 0;
     for (const auto& alarm : alarms) {
       late += alarm->timer.is_running() && alarm->timer.deadline() + milliseconds(1) <= base::Clock::steady();

@@ -19,6 +19,9 @@ end
 -- `enabled` is our own: false switches off a kind of check, or the asking of nodes in one state.
 local enabled = { type = "boolean" }
 
+-- APISIX has whole seconds only, Kong fractions of them, too.
+local interval = { type = "number", minimum = 0.1, maximum = 86400, default = 1 }
+
 _M.health_checker_active = {
   type = "object",
   properties = {
@@ -32,25 +35,26 @@ _M.health_checker_active = {
     http_path = { type = "string", default = "/" },
     http_req_body = { type = "string", default = "" },
     https_verify_certificate = { type = "boolean", default = true },
+    https_sni = { type = "string", minLength = 1, maxLength = 253 }, -- Kong's
     req_headers = { type = "array", minItems = 1, items = { type = "string" }, uniqueItems = true },
     healthy = {
       type = "object",
       properties = {
         enabled = enabled,
-        interval = { type = "integer", minimum = 1, default = 1 },
+        interval = interval,
         http_statuses = statuses({ 200, 302 }),
-        successes = integer(0, 254, 2), -- 0 does not count, as Kong has it
+        successes = integer(0, 255, 2), -- 0 does not count, as Kong has it
       },
     },
     unhealthy = {
       type = "object",
       properties = {
         enabled = enabled,
-        interval = { type = "integer", minimum = 1, default = 1 },
+        interval = interval,
         http_statuses = statuses({ 429, 404, 500, 501, 502, 503, 504, 505 }),
-        http_failures = integer(0, 254, 5),
-        tcp_failures = integer(0, 254, 2),
-        timeouts = integer(0, 254, 3),
+        http_failures = integer(0, 255, 5),
+        tcp_failures = integer(0, 255, 2),
+        timeouts = integer(0, 255, 3),
       },
     },
   },
@@ -66,16 +70,16 @@ _M.health_checker_passive = {
         http_statuses = statuses({
           200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308,
         }),
-        successes = integer(0, 254, 5),
+        successes = integer(0, 255, 5),
       },
     },
     unhealthy = {
       type = "object",
       properties = {
         http_statuses = statuses({ 429, 500, 503 }),
-        http_failures = integer(0, 254, 5),
-        tcp_failures = integer(0, 254, 2),
-        timeouts = integer(0, 254, 7),
+        http_failures = integer(0, 255, 5),
+        tcp_failures = integer(0, 255, 2),
+        timeouts = integer(0, 255, 7),
       },
     },
   },
