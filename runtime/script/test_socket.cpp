@@ -2,6 +2,7 @@
 // TCP for the test kit: blocking from Lua's side, each call with a deadline.
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -11,8 +12,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <set>
 #include <string>
 
 #include "script/test_functions.h"
@@ -155,14 +158,37 @@ bool can_bind(int port) {
   return is_free;
 }
 
+/// The file in which test programs claim ports; -1 when there can be none.
+int open_claims() {
+  const char* folder = std::getenv("TMPDIR");
+  const std::string path = std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") +
+                           "/moongate-test-ports-" + std::to_string(::getuid());
+  return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/// False when another process has the port for its tests: it may not have bound it yet, and two gateways may
+/// listen on one port, each answering some of the other's requests. A lock on one byte of a file, for this
+/// process's life; the end-to-end tests have the same.
+bool claim(int port) {
+  static const int claims = open_claims();
+  struct flock byte {};
+  byte.l_type = F_WRLCK;
+  byte.l_whence = SEEK_SET;
+  byte.l_start = port;
+  byte.l_len = 1;
+  return claims < 0 || ::fcntl(claims, F_SETLK, &byte) == 0;
+}
+
 /// free_port() -> port. Random and below the ephemeral range: no outgoing connection takes it before its
-/// server does, and runs side by side keep apart.
+/// server does, and no other process that asks here gets it.
 int free_port(lua_State* state) {
   static std::mt19937 engine{std::random_device{}()};
+  static std::set<int> given;
   std::uniform_int_distribution<int> choose(kPortMin, first_ephemeral_port() - 1);
   for (int i = 0; i < kPortTries; ++i) {
     const int port = choose(engine);
-    if (!can_bind(port)) continue;
+    if (given.count(port) > 0 || !claim(port) || !can_bind(port)) continue;
+    given.insert(port);
     lua_pushinteger(state, port);
     return 1;
   }
