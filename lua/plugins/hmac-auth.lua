@@ -126,11 +126,12 @@ local function make_signed_text(ctx, given)
   local headers = core.request.headers(ctx)
   local lines = { given.key_id }
   for _, name in ipairs(given.names) do
-    local value = headers[lower(name)]
+    local key = lower(name) -- as is_signed has it, or a name would count as signed and not be in the text
+    local value = headers[key]
     if type(value) == "table" then
       return nil, "header " .. name .. " is there twice"
     end
-    if name == "@request-target" then
+    if key == "@request-target" then
       lines[#lines + 1] = core.request.get_method(ctx) .. " " .. ctx.var.request_uri
     elseif value then
       lines[#lines + 1] = name .. ": " .. value

@@ -12,7 +12,7 @@ using base::Value;
 
 namespace {
 
-constexpr std::array<std::string_view, 12> kConsumerKeys{"id",
+constexpr std::array<std::string_view, 14> kConsumerKeys{"id",
                                                          "username",
                                                          "custom_id",
                                                          "tags",
@@ -23,7 +23,9 @@ constexpr std::array<std::string_view, 12> kConsumerKeys{"id",
                                                          "jwt_secrets",
                                                          "groups",
                                                          "type",
-                                                         "hmacauth_credentials"};
+                                                         "hmacauth_credentials",
+                                                         "oauth2_credentials",
+                                                         "mtls_auth_credentials"};
 constexpr std::array<std::string_view, 9> kCredentialKeys{"id",       "consumer", "tags",   "key",      "ttl",
                                                           "username", "password", "secret", "algorithm"};
 
@@ -61,7 +63,8 @@ std::string_view reason_to_leave(const KongCredential& credential) {
                                                     "jwt_secrets"};
   if (std::find(kServed.begin(), kServed.end(), credential.list) == kServed.end())
     return "is left out: credentials of this kind are not served";
-  if (credential.item.body->get_number("ttl", 0) > 0)
+  const Value* ttl = credential.item.body->find("ttl");
+  if (ttl != nullptr && !ttl->is_null() && !(*ttl == Value::number(0)))
     return "is left out: it would never end, since `ttl` is not served";
   return {};
 }

@@ -16,9 +16,9 @@ namespace {
 
 constexpr size_t kDepthMax = 100;
 
-constexpr std::array<std::string_view, 6> kCredentialLists{"keyauth_credentials",  "basicauth_credentials",
-                                                           "jwt_secrets",          "acls",
-                                                           "hmacauth_credentials", "oauth2_credentials"};
+constexpr std::array<std::string_view, 7> kCredentialLists{
+    "keyauth_credentials",  "basicauth_credentials", "jwt_secrets",          "acls",
+    "hmacauth_credentials", "oauth2_credentials",    "mtls_auth_credentials"};
 
 constexpr std::array<std::string_view, 13> kTopKeys{
     "services", "routes",       "upstreams",           "targets",     "consumers",
@@ -37,6 +37,12 @@ constexpr std::array<std::string_view, 13> kIdleKeys{
 
 bool is_in(std::span<const std::string_view> keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+/// Exports write null where nothing is.
+bool is_absent(const KongItem& item, std::string_view key) {
+  const Value* value = item.body->find(key);
+  return value == nullptr || value->is_null();
 }
 
 /// Entities by name and by id, to resolve references.
@@ -234,14 +240,14 @@ class ModelReader {
   void add_sni(const KongItem& item) {
     if (const auto certificate = reference(item, "certificate", certificates_))
       model_.certificates[*certificate].snis.push_back(item);
-    else if (item.body->find("certificate") == nullptr)
+    else if (is_absent(item, "certificate"))
       findings_.refuse(*item.body, item.path("certificate"), "missing; name the certificate it belongs to");
   }
 
   void add_credential(std::string_view list, const KongItem& item) {
     if (const auto consumer = reference(item, "consumer", consumers_))
       model_.consumers[*consumer].credentials.push_back({list, item});
-    else if (item.body->find("consumer") == nullptr)
+    else if (is_absent(item, "consumer"))
       findings_.refuse(*item.body, item.path("consumer"), "missing; name the consumer it belongs to");
   }
 

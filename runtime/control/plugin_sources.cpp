@@ -42,6 +42,9 @@ class Collector {
       if (!fs::is_directory(path))
         return failure(base::ErrorKind::kNotFound,
                        path + ": no such folder; name one in moongate.plugin_paths, or make it");
+      // Before anything is looked for in them.
+      for (const char* below : {"", "/apisix", "/apisix/plugins"})
+        out_.stamps.emplace(path + below, base::file_stamp(path + below));
     }
     for (const std::string& name : names_) {
       if (auto found = add_plugin(name); !found) return found.error();

@@ -294,7 +294,9 @@ void Control::blame_rechecked(const std::vector<StoredChange>& changes, const st
   if (recheck_.job_count != 1 || changes.size() != 1 || !changes.front().value) return;
   const StoredResource* present = resources_->find(changes.front().key);
   const std::string fault = std::string(kRefusedByWorker) + reason;
-  if (present == nullptr || present->fault == fault || !changes.front().value->fault.empty()) return;
+  // Once: workers may put the same refusal in other words each time.
+  if (present == nullptr || present->fault.starts_with(kRefusedByWorker)) return;
+  if (!changes.front().value->fault.empty()) return;
   Job job;
   job.reason = "etcd";
   job.is_sync = true;

@@ -387,15 +387,14 @@ bool Http2Session::judge(const Http2FrameHead& head) {
 }
 
 // DATA of a stream that is no more. The client's fault if it has ended the stream; what was on its way when
-// we did is thrown away by the library, which opens the connection's window for it. Small pieces of that are
+// we did is thrown away by the library, which opens the connection's window for it. Empty pieces of that are
 // a way to keep us busy.
 bool Http2Session::judge_data(const Http2FrameHead& head) {
-  constexpr uint32_t kSmallBytes = 256;
   const bool is_gone = nghttp2_session_find_stream(library_, static_cast<int32_t>(head.stream)) == nullptr;
   if (is_gone && (order_.has_ended(head.stream) || order_.was_passed_over(head.stream)))
     return refuse(Http2Code::kStreamClosed, "DATA of a stream that is over");
   if (is_gone && (head.flags & NGHTTP2_FLAG_END_STREAM) != 0) order_.note_end(head.stream);
-  if (!is_gone || head.size_bytes >= kSmallBytes || guard_.take_idle_frame()) return true;
+  if (!is_gone || head.size_bytes > 0 || guard_.take_idle_frame()) return true;
   return fail("too many idle frames");
 }
 

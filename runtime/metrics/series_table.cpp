@@ -17,7 +17,8 @@ constexpr size_t kAlignment = 64;  // also the unit of places, which are then be
 constexpr size_t kRecordBytesAverage = 1024;
 constexpr size_t kLabelStep = 64;
 constexpr size_t kLabelSteps = kLabelBytesMax / kLabelStep + 1;
-constexpr size_t kStepsWasted = 4;  // a free record may be so much larger than what it is for
+constexpr size_t kStepsWasted =
+    4;  // while there is memory for others, a free record is at most so much too large
 constexpr uint64_t kNever = 0;
 constexpr uint64_t kGone = 1;  // no record is at this place, the head is
 
@@ -137,8 +138,9 @@ SeriesRecord* SeriesTable::make_apart(Family family, std::string_view labels, si
 }
 
 SeriesRecord* SeriesTable::take_record(Family family, std::string_view labels, size_t value_count) const {
-  SeriesRecord* record = take_free(family, labels.size());
+  SeriesRecord* record = take_free(family, labels.size(), kStepsWasted);
   if (record == nullptr) record = carve(family, labels.size(), value_count);
+  if (record == nullptr) record = take_free(family, labels.size(), kLabelSteps);
   if (record == nullptr) return nullptr;
   for (size_t i = 0; i < value_count; i++) record->values()[i].store(0, std::memory_order_relaxed);
   if (!labels.empty()) std::memcpy(record->label_text(), labels.data(), labels.size());
@@ -146,10 +148,10 @@ SeriesRecord* SeriesTable::take_record(Family family, std::string_view labels, s
   return record;
 }
 
-SeriesRecord* SeriesTable::take_free(Family family, size_t labels_size) const {
+SeriesRecord* SeriesTable::take_free(Family family, size_t labels_size, size_t steps_wasted) const {
   auto& lists = head_->free[static_cast<size_t>(family)];
   const size_t first = step_of(labels_size);
-  for (size_t step = first; step < std::min(first + kStepsWasted, kLabelSteps); step++) {
+  for (size_t step = first; step < std::min(first + steps_wasted, kLabelSteps); step++) {
     if (lists[step] == 0) continue;
     SeriesRecord* record = record_at(lists[step]);
     lists[step] = record->next_free;
@@ -250,8 +252,9 @@ uint32_t SeriesTable::generation() const { return head_->generation.load(std::me
 
 void SeriesTable::take_out(uint64_t now_s, const std::function<bool(SeriesRecord&)>& is_old) const {
   bool has_any = false;
+  std::vector<uint64_t> before;
   each_live([&](SeriesRecord& record) {
-    std::vector<uint64_t> before(record.value_count);
+    before.resize(record.value_count);
     for (size_t i = 0; i < before.size(); i++) before[i] = record.values()[i].load(std::memory_order_acquire);
     if (!is_old(record)) return;
     {

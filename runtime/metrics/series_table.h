@@ -99,7 +99,7 @@ class SeriesTable {
   uint64_t hash_of(Family family, std::string_view labels) const;
   SeriesRecord* find(Family family, std::string_view labels, uint64_t hash) const;
   SeriesRecord* take_record(Family family, std::string_view labels, size_t value_count) const;
-  SeriesRecord* take_free(Family family, size_t labels_size) const;
+  SeriesRecord* take_free(Family family, size_t labels_size, size_t steps_wasted) const;
   SeriesRecord* carve(Family family, size_t labels_size, size_t value_count) const;
   void push_free(SeriesRecord& record) const;
   void put(SeriesRecord& record, uint64_t hash) const;

@@ -179,7 +179,7 @@ void Http2Stream::fail_body(uint16_t status, std::string_view reason) {
   is_malformed_ = status == 400;
   fault_status_ = status;
   fault_reason_ = reason;
-  timer_.stop();
+  if (pending_.is_empty() && !is_answer_ended_) timer_.stop();  // else it is the answer's
   if (is_wanted_ && sink_ && !is_answer_ended_) sink_->on_request_body_failed(status, reason);
 }
 
@@ -299,6 +299,7 @@ void Http2Stream::abort_answer() {
     return reset(http::Http2Code::kInternalError, Ending::kUpstreamBroke);
   is_broken_ = is_answer_ended_ = true;
   drop_received();
+  if (pending_.is_empty()) arm(context_.client.send_timeout);  // the end may need a window
   connection_->session().resume(id_);
   connection_->flush_later();
   finish_exchange(Ending::kUpstreamBroke);

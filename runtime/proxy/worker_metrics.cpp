@@ -29,7 +29,7 @@ struct WorkerMetrics {
   shm::ProcessSlot& slot;
   /// Kept by the routes themselves.
   std::unordered_map<std::string, std::weak_ptr<RouteMetrics>> routes;
-  size_t route_count_swept = 1024;  // with so many, those of routes that are gone are taken out
+  size_t routes_until_sweep = 1024;  // so many more, and those of routes that are gone are taken out
   std::shared_ptr<RouteMetrics> without_route = std::make_shared<RouteMetrics>();
   TrafficMetrics traffic;
   Counter* retries = nullptr;
@@ -52,9 +52,9 @@ namespace {
 /// route.
 std::shared_ptr<RouteMetrics> make_metrics_of(WorkerMetrics& worker, const snapshot::Route& route) {
   constexpr size_t kRoutesMax = 50'000;
-  if (worker.routes.size() >= worker.route_count_swept) {
+  if (--worker.routes_until_sweep == 0) {
     std::erase_if(worker.routes, [](const auto& item) { return item.second.expired(); });
-    worker.route_count_swept = std::max(worker.route_count_swept, 2 * worker.routes.size());
+    worker.routes_until_sweep = std::max<size_t>(1024, worker.routes.size());
   }
   const auto had = worker.routes.find(route.id);
   if (had == worker.routes.end() && worker.routes.size() >= kRoutesMax) return worker.without_route;

@@ -7,7 +7,6 @@
 #include <luajit-2.1/lua.hpp>
 
 #include <algorithm>
-#include <set>
 
 #include "base/log.h"
 #include "exchange/traffic.h"
@@ -143,25 +142,9 @@ void push_json(Vm& vm, std::string_view text) {
 
 }  // namespace
 
-// How many plugins a snapshot loads that the one before did not have so: each may take what one entry may.
-uint32_t Host::count_fresh_plugins(const snapshot::Snapshot& next) const {
-  if (snapshot_ == nullptr) return static_cast<uint32_t>(next.plugin_sources.size());
-  const auto hashes_of = [](const auto& sources) {
-    std::set<uint64_t> hashes;
-    for (const auto& source : sources) hashes.insert(source->hash);
-    return hashes;
-  };
-  const bool has_other_libraries = hashes_of(next.library_sources) != hashes_of(snapshot_->library_sources);
-  const std::set<uint64_t> known = hashes_of(snapshot_->plugin_sources);
-  uint32_t count = 0;
-  for (const auto& source : next.plugin_sources)
-    count += known.count(source->hash) == 0 || (has_other_libraries && !source->is_shipped);
-  return count;
-}
-
 base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_started) {
   lua_State* state = vm_->state();
-  push_function("load_set");
+  push_function("begin_set");
   push_sources(state, next.plugin_sources);
   push_sources(state, next.library_sources);
   uint64_t libraries_hash = 0;
@@ -171,19 +154,34 @@ base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_star
   lua_pushlstring(state, hash_text.data(), hash_text.size());
   push_json(*vm_, next.plugin_attributes_json);
   lua_pushboolean(state, is_started);
-  const VmOptions usual = vm_->options();
-  vm_->set_limits(usual.cpu_budget_ms * std::max(1U, count_fresh_plugins(next)), usual.memory_max_bytes);
-  const int status = vm_->call(5, 2);
-  vm_->set_limits(usual.cpu_budget_ms, usual.memory_max_bytes);
-  if (status != 0) return base::invalid(pop_error());
-  if (lua_isnil(state, -2)) {
-    std::string reason = lua_tostring(state, -1);
+  if (vm_->call(5, 0) != 0) return give_up_snapshot();
+  do {
+    if (options_.on_progress) options_.on_progress();
+    push_function("load_step");
+    if (vm_->call(0, 2) != 0) return give_up_snapshot();
+    if (lua_isnil(state, -2)) {
+      std::string reason = lua_tostring(state, -1);
+      lua_pop(state, 2);
+      return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
+    }
+    next.script_handle = static_cast<int>(lua_tointeger(state, -2));
     lua_pop(state, 2);
-    return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
-  }
-  next.script_handle = static_cast<int>(lua_tointeger(state, -2));
-  lua_pop(state, 2);
+  } while (next.script_handle == 0);
   return {};
+}
+
+// After a step that was cut off: nothing of it stays, and the error names the plugin.
+base::Error Host::give_up_snapshot() {
+  std::string reason = pop_error();
+  lua_State* state = vm_->state();
+  push_function("give_up_set");
+  if (vm_->call(0, 1) != 0) {
+    MG_LOG(kError) << "giving up plugins: " << pop_error();
+    return base::invalid(reason);
+  }
+  if (const char* whose = lua_tostring(state, -1)) reason.insert(0, whose);
+  lua_pop(state, 1);
+  return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
 }
 
 void Host::adopt_snapshot(const snapshot::Snapshot& now) {

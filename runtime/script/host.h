@@ -27,6 +27,8 @@ struct HostOptions {
   std::function<uint32_t(std::string_view)>
       number_plugin;                           // the numbers all processes agree on; may be empty
   shm::QuarantineBoard* quarantine = nullptr;  // in shared memory; may be null
+  std::function<void()>
+      on_progress;  // called between plugins that are loaded: it takes long with many; may be empty
 };
 
 /// The plugins of one worker.
@@ -47,7 +49,7 @@ class Host {
   /// Budgets as a snapshot's settings have them.
   void configure(const config::ScriptSettings& settings);
   /// Loads what a new snapshot needs that the present one has not: changed plugins are loaded and their
-  /// init() called. Nothing that serves is touched.
+  /// init() called, each under the budget of one entry. Nothing that serves is touched.
   /// Without `is_started` no init() runs: for who looks at a snapshot and does not serve it.
   base::Result<void> prepare_snapshot(snapshot::Snapshot& next, bool is_started = true);
   /// The snapshot serves from now on.
@@ -131,7 +133,7 @@ class Host {
   void count_waiting_log(Task& task);
   void build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange,
                    snapshot::ChainHandle* built);
-  uint32_t count_fresh_plugins(const snapshot::Snapshot& next) const;
+  base::Error give_up_snapshot();
   void adopt_secrets(const snapshot::Snapshot& now);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
   void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);

@@ -85,6 +85,7 @@ Result<void> Worker::set_up(const config::Settings& settings) {
     return table->plugin_id(name);
   };
   options.quarantine = &start_.processes->quarantine();
+  options.on_progress = [&slot] { slot.beat(); };
   auto host = script::Host::make(loop_, resolver_.get(), context_.exchanges, std::move(options),
                                  [this](exchange::Exchange& exchange, exchange::StepResult result) {
                                    proxy::on_script_done(context_, exchange, result);

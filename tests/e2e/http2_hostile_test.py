@@ -355,6 +355,21 @@ class Floods(Http2TestCase):
         gate.set()
         client.wait(lambda: client.answer(stream).reset == CANCEL)
 
+    def test_an_answer_that_breaks_off_before_a_client_without_a_window_ends_all_the_same(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def answer(_, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            gate.wait(20)
+            connection.reset()
+        gw, _ = self.serve2(answer, moongate={"client": {"send_timeout": 1}})
+        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 5})
+        stream = client.open()
+        client.wait(lambda: client.answer(stream).body == b"hello")
+        gate.set()
+        client.wait(lambda: client.answer(stream).reset == CANCEL)
+
     def test_a_client_that_reads_nothing_at_all_is_let_go(self):
         gw, _ = self.serve2(ok(b"x" * (4 << 20)), moongate={"client": {"send_timeout": 1}, **LOG})
         client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0x7fffffff}, window=0x7fffffff - 65535)

@@ -86,6 +86,27 @@ class Budgets(TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(gw.get("/7").body, b"new 7")
 
+    def test_an_init_that_loops_is_refused_again_and_again_and_nobody_serves_without_init(self):
+        names = [f"p{i:02}" for i in range(45)]     # together their budgets are longer than a worker may stand still
+        body = 'return 200, "init ran: " .. tostring(_M.has_run)'
+        well = {name: plugin(name, body).replace("function _M.access", "function _M.init() _M.has_run = true end\nfunction _M.access") for name in names}
+        self.up = self.upstream(ok("neighbour"), keep_log=False)
+        gw = self.serve({"routes": [{**route(f"/{name}", self.up), "plugins": {name: {}}} for name in names]}, plugins=well, workers=1,
+                        moongate={"script": {"cpu_budget_ms": 50}})
+        pids = gw.worker_pids()
+        for name, text in well.items():
+            gw.write_plugin(name, text.replace("init ran", "init has run").replace("_M.has_run = true", "while true do end" if name == "p20" else "_M.has_run = true"))
+        for _ in range(3):
+            done = gw.reload()
+            self.assertNotEqual(done.returncode, 0)
+            self.assertRegex(done.stdout + done.stderr, r"plugin p20 \(.*p20\.lua\): over its CPU budget of 50 ms")
+            self.assertEqual(gw.get("/p44").body, b"init ran: true")
+        gw.write_plugin("p20", well["p20"])
+        done = gw.reload()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual((gw.get("/p44").body, gw.get("/p20").body), (b"init has run: true", b"init ran: true"))
+        self.assertEqual(gw.worker_pids(), pids)
+
     def test_a_plugin_that_keeps_failing_is_quarantined_until_it_changes(self):
         gw = self.gateway(LOOPS["empty loop"])
         self.assertEqual([gw.get("/bad").status for _ in range(24)], [500] * 20 + [503] * 4)

@@ -24,7 +24,7 @@ local function sign(method, path, more)
     sent[name:lower()] = value
   end
   for _, name in ipairs(names) do
-    if name == "@request-target" then
+    if name:lower() == "@request-target" then
       lines[#lines + 1] = method .. " " .. path
     elseif sent[name:lower()] then
       lines[#lines + 1] = name .. ": " .. sent[name:lower()]
@@ -92,6 +92,12 @@ t.describe("hmac-auth", function()
     local headers = sign("GET", "/plain", { headers = { ["X-User"] = "ann" }, names = { "date", "x-user" } })
     headers["X-User"] = "bob"
     refused(gateway:request({ path = "/plain", headers = headers }))
+  end)
+
+  t.it("signs the target whatever the case of its name", function()
+    local headers = sign("GET", "/plain", { names = { "date", "@Request-Target" } })
+    t.equal(gateway:request({ path = "/plain", headers = headers }).status, 200)
+    refused(gateway:request({ path = "/plain?a=1", headers = headers }))
   end)
 
   t.it("refuses what is incomplete", function()

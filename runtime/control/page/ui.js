@@ -137,7 +137,10 @@ function countCodes(route, first) {
   return sum;
 }
 
-function measure(now, then) {
+function measure(now, earlier) {
+  // Counters begin at 0 again when a series was given back in between.
+  const has_begun_anew = earlier && (countCodes(now) < countCodes(earlier) || now.buckets.some((count, i) => count < (earlier.buckets[i] || 0)));
+  const then = has_begun_anew ? undefined : earlier;
   const since = (first) => countCodes(now, first) - countCodes(then, first);
   const before = then ? then.buckets : [];
   return {

@@ -15,7 +15,9 @@ local timers = require("moongate.runtime.timers")
 
 return {
   current = require("moongate.current"),
-  load_set = loader.load_set,
+  begin_set = loader.begin_set,
+  load_step = loader.load_step,
+  give_up_set = loader.give_up_set,
   release_set = loader.release_set,
   adopt_set = loader.adopt_set,
   adopt_secrets = require("moongate.secrets").adopt,

@@ -31,6 +31,7 @@ local modules = {}      -- "name#hash" to moongate.PluginModule
 local sets = {}         -- handle to {modules = {name = PluginModule}, libraries = table}
 local libraries = {}    -- hash of all library sources to {sources, loaded, holders}
 local next_handle = 1
+local building          -- the set that is being loaded, until it is whole or given up
 
 local function run_chunk(text, path, env)
   local chunk, err = load(text, "@" .. path, "t", env)
@@ -58,12 +59,14 @@ local function scoped_require(set)
       return loaded
     end
     library.loaded[name] = true -- as require does, for modules that require each other
+    set.requiring[name] = true
     local env = setmetatable({ require = require_one }, { __index = _G })
     local result = run_chunk(source.text, source.path, env)(name)
     if result == nil then
       result = true
     end
     library.loaded[name] = result
+    set.requiring[name] = nil
     return result
   end
   return require_one
@@ -127,15 +130,14 @@ local function hook(module, name)
   return true
 end
 
+-- The hooks come last: one may be cut off, and nothing of the set may stay for that.
 local function let_go(set)
+  local gone = {}
   for _, module in pairs(set.modules) do
     module.holders = module.holders - 1
     if module.holders == 0 then
       modules[module.key] = nil
-      local ok, err = hook(module, "destroy")
-      if not ok then
-        require("moongate.core.log").error("plugin ", module.name, ": destroy failed: ", tostring(err))
-      end
+      gone[#gone + 1] = module
     end
   end
   local library = set.libraries
@@ -143,57 +145,118 @@ local function let_go(set)
   if library.holders == 0 then
     libraries[library.hash] = nil
   end
+  for name in pairs(set.requiring) do -- what was cut off half loaded
+    library.loaded[name] = nil
+  end
+  for _, module in ipairs(gone) do
+    local ok, err = hook(module, "destroy")
+    if not ok then
+      require("moongate.core.log").error("plugin ", module.name, ": destroy failed: ", tostring(err))
+    end
+  end
 end
 
---- Loads the plugins of a snapshot that are not loaded yet and runs their init().
+local function name_plugin(plugin)
+  return "plugin " .. plugin.name .. " (" .. plugin.path .. "): "
+end
+
+--- Begins to load the plugins of a snapshot that are not loaded yet. What was begun before and never got whole is given up.
 ---@param sources {name: string, path: string, text: string, hash: string, uses_libraries: boolean}[]
 ---@param library_sources {name: string, path: string, text: string}[]
 ---@param libraries_hash string
 ---@param attributes table       plugin_attr
 ---@param is_started boolean     false in the checker: init() is not run
----@return integer? handle
----@return string? err           names the file and line
-function _M.load_set(sources, library_sources, libraries_hash, attributes, is_started)
-  local set = { modules = {}, libraries = hold_libraries(library_sources, libraries_hash), failures = {} }
+function _M.begin_set(sources, library_sources, libraries_hash, attributes, is_started)
+  _M.give_up_set()
+  local set = { modules = {}, libraries = hold_libraries(library_sources, libraries_hash), requiring = {} }
+  building = { set = set, sources = sources, libraries_hash = libraries_hash, is_started = is_started, at = 0, fresh = {}, inits = 0 }
   for name, attr in pairs(attributes) do
     registry.set_attr(name, attr)
   end
-  local fresh = {}
-  local failure
-  for _, source in ipairs(sources) do
-    local key = key_of(source, libraries_hash)
+end
+
+--- Gives up what is being loaded.
+---@return string? whose     plugin's code it was at; empty: nobody's. nil: nothing was being loaded
+function _M.give_up_set()
+  local was = building
+  if not was then
+    return nil
+  end
+  building = nil
+  let_go(was.set)
+  return was.plugin and name_plugin(was.plugin) or ""
+end
+
+local function load_next(build)
+  while build.at < #build.sources do
+    build.at = build.at + 1
+    local source = build.sources[build.at]
+    local key = key_of(source, build.libraries_hash)
     local module = modules[key]
-    if not module then
-      local ok, result = pcall(load_plugin, set, source)
-      if not ok then
-        failure = "plugin " .. source.name .. " (" .. source.path .. "): " .. tostring(result)
-        break
-      end
-      module = result
+    local is_fresh = not module
+    if is_fresh then
+      build.plugin = source
+      module = load_plugin(build.set, source)
       module.key = key
       modules[key] = module
-      fresh[#fresh + 1] = module
+      build.fresh[#build.fresh + 1] = module
     end
     module.holders = module.holders + 1
-    set.modules[source.name] = module
-  end
-  if not failure and is_started then
-    for _, module in ipairs(fresh) do
-      local ok, err = hook(module, "init")
-      if not ok then
-        failure = "plugin " .. module.name .. " (" .. module.path .. "): init failed: " .. tostring(err)
-        break
-      end
+    build.set.modules[source.name] = module
+    if is_fresh then
+      return true
     end
   end
-  if failure then
-    let_go(set)
-    return nil, failure
+  return false
+end
+
+local function start_next(build)
+  local module = build.is_started and build.fresh[build.inits + 1]
+  if not module then
+    return false
+  end
+  build.inits = build.inits + 1
+  build.plugin = module
+  local ok, err = hook(module, "init")
+  if not ok then
+    error("init failed: " .. tostring(err), 0)
+  end
+  return true
+end
+
+--- Runs the code of one plugin more: first each is loaded, then each is started, so that every one has a budget of its own.
+---@return integer? handle   0: there is more to do. nil: the set is given up
+---@return string? err       names the file and line
+function _M.load_step()
+  local build = building
+  build.plugin = nil
+  local ok, has_done = pcall(load_next, build)
+  if ok and not has_done then
+    ok, has_done = pcall(start_next, build)
+  end
+  if not ok then
+    return nil, _M.give_up_set() .. tostring(has_done)
+  end
+  if has_done then
+    return 0
   end
   local handle = next_handle
   next_handle = handle + 1
-  sets[handle] = set
+  sets[handle] = build.set
+  building = nil
   return handle
+end
+
+--- The same in one go, for who serves nobody.
+---@return integer? handle
+---@return string? err
+function _M.load_set(...)
+  _M.begin_set(...)
+  local handle, err
+  repeat
+    handle, err = _M.load_step()
+  until handle ~= 0
+  return handle, err
 end
 
 --- The set serves from now on: `apisix.plugin.get` and `require` outside of plugins see it.
