@@ -8,9 +8,8 @@ local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
 local consumers = require("apisix.consumer")
 local schema_def = require("apisix.schema_def")
-local native = require("moongate.native")
+local digest = require("moongate.ngx.digest")
 
-local C = native.C
 local decode_base64 = ngx.decode_base64
 local find = string.find
 local gsub = string.gsub
@@ -92,7 +91,7 @@ local function parse_header(header)
 end
 
 local function is_same_secret(given, kept)
-  return type(kept) == "string" and C.mg_equal_constant_time(given, #given, kept, #kept) == 1
+  return type(kept) == "string" and digest.is_equal(given, kept)
 end
 
 --- The generic text, or under multi-auth, which shows the texts of all its plugins, the reason too.

@@ -190,9 +190,9 @@ void copy_numbers(const Value& from, std::initializer_list<std::string_view> key
 
 /// One half of a check with what makes its verdict. What Kong does not count by default is not counted here.
 Value make_half(const Value* written, const Value& check, std::string_view side) {
-  const Value made = placed(Value::object(), written != nullptr ? *written : check);
-  const Value& from = written != nullptr ? *written : made;
-  Value half = made;
+  const Value nothing = placed(Value::object(), check);
+  const Value& from = written != nullptr ? *written : nothing;
+  Value half = placed(Value::object(), from);
   if (side == "healthy")
     copy_numbers(from, {"successes"}, true, &half);
   else

@@ -87,18 +87,21 @@ inline std::string_view trim_blanks(std::string_view text) {
 }
 
 #if defined(__SSE2__)
-/// A bit for each byte of `block` that no field value may hold.
-inline unsigned mask_controls(__m128i block) {
-  const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);
-  const __m128i low_but_tab = _mm_andnot_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\t')), low);
-  const __m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7F));
-  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(low_but_tab, del)));
-}
-
 inline __m128i load_block(const char* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
 inline __m128i match_byte(__m128i block, char c) { return _mm_cmpeq_epi8(block, _mm_set1_epi8(c)); }
 inline unsigned to_mask(__m128i matches) { return static_cast<unsigned>(_mm_movemask_epi8(matches)); }
+
+/// All bits of each byte of `block` that is not above `last`, of all 256.
+inline __m128i match_up_to(__m128i block, char last) {
+  return _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(last)), block);
+}
+
+/// A bit for each byte of `block` that no field value may hold.
+inline unsigned mask_controls(__m128i block) {
+  const __m128i low_but_tab = _mm_andnot_si128(match_byte(block, '\t'), match_up_to(block, 0x1F));
+  return to_mask(_mm_or_si128(low_but_tab, match_byte(block, 0x7F)));
+}
 
 /// All bits of each byte of `block` that is one of the `count` from `first` on. They are moved to the highest
 /// signed values, where one comparison finds them; bytes above 0x7F pass them by.
@@ -172,8 +175,7 @@ inline const char* find_target_end(const char* at, const char* end) {
 #if defined(__SSE2__)
   for (; end - at >= 16; at += 16) {
     const __m128i block = load_block(at);
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x20)), block);
-    const unsigned mask = to_mask(_mm_or_si128(low, match_byte(block, 0x7F)));
+    const unsigned mask = to_mask(_mm_or_si128(match_up_to(block, ' '), match_byte(block, 0x7F)));
     if (mask != 0) return at + __builtin_ctz(mask);
   }
 #endif

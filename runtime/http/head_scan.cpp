@@ -16,10 +16,7 @@ inline uint64_t mask_line_feeds(const char* first, const char* at, size_t size) 
   uint64_t mask = 0;
   size_t i = 0;
 #if defined(__SSE2__)
-  const auto match = [](const char* from) {
-    const __m128i feeds = _mm_cmpeq_epi8(load_block(from), _mm_set1_epi8('\n'));
-    return uint64_t{static_cast<unsigned>(_mm_movemask_epi8(feeds))};
-  };
+  const auto match = [](const char* from) { return uint64_t{to_mask(match_byte(load_block(from), '\n'))}; };
   if (size == kBlock) return match(at) | match(at + 16) << 16 | match(at + 32) << 32 | match(at + 48) << 48;
   for (; i + 16 <= size; i += 16) mask |= match(at + i) << i;
   if (i == size) return mask;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "base/json.h"
 #include "base/utf8.h"
@@ -270,7 +269,7 @@ Result<Checker::Selection> Checker::select(const config::Document& document) {
   ResourceForms forms;
   Selection selection;
   std::vector<const config::Resource*> same;
-  std::set<const config::Resource*> is_left_out;
+  std::unordered_set<const config::Resource*> right;
   for (const config::Resource& resource : document.resources) {
     if (resource.is_known && !is_referable(resource.kind)) continue;
     selection.all.push_back(&resource);
@@ -282,16 +281,16 @@ Result<Checker::Selection> Checker::select(const config::Document& document) {
   }
   for (size_t begin = 0; begin < same.size(); begin += kPlainBatch) {
     const size_t count = std::min(kPlainBatch, same.size() - begin);
-    if (auto found = find_plain({same.data() + begin, count}, &is_left_out); !found) return found.error();
+    if (auto found = find_plain({same.data() + begin, count}, &right); !found) return found.error();
   }
   std::copy_if(selection.all.begin(), selection.all.end(), std::back_inserter(selection.judged),
-               [&](const config::Resource* resource) { return is_left_out.count(resource) == 0; });
+               [&](const config::Resource* resource) { return right.count(resource) == 0; });
   return selection;
 }
 
 /// Puts those into `right` whose plain fields are.
 Result<void> Checker::find_plain(std::span<const config::Resource* const> resources,
-                                 std::set<const config::Resource*>* right) {
+                                 std::unordered_set<const config::Resource*>* right) {
   lua_State* state = host_->vm().state();
   std::string kinds = "[";
   std::string fields = "[";

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -78,7 +79,7 @@ class Checker {
   };
   base::Result<Selection> select(const config::Document& document);
   base::Result<void> find_plain(std::span<const config::Resource* const> resources,
-                                std::set<const config::Resource*>* right);
+                                std::unordered_set<const config::Resource*>* right);
   base::Result<std::vector<Complaint>> judge(const config::Document& document,
                                              const std::vector<const config::Resource*>& resources,
                                              const std::vector<CheckedSource>& plugins,

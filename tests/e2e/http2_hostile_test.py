@@ -340,35 +340,27 @@ class Floods(Http2TestCase):
         for client in clients:
             client.wait(lambda c=client: sum(a.reset == CANCEL for a in c.answers.values()) == 50, 30)
 
-    def test_a_client_that_opens_no_window_for_the_mere_end_of_an_answer_is_let_go(self):
+    def check_end_without_window(self, end):
+        """`end(connection)` is how an answer ends that has filled the client's window."""
         gate = threading.Event()
         self.addCleanup(gate.set)
 
         def answer(_, connection):
             connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
             gate.wait(20)
-            connection.send(b"0\r\n\r\n")
+            end(connection)
         gw, _ = self.serve2(answer, moongate={"client": {"send_timeout": 1}})
         client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 5})
         stream = client.open()
         client.wait(lambda: client.answer(stream).body == b"hello")
         gate.set()
         client.wait(lambda: client.answer(stream).reset == CANCEL)
+
+    def test_a_client_that_opens_no_window_for_the_mere_end_of_an_answer_is_let_go(self):
+        self.check_end_without_window(lambda connection: connection.send(b"0\r\n\r\n"))
 
     def test_an_answer_that_breaks_off_before_a_client_without_a_window_ends_all_the_same(self):
-        gate = threading.Event()
-        self.addCleanup(gate.set)
-
-        def answer(_, connection):
-            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-            gate.wait(20)
-            connection.reset()
-        gw, _ = self.serve2(answer, moongate={"client": {"send_timeout": 1}})
-        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 5})
-        stream = client.open()
-        client.wait(lambda: client.answer(stream).body == b"hello")
-        gate.set()
-        client.wait(lambda: client.answer(stream).reset == CANCEL)
+        self.check_end_without_window(lambda connection: connection.reset())
 
     def test_a_client_that_reads_nothing_at_all_is_let_go(self):
         gw, _ = self.serve2(ok(b"x" * (4 << 20)), moongate={"client": {"send_timeout": 1}, **LOG})
