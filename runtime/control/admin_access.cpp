@@ -2,7 +2,6 @@
 #include "control/admin_access.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "http/head.h"
 #include "net/address.h"
 #include "tls/digest.h"
@@ -27,8 +27,8 @@ constexpr size_t kKeyFileMax = 4096;
 constexpr size_t kKeyMin = 16;
 
 Result<std::string> make_key() {
-  unsigned char bytes[kKeyBytes];
-  if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return base::io_error("random bytes for a key");
+  char bytes[kKeyBytes];
+  if (!base::fill_random(bytes, sizeof bytes)) return base::io_error("random bytes for a key");
   constexpr char kDigits[] = "0123456789abcdef";
   std::string key;
   for (const unsigned char byte : bytes) {

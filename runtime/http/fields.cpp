@@ -178,6 +178,7 @@ void FieldList::reset(base::Arena* arena) {
   arena_ = arena;
   fields_ = nullptr;
   keys_ = nullptr;
+  key_bits_ = 0;
   count_ = 0;
   capacity_ = 0;
 }
@@ -261,15 +262,14 @@ uint32_t FieldList::remove_from(uint32_t first, const Field& field) {
   return before - count_;
 }
 
-void FieldList::set(const Field& field) {
-  const uint32_t index = find_from(0, field);
-  if (index == count_) {
-    add(field);
-    return;
-  }
-  fields_[index] = field;
-  keys_[index] = field.key;
-  remove_from(find_from(index + 1, field), field);
+void FieldList::set(const Field& of_that_name, std::string_view value) {
+  const uint32_t index = find_index(of_that_name);
+  if (index == count_)
+    add(of_that_name);
+  else
+    fields_[index] = of_that_name;
+  fields_[index].value = value;
+  if (index + 1 < count_) remove_from(find_from(index + 1, of_that_name), of_that_name);
 }
 
 uint32_t FieldList::remove(FieldId id) { return remove(known_fields()[static_cast<size_t>(id)]); }

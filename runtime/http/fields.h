@@ -87,14 +87,17 @@ class FieldList {
   const Field* end() const { return fields_ + count_; }
   uint32_t count() const { return count_; }
   const Field& operator[](uint32_t index) const { return fields_[index]; }
-  void clear() { count_ = 0; }
+  void clear() {
+    count_ = 0;
+    key_bits_ = 0;
+  }
   void reset(base::Arena* arena);  // forgets everything, allocates from `arena` from now on
 
   /// First field of that name, or null.
   const Field* find(FieldId id) const;
   const Field* find(std::string_view name) const;
   const Field* find(const Field& of_that_name) const {
-    const uint32_t index = find_from(0, of_that_name);
+    const uint32_t index = find_index(of_that_name);
     return index == count_ ? nullptr : fields_ + index;
   }
 
@@ -103,23 +106,30 @@ class FieldList {
   void add(const Field& field) {
     if (count_ == capacity_) grow();
     keys_[count_] = field.key;
+    key_bits_ |= key_bit(field.key);
     fields_[count_++] = field;
   }
   /// The same for what a parser found: see Field::is_whole_line. The field is where it belongs from the
   /// start.
   const Field& add_received(std::string_view name, std::string_view value, bool is_whole_line);
   /// Replaces the first field of that name and removes further ones, or appends.
-  void set(std::string_view name, std::string_view value) { set(Field(name, value)); }
-  void set(const Field& field);
+  void set(std::string_view name, std::string_view value) { set(Field(name, {}), value); }
+  void set(const Field& of_that_name, std::string_view value);
   /// Removes every field of that name; how many there were.
   uint32_t remove(std::string_view name) { return name.empty() ? 0 : remove(Field(name, {})); }
-  uint32_t remove(const Field& field) { return remove_from(find_from(0, field), field); }
+  uint32_t remove(const Field& field) { return remove_from(find_index(field), field); }
   uint32_t remove(FieldId id);
   /// Removes the field at `index`.
   void remove_at(uint32_t index);
 
  private:
+  static uint64_t key_bit(uint32_t key) { return uint64_t{1} << (key % 64); }
+
   void grow();
+  // Most searches end at once: nothing was ever added that could be called so.
+  uint32_t find_index(const Field& field) const {
+    return (key_bits_ & key_bit(field.key)) == 0 ? count_ : find_from(0, field);
+  }
   uint32_t find_from(uint32_t start, const Field& field) const;
   uint32_t find_among(uint32_t at, unsigned hits, const Field& field) const;
   uint32_t remove_from(uint32_t first, const Field& field);
@@ -127,6 +137,7 @@ class FieldList {
   base::Arena* arena_;
   Field* fields_ = nullptr;
   uint32_t* keys_ = nullptr;  // of fields_; room for a multiple of 16
+  uint64_t key_bits_ = 0;     // of all keys that are in the list, and of some that were
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
 };

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/websocket_guard.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "http/chars.h"
 
 namespace moongate::proxy {
@@ -100,7 +99,7 @@ void WebSocketGuard::close(uint16_t code, std::string reason) {
 // What has passed ends between two frames, or nothing would have been found wrong.
 void WebSocketGuard::tell_upstream(base::ByteQueue& to_upstream) {
   std::array<char, 4> mask{};
-  MG_ASSERT(::getrandom(mask.data(), mask.size(), 0) == static_cast<ssize_t>(mask.size()));
+  MG_ASSERT(base::fill_random(mask.data(), mask.size()));
   to_upstream.append(http::format_websocket_close(kGoingAway, "", &mask));
 }
 

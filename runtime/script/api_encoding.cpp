@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/base64.h"
+#include "base/uuid.h"
 
 namespace {
 
@@ -115,6 +116,11 @@ uint32_t mg_crc32(const char* data, size_t size) {
   for (size_t i = 0; i < size; ++i)
     crc = kCrcTable[(crc ^ static_cast<uint8_t>(data[i])) & 0xff] ^ (crc >> 8);
   return crc ^ 0xffffffffu;
+}
+
+int mg_uuid_v4(char* out) { return moongate::base::make_uuid_v4(out) ? 1 : 0; }
+int mg_uuid_v7(double unix_ms, char* out) {
+  return moongate::base::make_uuid_v7(static_cast<uint64_t>(unix_ms), out) ? 1 : 0;
 }
 
 }  // extern "C"

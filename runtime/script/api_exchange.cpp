@@ -29,6 +29,11 @@ struct mg_text {
   size_t size;
 };
 
+struct mg_identity {
+  mg_text username, credential, custom_id;
+  uint64_t print;
+};
+
 struct mg_quota_names {
   int limit, remaining, reset;
 };
@@ -48,6 +53,8 @@ void put_nothing(mg_text* out) {
   out->data = nullptr;
   out->size = 0;
 }
+
+string_view view(const mg_text& text) { return {text.data, text.size}; }
 
 Exchange& of(void* exchange) { return *static_cast<Exchange*>(exchange); }
 
@@ -72,12 +79,12 @@ bool is_response_open(const Exchange& exchange) {
 // `value` is one that can be sent.
 int put_field(Exchange& exchange, FieldList& fields, int number, string_view value, bool is_added) {
   if (number < 0) return kRefused;
-  Field field = named(exchange, number);
-  field.value = exchange.arena.copy(value);
+  const string_view kept = exchange.arena.copy(value);
+  const Field& field = named(exchange, number);
   if (is_added)
-    fields.add(field);
+    fields.add(field.name, kept);
   else
-    fields.set(field);
+    fields.set(field, kept);
   return kChanged;
 }
 
@@ -86,9 +93,10 @@ int set_field(Exchange& exchange, FieldList& fields, int number, string_view val
   return put_field(exchange, fields, number, value, is_added);
 }
 
-// The same for a number, written as Lua writes it.
-int put_number(Exchange& exchange, FieldList& fields, int name, double number) {
-  char text[40];
+constexpr size_t kNumberMax = 40;  // bytes
+
+// Writes a number as Lua writes it.
+string_view format_number(double number, char* text) {
   size_t size = 0;
   if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
     size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
@@ -102,9 +110,26 @@ int put_number(Exchange& exchange, FieldList& fields, int name, double number) {
     if (all % 10 != 0) *at++ = static_cast<char>('0' + all % 10);
     size = static_cast<size_t>(at - text);
   } else {
-    size = static_cast<size_t>(std::snprintf(text, sizeof text, "%.14g", number));
+    size = static_cast<size_t>(std::snprintf(text, kNumberMax, "%.14g", number));
   }
-  return put_field(exchange, fields, name, {text, size}, false);
+  return {text, size};
+}
+
+int put_number(Exchange& exchange, FieldList& fields, int name, double number) {
+  char text[kNumberMax];
+  return put_field(exchange, fields, name, format_number(number, text), false);
+}
+
+// The text of the last limit: requests of one route have the same.
+string_view format_limit(double limit) {
+  static thread_local double known = -1;
+  static thread_local char text[kNumberMax];
+  static thread_local string_view formatted;
+  if (limit != known) {
+    formatted = format_number(limit, text);
+    known = limit;
+  }
+  return formatted;
 }
 
 int remove_field(Exchange& exchange, FieldList& fields, int number) {
@@ -120,6 +145,21 @@ int get_field(Exchange& exchange, const FieldList& fields, int number, mg_text* 
   else
     put_nothing(out);
   return field != nullptr;
+}
+
+// The headers that tell the upstream who the client is.
+struct IdentityFields {
+  Field username{"X-Consumer-Username", {}};
+  Field credential{"X-Credential-Identifier", {}};
+  Field custom_id{"X-Consumer-Custom-ID", {}};
+};
+
+// Without a value, `field` is taken away: what the request says is about this client only.
+void set_or_remove(FieldList& fields, const Field& field, string_view value) {
+  if (value.empty())
+    fields.remove(field);
+  else
+    fields.set(field, value);
 }
 
 void field_at(const FieldList& fields, uint32_t index, mg_text* name, mg_text* value) {
@@ -281,7 +321,7 @@ int mg_response_quota_set(void* ex, const mg_quota_names* names, double limit, d
                           double reset_s) {
   if (!is_response_open(of(ex))) return kTooLate;
   FieldList& fields = of(ex).response_fields();
-  const int first = put_number(of(ex), fields, names->limit, limit);
+  const int first = put_field(of(ex), fields, names->limit, format_limit(limit), false);
   const int second = put_number(of(ex), fields, names->remaining, remaining);
   const int third = put_number(of(ex), fields, names->reset, reset_s);
   return std::min({first, second, third});
@@ -294,9 +334,23 @@ int mg_response_field_remove(void* ex, int name) {
   return is_response_open(of(ex)) ? remove_field(of(ex), of(ex).response_fields(), name) : kTooLate;
 }
 
-void mg_credential_attach(void* ex, const char* username, size_t size, uint64_t print) {
-  of(ex).consumer_name = of(ex).credential_owner = of(ex).arena.copy({username, size});
-  of(ex).credential_print = print;
+int mg_credential_attach(void* ex, const mg_identity* identity) {
+  static const IdentityFields kFields;
+  Exchange& exchange = of(ex);
+  const string_view username = exchange.arena.copy(view(identity->username));
+  const string_view credential = exchange.arena.copy(view(identity->credential));
+  const string_view custom_id = exchange.arena.copy(view(identity->custom_id));
+  exchange.consumer_name = exchange.credential_owner = username;
+  exchange.credential_print = identity->print;
+  if (!is_request_open(exchange)) return kTooLate;
+  for (const string_view value : {username, credential, custom_id}) {
+    if (!moongate::http::is_field_value(value)) return kRefused;
+  }
+  FieldList& fields = exchange.request.fields;
+  set_or_remove(fields, kFields.username, username);
+  set_or_remove(fields, kFields.credential, credential);
+  set_or_remove(fields, kFields.custom_id, custom_id);
+  return kChanged;
 }
 
 // Of two plugins that want something, each gets the stricter.

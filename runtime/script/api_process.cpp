@@ -2,7 +2,6 @@
 // The functions of native.lua about the process: clocks, log, worker, random numbers, consumers of the
 // snapshot.
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <random>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "script/host.h"
 
 using moongate::base::Clock;
@@ -68,15 +68,7 @@ uint64_t mg_random(void) {
   return engine();
 }
 
-int mg_random_bytes(char* out, size_t size) {
-  size_t filled = 0;
-  while (filled < size) {
-    ssize_t got = ::getrandom(out + filled, size - filled, 0);
-    if (got <= 0) return 0;
-    filled += static_cast<size_t>(got);
-  }
-  return 1;
-}
+int mg_random_bytes(char* out, size_t size) { return moongate::base::fill_random(out, size) ? 1 : 0; }
 
 double mg_snapshot_number(void) { return snapshot() ? static_cast<double>(snapshot()->number) : 0; }
 

@@ -71,10 +71,21 @@ base::Result<void> Host::open() {
   lua_getfield(state, -1, "current");
   current_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
   runtime_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
-  push_function("run");
-  run_ref_ = luaL_ref(state, LUA_REGISTRYINDEX);
+  keep_entries("first_entries", &first_entries_);
+  keep_entries("later_entries", &later_entries_);
   vm_->start_sampling(running_plugin_, samples_, kPluginsMax);
   return {};
+}
+
+// Keeps the functions of the list `name`, which are numbered as the phases are.
+void Host::keep_entries(const char* name, std::array<int, kPhasesMax>* entries) {
+  lua_State* state = vm_->state();
+  push_function(name);
+  for (size_t phase = 0; phase < entries->size(); phase++) {
+    lua_rawgeti(state, -1, static_cast<int>(phase));
+    (*entries)[phase] = luaL_ref(state, LUA_REGISTRYINDEX);
+  }
+  lua_pop(state, 1);
 }
 
 bool Host::push_function(const char* name) {
@@ -367,24 +378,27 @@ Task& Host::begin_task(Exchange& exchange, Phase phase) {
   exchange.task = task;
   exchange.phase = phase;
   lua_State* thread = task->thread;
-  lua_rawgeti(thread, LUA_REGISTRYINDEX, run_ref_);
+  const bool is_first = !exchange.is_known_to_lua;
+  exchange.is_known_to_lua = true;
+  lua_rawgeti(thread, LUA_REGISTRYINDEX,
+              (is_first ? first_entries_ : later_entries_)[static_cast<size_t>(phase)]);
   lua_pushinteger(thread, exchange.slot);
-  lua_pushinteger(thread, static_cast<int>(phase));
-  // Whether this is the request's first entry into Lua, and the chains it has.
-  lua_pushboolean(thread, !exchange.is_known_to_lua);
+  if (!is_first) return *task;
   lua_pushinteger(thread, exchange.chain);
   lua_pushinteger(thread, exchange.global_chain);
-  exchange.is_known_to_lua = true;
   return *task;
 }
 
-StepResult Host::run_phase(Exchange& exchange, Phase phase) { return enter(begin_task(exchange, phase), 5); }
+StepResult Host::run_phase(Exchange& exchange, Phase phase) {
+  Task& task = begin_task(exchange, phase);
+  return enter(task, lua_gettop(task.thread) - 1);
+}
 
 StepResult Host::filter_body(Exchange& exchange, std::string_view chunk, bool is_last) {
   Task& task = begin_task(exchange, Phase::kBodyFilter);
   lua_pushlstring(task.thread, chunk.data(), chunk.size());
   lua_pushboolean(task.thread, is_last);
-  return enter(task, 7);
+  return enter(task, lua_gettop(task.thread) - 1);
 }
 
 StepResult Host::enter(Task& task, int arguments) {

@@ -3,6 +3,7 @@
 // coroutine, and drives what waits. The Lua half is lua/lib/moongate/runtime/.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -101,6 +102,7 @@ class Host {
   Task* running() { return running_; }
   volatile int32_t* running_plugin() { return running_plugin_; }
   bool push_function(const char* name);
+  void keep_entries(const char* name, std::array<int, kPhasesMax>* entries);
   std::string pop_error();
   /// Puts a task that waits back to work with `arguments` values on its stack.
   void resume_task(Task& task, int arguments);
@@ -145,9 +147,10 @@ class Host {
   HostOptions options_;
   ResumeCallback on_resume_;
   std::unique_ptr<Vm> vm_;
-  int runtime_ref_ = 0;  // the table that moongate.runtime returns
-  int run_ref_ = 0;      // its function that every request enters
-  int current_ref_ = 0;  // the table of moongate.current
+  int runtime_ref_ = 0;                          // the table that moongate.runtime returns
+  std::array<int, kPhasesMax> first_entries_{};  // its functions that requests enter, by phase: at first
+  std::array<int, kPhasesMax> later_entries_{};  // and when Lua knows the request
+  int current_ref_ = 0;                          // the table of moongate.current
   std::vector<std::unique_ptr<Task>> tasks_;
   std::vector<Task*> free_tasks_;
   Task* running_ = nullptr;

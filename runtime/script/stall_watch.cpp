@@ -57,9 +57,7 @@ void take_stack(lua_State* state, lua_Debug*) {
 }
 
 // A compiled loop looks for hooks only when the profiler has it look, which is at a sample.
-void on_sample() {
-  if (watched.is_stack_wanted) Vm::interrupt(take_stack);
-}
+Vm::Hook find_hook() { return watched.is_stack_wanted ? take_stack : nullptr; }
 
 void on_look(int) {
   if (!watched.is_in_turn) {  // the loop rests, and so do we
@@ -93,13 +91,13 @@ StallWatch::StallWatch(net::EventLoop& loop, volatile int32_t* running_plugin, R
   has_timer_ = ::timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
   if (!has_timer_) MG_LOG(kWarn) << "stalls are not watched for: " << base::io_error("timer").detail;
   watched.timer = timer_;
-  Vm::set_sample_callback(on_sample);
+  Vm::set_find_hook(find_hook);
   loop_.observe_turns(this);
 }
 
 StallWatch::~StallWatch() {
   loop_.forget_observer(this);
-  Vm::set_sample_callback(nullptr);
+  Vm::set_find_hook(nullptr);
   if (has_timer_) ::timer_delete(timer_);
   ::signal(SIGALRM, SIG_IGN);
   watched = {};

@@ -22,7 +22,7 @@ struct Sampling {
   volatile uint32_t ticks_max = 0;
   volatile bool is_over = false;
   volatile bool is_interrupted = false;  // a hook of interrupt() may be set
-  void (*volatile on_sample)() = nullptr;
+  Vm::FindHook volatile find_hook = nullptr;
   volatile int32_t* running_plugin = nullptr;
   volatile uint64_t* samples = nullptr;
   size_t samples_count = 0;
@@ -34,26 +34,32 @@ void on_budget_hook(lua_State* state, lua_Debug*) {
   luaL_error(state, "over its CPU budget of %d ms", static_cast<int>(sampling.ticks_max * 10));
 }
 
-// LuaJIT's own handler comes first: it makes compiled loops look for hooks. A hook set from its callback
-// would be undone, so the hook is set here, after it.
+// What LuaJIT does at a sample: it makes compiled code stop and look for hooks. A hook set from its callback
+// would be undone, so hooks are set after this.
+void stop_compiled_code(int number, siginfo_t* info, void* context) {
+  const struct sigaction& action = sampling.luajit_action;
+  if (action.sa_flags & SA_SIGINFO)
+    action.sa_sigaction(number, info, context);
+  else if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
+    action.sa_handler(number);
+}
+
+// Compiled code is left alone as long as nobody wants a hook: what is stopped goes on interpreted.
 void on_profile_signal(int number, siginfo_t* info, void* context) {
-  if (sampling.luajit_action.sa_flags & SA_SIGINFO)
-    sampling.luajit_action.sa_sigaction(number, info, context);
-  else if (sampling.luajit_action.sa_handler != SIG_DFL && sampling.luajit_action.sa_handler != SIG_IGN) {
-    sampling.luajit_action.sa_handler(number);
-  }
   lua_State* state = sampling.state;
   if (!state) return;
   int32_t plugin = sampling.running_plugin ? *sampling.running_plugin : 0;
   if (plugin > 0 && static_cast<size_t>(plugin) < sampling.samples_count)
     sampling.samples[plugin] = sampling.samples[plugin] + 1;
   sampling.ticks = sampling.ticks + 1;
-  if (sampling.ticks_max == 0 || sampling.ticks <= sampling.ticks_max) {
-    if (sampling.on_sample) sampling.on_sample();
-    return;
+  if (sampling.ticks_max != 0 && sampling.ticks > sampling.ticks_max) {
+    sampling.is_over = true;
+    stop_compiled_code(number, info, context);
+    lua_sethook(state, on_budget_hook, LUA_MASKCOUNT, 1);
+  } else if (Vm::Hook hook = sampling.find_hook ? sampling.find_hook() : nullptr) {
+    stop_compiled_code(number, info, context);
+    Vm::interrupt(hook);
   }
-  sampling.is_over = true;
-  lua_sethook(state, on_budget_hook, LUA_MASKCOUNT, 1);
 }
 
 int add_traceback(lua_State* state) {
@@ -172,7 +178,7 @@ void Vm::end_call() {
   sampling.is_interrupted = false;
 }
 
-bool Vm::interrupt(void (*hook)(lua_State*, lua_Debug*)) {
+bool Vm::interrupt(Hook hook) {
   lua_State* state = sampling.state;
   if (!state || sampling.is_over) return false;
   sampling.is_interrupted = true;
@@ -188,7 +194,7 @@ void Vm::end_interrupt(lua_State* state) {
   if (sampling.is_over) lua_sethook(state, on_budget_hook, LUA_MASKCOUNT, 1);
 }
 
-void Vm::set_sample_callback(void (*callback)()) { sampling.on_sample = callback; }
+void Vm::set_find_hook(FindHook find_hook) { sampling.find_hook = find_hook; }
 
 bool Vm::relieve() {
   if (memory_.used < memory_.max / 4 * 3) return true;

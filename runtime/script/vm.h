@@ -45,17 +45,20 @@ class Vm {
   /// True when the last resume or call was ended by the CPU budget.
   bool was_over_budget() const { return was_over_budget_; }
 
-  /// Starts the sampling that the CPU budget and the accounts rely on. `on_sample` runs in signal context,
-  /// with the plugin number that `running_plugin` holds.
+  /// Starts the sampling that the CPU budget and the accounts rely on: every 10 ms of CPU a sample goes to
+  /// the plugin whose number `running_plugin` holds.
   void start_sampling(volatile int32_t* running_plugin, volatile uint64_t* samples, size_t samples_count);
 
+  using Hook = void (*)(lua_State*, lua_Debug*);
+  using FindHook = Hook (*)();  // null: none is wanted
   /// For signal handlers: has `hook` called as soon as the script that runs can be looked at. False when none
   /// runs, or its call is being ended.
-  static bool interrupt(void (*hook)(lua_State*, lua_Debug*));
+  static bool interrupt(Hook hook);
   /// By the hook: it is not called again.
   static void end_interrupt(lua_State* state);
-  /// Called in signal context with each sample while a script runs; null: nobody.
-  static void set_sample_callback(void (*callback)());
+  /// Asked in signal context at each sample while a script runs: what it returns is called as `interrupt` has
+  /// it, within compiled loops too. Null: nobody is asked.
+  static void set_find_hook(FindHook find_hook);
 
   size_t memory_bytes() const { return memory_.used; }
   /// After a script failed: collects what it left when that is much. False when the state stays nearly full

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shm/keyed_hash.h"
 
-#include <sys/random.h>
-
 #include "base/assert.h"
+#include "base/random.h"
 
 namespace moongate::shm {
 
 HashSeed make_hash_seed() {
   HashSeed seed;
-  // Up to 256 bytes come whole or not at all; the only failure is a kernel without the call.
-  MG_ASSERT(getrandom(&seed, sizeof seed, 0) == static_cast<ssize_t>(sizeof seed));
+  MG_ASSERT(base::fill_random(reinterpret_cast<char*>(&seed), sizeof seed));
   return seed;
 }
 

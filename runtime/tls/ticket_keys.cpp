@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls/ticket_keys.h"
 
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "tls/digest.h"
 
 namespace moongate::tls {
@@ -51,8 +51,7 @@ TicketKeys& TicketKeys::of_process() {
 }
 
 void TicketKeys::start(base::WallTime now) {
-  MG_ASSERT(::getrandom(state_.secret.data(), state_.secret.size(), 0) ==
-            static_cast<ssize_t>(state_.secret.size()));
+  MG_ASSERT(base::fill_random(reinterpret_cast<char*>(state_.secret.data()), state_.secret.size()));
   state_.period_end = now;
   step();
   state_.former = state_.current;

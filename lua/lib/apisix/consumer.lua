@@ -3,13 +3,20 @@
 --- APISIX's names.
 
 local consumers = require("moongate.consumers")
+local current = require("moongate.current")
+local ffi = require("ffi")
+local fields = require("moongate.fields")
 local native = require("moongate.native")
 local set_header = require("moongate.core.request").set_header
 
-local attach = native.C.mg_credential_attach
+local changed = fields.changed
 local conf_of = consumers.conf
 local find = consumers.find
+local mg_credential_attach = native.C.mg_credential_attach
 local mg_var_set = native.C.mg_var_set
+local type = type
+
+local identity = ffi.new("mg_identity[1]")
 
 local _M = {}
 
@@ -28,6 +35,24 @@ function _M.find_consumer(plugin_name, attribute, value)
   return nil, nil, "Missing related consumer"
 end
 
+local function put(text, value)
+  if type(value) == "string" then
+    text.data, text.size = value, #value
+  else
+    text.size = 0
+  end
+end
+
+-- The credential and all three headers in one call. False when one of the headers could not be set.
+local function attach(ex, consumer, print)
+  local known = identity[0]
+  put(known.username, consumer.username)
+  put(known.credential, consumer.credential_id)
+  put(known.custom_id, consumer.custom_id)
+  known.print = print
+  return mg_credential_attach(ex, known) == changed
+end
+
 --- Makes `consumer` the one of this request and tells the upstream.
 ---@param ctx moongate.Ctx
 ---@param consumer table
@@ -39,7 +64,10 @@ function _M.attach_consumer(ctx, consumer, conf)
   ctx.consumer_ver = conf and conf.conf_version or consumer.conf_version
   local print, ex, name = consumer._print, ctx._ex, consumer.consumer_name
   if print and ex then
-    attach(ex, consumer.username, #consumer.username, print)
+    if attach(ex, consumer, print) and ex == current.ex then
+      ctx.headers = nil
+      return
+    end
   elseif ex and name then -- of no credential: logs and metrics know the name all the same
     mg_var_set(ex, "consumer_name", 13, name, #name)
   end

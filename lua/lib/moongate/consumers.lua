@@ -28,16 +28,15 @@ local find_limit_s = 10 -- for looking through all of them
 
 local out = ffi.new("mg_text[1]")
 
--- Tables of the consumers of one snapshot, by credential number; emptied when another snapshot serves.
-local cache = { snapshot = -1, by_credential = {}, by_name = {}, all = {}, confs = {} }
+-- Tables of the consumers of the snapshot that serves, by credential number, by name, ...
+local cache
 
-local function fresh_cache()
-  local now = mg_snapshot_number()
-  if cache.snapshot ~= now then
-    cache = { snapshot = now, by_credential = {}, by_name = {}, all = {}, confs = {} }
-  end
-  return cache
+--- Forgets all consumers: another snapshot serves.
+function _M.forget()
+  cache = { snapshot = mg_snapshot_number(), by_credential = {}, by_name = {}, all = {}, confs = {} }
 end
+
+_M.forget()
 
 local function text_at(index, kind)
   if C.mg_consumer_text(index, kind, out) == 0 then
@@ -64,7 +63,7 @@ end
 ---@param username string
 ---@return table?
 function _M.get(username)
-  local known = fresh_cache().by_name
+  local known = cache.by_name
   local consumer = known[username]
   if consumer == nil then
     local index = C.mg_consumer_by_name(username, #username)
@@ -77,7 +76,7 @@ function _M.get(username)
 end
 
 local function by_credential(number)
-  local known = fresh_cache().by_credential
+  local known = cache.by_credential
   local consumer = known[number]
   if not consumer then
     local base = _M.get(text_at(number, credential_consumer))
@@ -111,7 +110,7 @@ end
 
 -- As they are written.
 local function list_all(plugin_name)
-  local known = fresh_cache().all
+  local known = cache.all
   local list = known[plugin_name]
   if not list then
     list = {}
@@ -201,7 +200,7 @@ local lazy_nodes = {
 --- What stands for all consumers of `plugin_name`, at no cost before its nodes are read.
 ---@return table
 function _M.conf(plugin_name)
-  local known = fresh_cache()
+  local known = cache
   local conf = known.confs[plugin_name]
   if not conf then
     conf = setmetatable({ plugin_name = plugin_name, conf_version = known.snapshot }, lazy_nodes)

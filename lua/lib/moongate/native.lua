@@ -107,8 +107,11 @@ int64_t mg_credential_at(const char *plugin, size_t plugin_size, uint32_t positi
 int mg_consumer_text(uint32_t index, int kind, mg_text *out);
 /* What tells a credential from all others, and from itself once it is changed; 0 for a number that is none. */
 uint64_t mg_credential_print(uint32_t index);
-/* The request is this consumer's, who was let in by this credential: it ends soon after the credential does. */
-void mg_credential_attach(mg_exchange *ex, const char *username, size_t size, uint64_t print);
+/* Who was let in, and by which credential; a text of size 0 is none. */
+typedef struct { mg_text username, credential, custom_id; uint64_t print; } mg_identity;
+/* The request is this consumer's: its headers tell the upstream, and it ends soon after the credential does. Answers as a
+   change of a field; with another answer than 1 the headers are as they were. */
+int mg_credential_attach(mg_exchange *ex, const mg_identity *identity);
 /* If the request becomes a WebSocket: limits on what its client sends. 0 is none. */
 void mg_websocket_limit(mg_exchange *ex, double message_size_max_bytes, double messages_per_second, double burst);
 /* One plugin of the consumer or its group: JSON {name, conf_json, resource_key, resource_version}; 0 past the last. */
@@ -185,6 +188,8 @@ int mg_digest_update(mg_digest_state *state, const char *data, size_t size);
 size_t mg_digest_final(mg_digest_state *state, char *out);
 void mg_digest_free(mg_digest_state *state);
 uint32_t mg_crc32(const char *data, size_t size);
+int mg_uuid_v4(char *out);                       /* 36 characters; 0 when the system has no random bytes */
+int mg_uuid_v7(double unix_ms, char *out);       /* the same, in the order of time */
 /* Verifies a JWS signature. algorithm is the JWA name (RS256 ... EdDSA); `pem` a public key or certificate. 1 valid, 0 not, -1 bad key,
    with the reason in `error`. HS* is not taken here. */
 int mg_signature_verify(const char *algorithm, const char *pem, size_t pem_size, const char *data, size_t size, const char *signature,

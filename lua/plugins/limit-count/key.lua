@@ -6,7 +6,8 @@
 --
 -- The resource and the conf keep counters of different routes apart and let them survive a reload that does not
 -- touch the conf. The mark before the value keeps a client from choosing a header that equals somebody's address.
--- Keys are put together in a buffer of the slot: a request makes no string for them.
+-- Where keys are only hashed, a digest of 16 bytes stands for all that comes before the mark, and they are put together in a
+-- buffer of the slot: a request makes no string for them.
 
 local core = require("apisix.core")
 local plugin = require("apisix.plugin")
@@ -17,6 +18,7 @@ local ffi_new = ffi.new
 local tostring = tostring
 local type = type
 
+local digest_size = 16
 local value_size_max_bytes = 512
 local configured, fallback = 61, 64 -- the bytes of `=` and `@`
 
@@ -24,8 +26,7 @@ local _M = {}
 
 ---@class plugin.LimitSlot
 ---@field prefix string
----@field prefix_size integer    without the mark
----@field buffer ffi.cdata*      the prefix, and room for the mark and a value
+---@field buffer ffi.cdata*      the prefix's digest, and room for the mark and a value
 
 local function resource_of(conf, ctx)
   local meta = conf._meta
@@ -50,9 +51,9 @@ function _M.new(name, conf, ctx, suffix)
     scope = resource_of(conf, ctx) .. ":" .. plugin.conf_version(conf)
   end
   local prefix = name .. "|" .. scope .. ":" .. (suffix and suffix .. ":" or "")
-  local buffer = ffi_new("char[?]", #prefix + 1 + value_size_max_bytes)
-  ffi_copy(buffer, prefix, #prefix)
-  return { prefix = prefix, prefix_size = #prefix, buffer = buffer }
+  local buffer = ffi_new("char[?]", digest_size + 1 + value_size_max_bytes)
+  ffi_copy(buffer, ngx.sha1_bin(prefix), digest_size)
+  return { prefix = prefix, buffer = buffer }
 end
 
 --- Returns how `value` finds the value soonest: some variables are fields of ctx.
@@ -114,10 +115,10 @@ function _M.bytes(slot, value, is_fallback)
     local key = _M.text(slot, value, is_fallback)
     return key, #key
   end
-  local buffer, prefix_size = slot.buffer, slot.prefix_size
-  buffer[prefix_size] = is_fallback and fallback or configured
-  ffi_copy(buffer + prefix_size + 1, value, size)
-  return buffer, prefix_size + 1 + size
+  local buffer = slot.buffer
+  buffer[digest_size] = is_fallback and fallback or configured
+  ffi_copy(buffer + digest_size + 1, value, size)
+  return buffer, digest_size + 1 + size
 end
 
 --- Returns the key for `value` as a string; a long value by its digest.

@@ -1,18 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Makes request ids: one function for each `algorithm`. All take their chance from the system's random source,
---- fetched a page at a time, so that an id costs no call and cannot be guessed.
+--- Makes request ids: one function for each `algorithm`. All take their chance from the system's random source, so that no
+--- id can be guessed; what is put together here has it fetched a page at a time.
 
 local ffi = require("ffi")
 local bit = require("bit")
 local native = require("moongate.native")
+local uuid = require("moongate.uuid")
 
 local C = native.C
 local band = bit.band
-local bor = bit.bor
 local char = string.char
 local concat = table.concat
 local error = error
-local ffi_string = ffi.string
 local floor = math.floor
 local sub = string.sub
 
@@ -34,51 +33,10 @@ local function reserve(count)
   return start
 end
 
--- A byte as two hexadecimal digits, in one store.
-local hex = ffi.new("uint16_t[256]")
-for code = 0, 255 do
-  ffi.copy(hex + code, ("%02x"):format(code), 2)
-end
-
--- xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, written over and over; the groups as pairs of digits.
-local text = ffi.new("char[36]")
-ffi.fill(text, 36, 45)
-local pairs_at_0 = ffi.cast("uint16_t *", text)
-local pairs_at_9 = ffi.cast("uint16_t *", text + 9)
-local pairs_at_14 = ffi.cast("uint16_t *", text + 14)
-local pairs_at_19 = ffi.cast("uint16_t *", text + 19)
-local pairs_at_24 = ffi.cast("uint16_t *", text + 24)
-
-local function join(p, b6, b8)
-  pairs_at_0[0], pairs_at_0[1], pairs_at_0[2], pairs_at_0[3] = hex[page[p]], hex[page[p + 1]], hex[page[p + 2]], hex[page[p + 3]]
-  pairs_at_9[0], pairs_at_9[1] = hex[page[p + 4]], hex[page[p + 5]]
-  pairs_at_14[0], pairs_at_14[1] = hex[b6], hex[page[p + 7]]
-  pairs_at_19[0], pairs_at_19[1] = hex[b8], hex[page[p + 9]]
-  pairs_at_24[0], pairs_at_24[1], pairs_at_24[2] = hex[page[p + 10]], hex[page[p + 11]], hex[page[p + 12]]
-  pairs_at_24[3], pairs_at_24[4], pairs_at_24[5] = hex[page[p + 13]], hex[page[p + 14]], hex[page[p + 15]]
-  return ffi_string(text, 36)
-end
-
-local _M = {}
-
---- A random UUID (version 4).
----@return string
-function _M.uuid()
-  local p = reserve(16)
-  return join(p, bor(band(page[p + 6], 0x0f), 0x40), bor(band(page[p + 8], 0x3f), 0x80))
-end
-
---- A UUID that begins with the time in milliseconds (version 7).
----@return string
-function _M.uuidv7()
-  local p = reserve(16)
-  local time = floor(C.mg_now_fresh() * 1000)
-  for index = 5, 0, -1 do
-    page[p + index] = time % 256
-    time = floor(time / 256)
-  end
-  return join(p, bor(band(page[p + 6], 0x0f), 0x70), bor(band(page[p + 8], 0x3f), 0x80))
-end
+local _M = {
+  uuid = uuid.v4, -- random
+  uuidv7 = uuid.v7, -- begins with the time in milliseconds
+}
 
 local nano_alphabet = "useandom-26T198340PX75pxJACKVERYMINDBUSHWOLF_GQZbfghjklqvwyzrict"
 local nano = {}

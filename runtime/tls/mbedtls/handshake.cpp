@@ -2,11 +2,11 @@
 // How the library reaches the socket, what all its configurations have in common, and what is decided when
 // the client has said which name it wants.
 #include <mbedtls/net_sockets.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "base/random.h"
 #include "tls/mbedtls/parts.h"
 
 namespace moongate::tls {
@@ -25,14 +25,7 @@ constexpr size_t kDirectReadBytes = 4096;       // from here on the library's bu
 
 // The system's own source of random bytes has no state here, which a fork could double.
 int fill_random(void*, unsigned char* bytes, size_t size) {
-  while (size > 0) {
-    const ssize_t got = ::getrandom(bytes, size, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
-    bytes += got;
-    size -= static_cast<size_t>(got);
-  }
-  return 0;
+  return base::fill_random(reinterpret_cast<char*>(bytes), size) ? 0 : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
 IoResult read_plainly(net::Stream& socket, char* buffer, size_t size) {

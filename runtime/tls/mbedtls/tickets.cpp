@@ -7,11 +7,11 @@
 #include <mbedtls/aes.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
-#include <sys/random.h>
 
 #include <cstring>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "tls/digest.h"
 #include "tls/mbedtls/parts.h"
 #include "tls/ticket_keys.h"
@@ -76,8 +76,7 @@ int seal_ticket(void* context, const mbedtls_ssl_session* session, unsigned char
   unsigned char* const iv = begin + kNameBytes;
   unsigned char* const text = begin + kHeadBytes;
   std::memcpy(begin, key.name.data(), kNameBytes);
-  if (::getrandom(iv, kBlockBytes, 0) != static_cast<ssize_t>(kBlockBytes))
-    return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
+  if (!base::fill_random(reinterpret_cast<char*>(iv), kBlockBytes)) return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
   const int64_t made_at = base::Clock::wall().time_since_epoch().count();
   std::memcpy(text, parts.ticket_scope.data(), kScopeBytes);
   std::memcpy(text + kScopeBytes, &made_at, kTimeBytes);

@@ -24,7 +24,8 @@ return {
   destroy_all = loader.destroy_all,
   build_chain = chains.build,
   release_chain = chains.release,
-  run = runner.run,
+  first_entries = runner.first_entries,
+  later_entries = runner.later_entries,
   restore = runner.restore,
   check = function(...)
     return require("moongate.runtime.checker").check(...)

@@ -5,6 +5,7 @@
 -- `adopt_set`. A module lives as long as some set holds it: then its destroy() is called. Each module has an
 -- environment of its own, so a global it leaks stays its own, and a `require` that finds the libraries of its snapshot.
 
+local consumers = require("moongate.consumers")
 local current = require("moongate.current")
 local native = require("moongate.native")
 local registry = require("moongate.registry")
@@ -265,6 +266,7 @@ end
 function _M.adopt_set(handle, metadata)
   local set = sets[handle]
   _M.serving = handle
+  consumers.forget()
   for name in pairs(registry.all()) do
     if not set.modules[name] then
       registry.set(name, nil)

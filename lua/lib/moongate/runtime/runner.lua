@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Runs the hooks of a request, phase by phase: rewrite and access in one go.
 --
--- `run` is called in a recycled coroutine and returns a verdict: 0 go on, 1 an answer stands; for body_filter the chunk
+-- A worker comes in through entries.lua, in a recycled coroutine, and gets a verdict: 0 go on, 1 an answer stands; for body_filter the chunk
 -- and whether the body ends. A hook that waits yields from somewhere within.
 
 local chains = require("moongate.runtime.chains")
 local consumers = require("moongate.consumers")
 local contexts = require("moongate.runtime.contexts")
 local current = require("moongate.current")
+local entries = require("moongate.runtime.entries")
 local exit = require("moongate.exit")
 local filters = require("moongate.runtime.filters")
 local log = require("moongate.core.log")
@@ -36,6 +37,10 @@ local function make_slot(index)
   local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, arg = { false, false }, phase = "", chain = nil, global_chain = nil }
   slots[index] = slot
   return slot
+end
+
+local function slot_of(index)
+  return slots[index] or make_slot(index)
 end
 
 -- A slot's ctx is emptied when the next request in the slot begins: one entry into Lua less for each.
@@ -94,7 +99,6 @@ local function run_chain(slot, chain, phase)
     return 0
   end
   local index, code, body = run(chain.confs[phase], slot.ctx)
-  seam()
   if index then
     return end_with(slot, chain, phase, index, code, body)
   end
@@ -159,6 +163,7 @@ local function run_request(slot)
   if slot.ctx.consumer and slot.chain and join_consumer(slot) == 1 then
     return 1
   end
+  seam()
   enter_phase(slot, "access")
   if global_chain and run_chain(slot, global_chain, "access") == 1 then
     return 1
@@ -173,28 +178,24 @@ local function run_before_proxy(slot)
   return run_chain(slot, slot.chain, "before_proxy")
 end
 
-local phase_names = chains.phases
-local rewrite, before_proxy, body_filter = 1, 3, 5 -- of exchange::Phase
-
---- Runs the hooks of a phase; rewrite stands for access too. `is_first`: nothing of this request ran in Lua before.
----@param phase integer     a value of exchange::Phase
----@return integer|string verdict
-function _M.run(index, phase, is_first, chain_handle, global_handle, chunk, is_last)
-  local slot = slots[index] or make_slot(index)
-  if is_first then
-    begin(slot, chain_handle, global_handle)
-  end
-  enter(slot, phase_names[phase])
-  if phase == rewrite then
-    return run_request(slot)
-  elseif phase == before_proxy then
-    return run_before_proxy(slot)
-  elseif phase == body_filter then
-    return run_body(slot, chunk, is_last)
-  end
-  run_filters(slot, phase_names[phase])
+local function run_filter_phase(slot)
+  run_filters(slot, slot.phase)
   return 0
 end
+
+--- What a worker calls, by phase; rewrite stands for access too.
+_M.first_entries, _M.later_entries = entries.make(chains.phases, {
+  slot_of = slot_of,
+  begin = begin,
+  enter = enter,
+  runs = {
+    rewrite = run_request,
+    before_proxy = run_before_proxy,
+    header_filter = run_filter_phase,
+    body_filter = run_body,
+    log = run_filter_phase,
+  },
+})
 
 --- Before a coroutine that waited goes on: makes `current` its own again. nil: a timer's.
 function _M.restore(index)
@@ -217,7 +218,7 @@ end
 
 --- Asks a route's filter_func. A function that fails does not match.
 function _M.call_filter(fn, index)
-  local slot = slots[index] or make_slot(index)
+  local slot = slot_of(index)
   local vars = new_var(slot.ex, { _ex = slot.ex })
   local ok, verdict = pcall(fn, vars, { var = vars })
   if not ok then
