@@ -94,11 +94,11 @@ class ModelReader {
   void check_top() {
     const KongItem top{&root_, "top level"};
     const Value* version = root_.find("_format_version");
-    if (version != nullptr && !(version->is_string() && version->as_string() == "3.0"))
+    const std::string text = version != nullptr && version->is_string() ? version->as_string() : "";
+    model_.has_old_paths = text == "1.1" || text == "2.1";
+    if (version != nullptr && text != "3.0" && !model_.has_old_paths)
       findings_.refuse(*version, "_format_version",
-                       "expected \"3.0\", got " + describe_value(*version) +
-                           "; bring the file up with `deck file convert --from kong-gateway-2.x --to "
-                           "kong-gateway-3.x`");
+                       "expected \"3.0\", \"2.1\" or \"1.1\", got " + describe_value(*version));
     refuse_references(root_, 0);
     for (const auto& [key, value] : root_.members()) {
       const bool is_empty = value.is_null() || (value.is_array() && value.items().empty());

@@ -57,6 +57,7 @@ struct KongModel {
   std::vector<KongConsumer> consumers;
   std::vector<KongItem> plugins;  // global ones
   std::vector<KongCertificate> certificates;
+  bool has_old_paths = false;  // of a format before 3.0, where expressions have no `~`
 };
 
 KongModel read_kong_model(const base::Value& root, KongFindings& findings);

@@ -55,6 +55,11 @@ size_t count_groups(std::string_view regex) {
   return count;
 }
 
+/// In files before 3.0 a path of nothing else is a prefix, and any other an expression.
+bool is_plain(char c) {
+  return base::is_alphanumeric(c) || std::string_view(".-_~/%").find(c) != std::string_view::npos;
+}
+
 std::string escape_dollars(std::string_view text) {
   std::string escaped;
   for (const char c : text) escaped += c == '$' ? "$$" : std::string(1, c);
@@ -95,10 +100,11 @@ std::string escape_regex(std::string_view text) {
   return regex;
 }
 
-KongPath read_kong_path(std::string_view written) {
+KongPath read_kong_path(std::string_view written, bool is_old) {
   KongPath path;
-  path.is_regex = written.starts_with('~');
-  path.text = written.substr(path.is_regex ? 1 : 0);
+  const bool is_marked = written.starts_with('~');
+  path.is_regex = is_marked || (is_old && !std::all_of(written.begin(), written.end(), is_plain));
+  path.text = written.substr(is_marked ? 1 : 0);
   if (path.is_regex) {
     const bool is_anchored = path.text.starts_with('^');
     path.pattern = "^(?:" + path.text.substr(is_anchored ? 1 : 0) + ")";

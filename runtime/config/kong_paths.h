@@ -16,7 +16,8 @@ struct KongPath {
   std::string literal;  // what every matching path begins with; of a prefix, up to a `*`
   std::string pattern;  // the regular expression that decides, anchored; empty where the literal does
 };
-KongPath read_kong_path(std::string_view written);
+/// `is_old`: from a file of a format before 3.0.
+KongPath read_kong_path(std::string_view written, bool is_old = false);
 
 /// The text with what means something in a regular expression escaped.
 std::string escape_regex(std::string_view text);

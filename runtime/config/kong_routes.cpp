@@ -150,7 +150,7 @@ class RouteMaker {
     std::map<std::pair<size_t, size_t>, Entry> classes;
     size_t expression_count = 0;
     for (const Value* written : reader(route).texts("paths")) {
-      KongPath path = read_kong_path(written->as_string());
+      KongPath path = read_kong_path(written->as_string(), model_.has_old_paths);
       if (!path.literal.starts_with('/')) continue;  // refused above
       const size_t number = path.is_regex || !path.pattern.empty() ? ++expression_count : 0;
       Entry& entry = classes[{kLengthMax - std::min(path.text.size(), kLengthMax), number}];

@@ -133,9 +133,11 @@ void AdminApi::on_request(const HttpRequest& request, const Answer& answer) {
     response.fields.emplace_back("Access-Control-Allow-Headers", "*");
     return call.answer(std::move(response));
   }
+  call.segments = split_path(std::string_view(request.path).substr(kPrefix.size()));
+  // Clients ask thus whether somebody is there, and give no key: ADC does before all else.
+  if (request.method == "HEAD" && call.segments.empty()) return call.answer(HttpResponse{});
   call.caller = access_.identify(request, argument(call.arguments, "api_key"));
   if (call.caller.refusal) return call.answer(std::move(*call.caller.refusal));
-  call.segments = split_path(std::string_view(request.path).substr(kPrefix.size()));
   dispatch(call);
 }
 
@@ -155,8 +157,7 @@ void AdminApi::on_instance(const HttpRequest& request, const Answer& answer) {
 
 void AdminApi::dispatch(Call& call) {
   const std::string first = call.segments.empty() ? "" : call.segments[0];
-  if (first.empty() && (call.request.method == "HEAD" || call.request.method == "GET"))
-    return call.answer(HttpResponse{});
+  if (first.empty() && call.request.method == "GET") return call.answer(HttpResponse{});
   if (first == "plugins") return on_plugins(call);
   if (first == "schema") return on_schema(call);
   if (first == "configs") return on_configs(call);
@@ -207,8 +208,6 @@ void AdminApi::on_write(Call& call, AdminTarget target) {
         400, has_body ? "invalid configuration: wrong type: expected object" : "missing configurations"));
   if (*verb == Verb::kPatch && target.id.empty())
     return call.answer(admin_error(400, "missing " + std::string(target.resource->noun) + " id"));
-  if (target.resource->kind == Kind::kCredential && target.id.empty())
-    return call.answer(admin_error(400, "missing credential id"));
   AdminWrite write;
   write.verb = *verb;
   write.target = std::move(target);

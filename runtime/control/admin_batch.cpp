@@ -188,6 +188,7 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
   }
   if (id->empty()) return admin_error(400, "missing " + noun + " id");
   const std::string own(own_id({kind, *id}));
+  if (owned != nullptr && folder + own != *id) return admin_error(400, "wrong " + noun + " id");
   body->set("id", Value::string(own));
   if (kind == Kind::kSecret) {
     const size_t slash = id->find('/');

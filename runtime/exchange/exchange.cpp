@@ -39,7 +39,8 @@ void Exchange::end() {
   is_response_begun = false;
   client = nullptr;
   snapshot.reset();
-  uri = original_uri = {};
+  uri = original_uri = upstream_uri = {};
+  has_upstream_uri = false;
   remote = {};
   host = peer_address = remote_address = server_address = {};
   host_port = peer_port = server_port = 0;
@@ -52,7 +53,7 @@ void Exchange::end() {
   match.capture_count = 0;
   upstream.reset();
   node = nullptr;
-  upstream_host = upstream_scheme = upstream_trailers = {};
+  node_ip = upstream_host = upstream_scheme = upstream_trailers = {};
   tried.nodes.clear();
   tries = 0;
   upstream_started = {};

@@ -97,6 +97,8 @@ class Exchange {
   http::FieldList& response_fields() { return is_response_begun ? response.fields : early_fields; }
   /// The head is there (the upstream's or our own): lays what plugins set before over it.
   void begin_response();
+  /// Path and query as they go upstream.
+  const http::CanonicalUri& sent_uri() const { return has_upstream_uri ? upstream_uri : uri; }
   /// The client's connection goes on without this: keeps what was in the connection.
   void detach();
   /// The id that stands in error bodies and logs: 32 hex digits, made when first asked for.
@@ -112,7 +114,9 @@ class Exchange {
   http::RequestHead request{&arena};
   http::CanonicalUri uri;           // as plugins left it
   http::CanonicalUri original_uri;  // as the client asked
-  std::string_view host;            // lower case, without port
+  http::CanonicalUri upstream_uri;  // what a plugin wants sent in place of `uri`
+  bool has_upstream_uri = false;
+  std::string_view host;  // lower case, without port
   uint16_t host_port = 0;
   bool is_tls = false;
   std::string_view method_text() const { return request.method_text; }
@@ -136,6 +140,7 @@ class Exchange {
   router::Match match;
   std::shared_ptr<upstream::Upstream> upstream;  // the route's, or a plugin's choice
   upstream::Node* node = nullptr;
+  std::string_view node_ip;        // the address that was found for a node that is a name
   std::string_view upstream_host;  // Host sent upstream when a plugin set it
   std::string_view upstream_scheme;
   upstream::Tried tried;

@@ -260,7 +260,7 @@ base::Duration elapsed(Exchange& ex) { return base::Clock::steady_now() - ex.sta
 const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("apisix_request_id", ex.request_id()),
     MG_VARIABLE("args", ex.uri.query),
-    MG_VARIABLE_IF("balancer_ip", ex.node, ex.arena.copy(ex.node->host)),
+    MG_VARIABLE_IF("balancer_ip", ex.node, ex.node_ip.empty() ? ex.arena.copy(ex.node->host) : ex.node_ip),
     MG_VARIABLE_IF("balancer_port", ex.node, number(ex, ex.node->port)),
     MG_VARIABLE("body_bytes_sent", number(ex, ex.body_bytes_sent)),
     MG_VARIABLE("bytes_sent", number(ex, ex.bytes_sent)),
@@ -344,7 +344,7 @@ const std::array kNamed = std::to_array<Named>({
               text += t.status ? std::to_string(t.status) : "-";
             });
           }},
-    MG_VARIABLE("upstream_uri", join_uri(ex, ex.uri)),
+    MG_VARIABLE("upstream_uri", join_uri(ex, ex.sent_uri())),
     MG_VARIABLE("uri", ex.uri.path),
 });
 
@@ -381,31 +381,51 @@ bool find_variable(Exchange& exchange, string_view name, string_view* value) {
   return find_prefixed(exchange, name, value);
 }
 
-bool set_variable(Exchange& exchange, string_view name, string_view value) {
+namespace {
+
+/// Path and query, percent-encoded, as they are to be sent; nothing for those of the request.
+Written set_upstream_uri(Exchange& exchange, string_view text) {
+  exchange.has_upstream_uri = false;
+  if (text.empty()) return Written::kYes;
+  const bool is_plain = text.front() == '/' && std::all_of(text.begin(), text.end(), [](char c) {
+                          return static_cast<unsigned char>(c) > 0x20 && c != 0x7f && c != '#';
+                        });
+  const http::UriPolicy policy = exchange.snapshot ? exchange.snapshot->settings->uri : http::UriPolicy();
+  string_view reason;
+  if (!is_plain || !http::canonicalize_target(text, policy, &exchange.arena, &exchange.upstream_uri, &reason))
+    return Written::kRefused;
+  exchange.has_upstream_uri = true;
+  return Written::kYes;
+}
+
+}  // namespace
+
+Written set_variable(Exchange& exchange, string_view name, string_view value) {
   string_view kept = exchange.arena.copy(value);
+  if (name == "upstream_uri") return set_upstream_uri(exchange, kept);
   if (name == "upstream_host") {
     exchange.upstream_host = kept;
-    return true;
+    return Written::kYes;
   }
   if (name == "upstream_scheme") {
     exchange.upstream_scheme = kept;
-    return true;
+    return Written::kYes;
   }
   if (name == "consumer_name") {
     exchange.consumer_name = kept;
-    return true;
+    return Written::kYes;
   }
-  if (name != "apisix_request_id" && find_named(name)) return false;  // a fact
+  if (name != "apisix_request_id" && find_named(name)) return Written::kNo;  // a fact
   for (auto& variable : exchange.variables) {
     if (variable.name == name) {
       variable.value = kept;
-      return true;
+      return Written::kYes;
     }
   }
   constexpr size_t kVariablesMax = 64;
-  if (exchange.variables.size() >= kVariablesMax) return false;
+  if (exchange.variables.size() >= kVariablesMax) return Written::kNo;
   exchange.variables.push_back({exchange.arena.copy(name), kept});
-  return true;
+  return Written::kYes;
 }
 
 string_view find_hash_key(Exchange& exchange) {

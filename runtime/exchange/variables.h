@@ -19,9 +19,10 @@ std::string_view upstream_scheme(const Exchange& exchange);
 /// The same as the data path wants it; nothing when a plugin chose what there is not.
 std::optional<upstream::Scheme> find_upstream_scheme(const Exchange& exchange);
 
-/// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own. False for those
-/// that are facts.
-bool set_variable(Exchange& exchange, std::string_view name, std::string_view value);
+/// kNo: the variable is a fact. kRefused: the value is none that it can have.
+enum class Written : uint8_t { kNo, kYes, kRefused };
+/// Sets a variable that may be set: `upstream_*` that steer the proxy, or a plugin's own.
+Written set_variable(Exchange& exchange, std::string_view name, std::string_view value);
 
 /// The text that consistent hashing works on, by the upstream's hash_on and key; the client's address when it
 /// is unset.

@@ -6,6 +6,7 @@
 #include "proxy/forward.h"
 #include "proxy/http2_stream.h"
 #include "proxy/http2_tunnel.h"
+#include "proxy/route_body.h"
 #include "proxy/tunnel.h"
 
 namespace moongate::proxy {

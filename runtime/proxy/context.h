@@ -23,6 +23,7 @@ class AnswerCoder;
 class Connection;
 class Forwarder;
 class Http2Stream;
+class RouteBody;
 struct WorkerMetrics;
 
 /// Limits and habits towards clients, from the settings, in the units the data path uses.
@@ -60,7 +61,8 @@ struct Context {
   snapshot::Pin snapshot;  // what the next request begins with
   ClientOptions client;
   exchange::ExchangePool exchanges;
-  std::vector<std::unique_ptr<Forwarder>> forwarders;  // by exchange slot
+  std::vector<std::unique_ptr<Forwarder>> forwarders;    // by exchange slot
+  std::vector<std::unique_ptr<RouteBody>> route_bodies;  // likewise, where routes were found by bodies
   std::vector<std::unique_ptr<Http2Stream>> spare_http2_streams;
   std::vector<std::unique_ptr<AnswerCoder>> coders;  // likewise, where answers were coded
   http::EncoderPool encoders;

@@ -19,8 +19,10 @@ using exchange::StepResult;
 using http::BodyKind;
 using upstream::AttemptStage;
 
-std::shared_ptr<upstream::Endpoint> Forwarder::find_endpoint() {
-  return exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver, scheme_);
+void Forwarder::find_endpoint() {
+  endpoint_ = exchange_.upstream->find_endpoint(*exchange_.node, *context_.resolver, scheme_);
+  const bool is_found = exchange_.node->is_name && endpoint_ != nullptr;
+  exchange_.node_ip = is_found ? exchange_.arena.copy(endpoint_->address().host_text()) : std::string_view();
 }
 
 // False, and an answer, when a plugin chose what cannot be spoken.
@@ -50,7 +52,7 @@ StepResult Forwarder::pick() {
     return StepResult::kAnswer;
   }
   exchange.node = node;
-  endpoint_ = find_endpoint();
+  find_endpoint();
   if (endpoint_) return StepResult::kNext;
   if (!exchange.node->is_name) {
     exchange.fail(503, "the upstream's node has no address");
@@ -62,7 +64,7 @@ StepResult Forwarder::pick() {
     if (serial != serial_ || !is_resolving_) return;
     bool is_late = !is_asking_;
     is_resolving_ = false;
-    if (result) endpoint_ = find_endpoint();
+    if (result) find_endpoint();
     if (!endpoint_) {
       MG_LOG(kError) << "upstream " << exchange_.upstream->options().id << ": "
                      << (result ? "the node has no address" : result.error().detail);
@@ -88,7 +90,7 @@ StepResult Forwarder::start() {
   }
   const upstream::Scheme former_scheme = scheme_;
   if (!choose_scheme()) return StepResult::kAnswer;
-  if (scheme_ != former_scheme) endpoint_ = find_endpoint();  // before_proxy may have changed it
+  if (scheme_ != former_scheme) find_endpoint();  // before_proxy may have changed it
   if (!endpoint_) {
     exchange.fail(503, "the upstream's node has no address");
     return StepResult::kAnswer;

@@ -47,7 +47,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool wants_body() const override { return attempt_.is_ready() && !attempt_.is_blocked(); }
 
  private:
-  std::shared_ptr<upstream::Endpoint> find_endpoint();
+  void find_endpoint();
   bool choose_scheme();
   static void on_later(void* self) { static_cast<Forwarder*>(self)->send_collected(); }
   static void on_deadline(void* self);

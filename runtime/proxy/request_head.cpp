@@ -111,14 +111,15 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
                                      bool is_upgrade) {
   const http::FieldList& fields = exchange.request.fields;
   std::string_view host = choose_upstream_host(exchange);
+  const http::CanonicalUri& uri = exchange.sent_uri();
   size_t bound =
-      http::head_size_bound(fields, exchange.request.method_text.size() + exchange.uri.wire_path.size() +
-                                        exchange.uri.query.size() + 32) +
+      http::head_size_bound(
+          fields, exchange.request.method_text.size() + uri.wire_path.size() + uri.query.size() + 32) +
       host.size() + 2 * exchange.request.host.size() + exchange.forwarded.forwarded_for.size() +
       exchange.forwarded.proto.size() + exchange.forwarded.host.size() + exchange.forwarded.port.size() + 512;
   char* start = exchange.arena.allocate_chars(bound);
-  char* at = http::write_request_line(start, exchange.request.method_text, exchange.uri.wire_path,
-                                      exchange.uri.query, exchange.uri.has_query);
+  char* at =
+      http::write_request_line(start, exchange.request.method_text, uri.wire_path, uri.query, uri.has_query);
   at = http::write_field(at, "Host", host);
   at = http::write_fields(at, fields, [](const Field& field) { return is_replaced(field.id); });
   at = write_forwarded(at, exchange);

@@ -13,6 +13,7 @@
 #include "proxy/forward.h"
 #include "proxy/grpc_deadline.h"
 #include "proxy/identity.h"
+#include "proxy/route_body.h"
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
 
@@ -72,12 +73,31 @@ router::Request routing_request(Exchange& exchange, router::VariableSource& vari
   return request;
 }
 
+StepResult step_route(Context& context, Exchange& exchange);
+
+void go_on_with_body(Context& context, Exchange& exchange) {
+  const StepResult result = step_route(context, exchange);
+  if (result != StepResult::kWait) resume(context, exchange, result);
+}
+
+RouteBody& route_body_of(Context& context, Exchange& exchange) {
+  auto& bodies = context.route_bodies;
+  if (bodies.size() <= exchange.slot) bodies.resize(exchange.slot + 1);
+  auto& slot = bodies[exchange.slot];
+  if (!slot) slot = std::make_unique<RouteBody>(context, exchange, go_on_with_body);
+  return *slot;
+}
+
 StepResult step_route(Context& context, Exchange& exchange) {
   const snapshot::Snapshot& snapshot = *exchange.snapshot;
-  exchange::ExchangeVariables variables(exchange);
+  RouteVariables variables(context, exchange);
   ScriptFilter filter(context, exchange);
   const router::Request request = routing_request(exchange, variables, filter);
   bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
+  if (variables.has_missed_body() && route_body_of(context, exchange).can_collect()) {
+    if (route_body_of(context, exchange).collect() == StepResult::kWait) return StepResult::kWait;
+    return step_route(context, exchange);
+  }
   if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
   const snapshot::Route* route = exchange.route;
   if (route && route->fault_status != 0) {

@@ -187,7 +187,7 @@ int mg_var_get(void* ex, const char* name, size_t name_size, mg_text* out) {
 }
 
 int mg_var_set(void* ex, const char* name, size_t name_size, const char* value, size_t size) {
-  return moongate::exchange::set_variable(of(ex), {name, name_size}, {value, size});
+  return static_cast<int>(moongate::exchange::set_variable(of(ex), {name, name_size}, {value, size}));
 }
 
 void mg_request_method_get(void* ex, mg_text* out) { put(out, of(ex).request.method_text); }
@@ -250,6 +250,7 @@ int mg_request_uri_set(void* ex, const char* path, size_t path_size, const char*
     return 0;
   }
   exchange.uri = uri;
+  exchange.has_upstream_uri = false;  // who wrote last is heard
   return 1;
 }
 

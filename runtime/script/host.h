@@ -71,6 +71,10 @@ class Host {
   };
   Filtered take_filtered() { return std::move(filtered_); }
   bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
+  /// `post_arg_NAME`, `post_arg.PATH` or `graphql_*` of a body that is here; the view lives as long as the
+  /// request.
+  bool find_body_variable(exchange::Exchange& exchange, std::string_view name, std::string_view* value);
+  bool has_body_element(exchange::Exchange& exchange, std::string_view name, std::string_view element);
   /// Ends what the exchange waits for; its coroutine is dropped. False when it is running: the exchange must
   /// live until it has come back.
   bool cancel(exchange::Exchange& exchange);

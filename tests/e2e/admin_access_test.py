@@ -40,6 +40,13 @@ class Keys(AdminCase):
         self.assert_token(self.call({"X-API-KEY": "edd1c9f034335f136f87ad84b625c8f1"}), "wrong apikey")
         self.assert_token(self.call(path="/nothing"), "missing apikey")
 
+    def test_a_probe_needs_no_key(self):
+        for path in ("/apisix/admin", "/apisix/admin/"):
+            self.assertEqual(request(self.gw.admin_port, "HEAD", path).status, 200, path)
+        self.assertEqual(request(self.gw.admin_port, "HEAD", "/apisix/admin/routes").status, 401)
+        self.assertEqual(request(self.gw.admin_port, "HEAD", "/apisix/admin", {"Host": "elsewhere.test"}).status, 403)
+        self.assert_token(request(self.gw.admin_port, "GET", "/apisix/admin"), "missing apikey")
+
     def test_the_api_is_not_on_the_other_ports(self):
         headers = {"X-API-KEY": self.gw.admin_key()}
         for port in (self.gw.port, self.gw.metrics_port):

@@ -197,6 +197,19 @@ class OtherResources(AdminCase):
         self.assert_refused(self.admin("GET", "/consumers/jack/credentials/c1"), 404, "consumer not found")
         self.put("/consumers/jill/credentials/c2", credential)
 
+    def test_the_id_of_a_credential_may_be_in_the_body(self):
+        self.put("/consumers", {"username": "jack"})
+        credential = plugins(**{"key-auth": {"key": "c-one"}})
+        made = self.admin("PUT", "/consumers/jack/credentials", {"id": "c1", **credential})
+        self.assertEqual((made.status, made.json()["key"]), (201, "/apisix/consumers/jack/credentials/c1"))
+        self.assertEqual(self.admin("PUT", "/consumers/jack/credentials", {"id": "c1", **credential}).status, 200)
+        self.assert_refused(self.admin("PUT", "/consumers/jack/credentials", credential), 400, "missing credential id")
+        self.assert_refused(self.admin("DELETE", "/consumers/jack/credentials"), 400, "missing credential id")
+        for other in ("x/credentials/c1", "jack/credentials/c1"):
+            self.assert_refused(self.admin("PUT", "/consumers/jack/credentials", {"id": other, **credential}), 400,
+                                "wrong credential id")
+        self.assertEqual(self.admin("GET", "/consumers/jack/credentials").json()["total"], 1)
+
     def test_two_consumers_do_not_share_a_key(self):
         self.put("/consumers", {"username": "jack", **plugins(**{"key-auth": {"key": "same"}})})
         self.assert_refused(self.admin("PUT", "/consumers", {"username": "jill", **plugins(**{"key-auth": {"key": "same"}})}), 400,

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from acceptance_test import read
-from harness import TestCase, moongate, ok, sanitized
+from harness import TestCase, Upstream, describe, moongate, ok, sanitized
 
 
 def file_of(test, text, suffix=".yml"):
@@ -188,6 +188,14 @@ class Convert(TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"#   lost: {path}:9: plugins[0]: openid-connect", done.stdout)
         self.assertIn(f"lost: {path}:9: plugins[0]", done.stderr)
+
+    def test_a_file_of_version_2_1_serves_its_expressions_without_a_mark(self):
+        with Upstream(describe) as up:
+            routes = [{"name": "one", "paths": [r"/items/\d+$"], "strip_path": False}, {"name": "all", "paths": ["/items"]}]
+            gw = self.serve(json.dumps({"_format_version": "2.1", "_transform": True, "services": [
+                {"name": "s", "url": f"http://127.0.0.1:{up.port}", "routes": routes}]}))
+            self.assertEqual(gw.get("/items/7").json()["target"], "/items/7")
+            self.assertEqual(gw.get("/items/x").json()["target"], "/x")
 
     def test_another_file_is_refused(self):
         path = file_of(self, "routes: []\n")

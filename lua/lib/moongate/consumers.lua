@@ -7,6 +7,8 @@ local clone = require("table.clone")
 local ffi = require("ffi")
 local log = require("moongate.core.log")
 local native = require("moongate.native")
+local registry = require("moongate.registry")
+local schema = require("moongate.core.schema")
 local secrets = require("moongate.secrets")
 
 local C = native.C
@@ -75,7 +77,17 @@ function _M.get(username)
   return consumer or nil
 end
 
-local function by_credential(number)
+-- The conf was checked before it came here; this only writes the defaults of the plugin's schema into it, without what
+-- else the plugin's check may do for each of thousands.
+local function fill_in_defaults(plugin_name, conf)
+  local plugin = registry.get(plugin_name)
+  local plugin_schema = plugin and (plugin.consumer_schema or plugin.schema)
+  if plugin_schema then
+    schema.check(plugin_schema, conf)
+  end
+end
+
+local function by_credential(plugin_name, number)
   local known = cache.by_credential
   local consumer = known[number]
   if not consumer then
@@ -83,6 +95,7 @@ local function by_credential(number)
     local id = text_at(number, credential_id)
     consumer = clone(base)
     consumer.auth_conf = cjson.decode(text_at(number, credential_conf))
+    fill_in_defaults(plugin_name, consumer.auth_conf)
     consumer._references = secrets.references_in(consumer.auth_conf)
     consumer.credential_id = id ~= "" and id or nil
     consumer._base = base
@@ -120,7 +133,7 @@ local function list_all(plugin_name)
       if number < 0 then
         break
       end
-      list[#list + 1] = by_credential(number)
+      list[#list + 1] = by_credential(plugin_name, number)
       position = position + 1
     end
     known[plugin_name] = list
@@ -174,7 +187,7 @@ end
 function _M.find(plugin_name, attribute, value)
   local number = tonumber(mg_credential_find(plugin_name, #plugin_name, attribute, #attribute, value, #value))
   if number >= 0 then
-    return with_secrets(by_credential(number))
+    return with_secrets(by_credential(plugin_name, number))
   end
   if mg_has_managed_credentials() == 0 then
     return nil

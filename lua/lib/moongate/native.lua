@@ -16,7 +16,7 @@ typedef struct { const char *data; size_t size; } mg_text;   /* data is NULL whe
 
 /* --- variables: api_exchange.cpp ------------------------------------------------------------------ */
 int mg_var_get(mg_exchange *ex, const char *name, size_t name_size, mg_text *out);           /* 1 found, 0 unknown or unset */
-int mg_var_set(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);  /* 1 set, 0 not writable */
+int mg_var_set(mg_exchange *ex, const char *name, size_t name_size, const char *value, size_t size);  /* 1 set, 0 not writable, 2 no value for it */
 
 /* --- request ---------------------------------------------------------------------------------------- */
 void mg_request_method_get(mg_exchange *ex, mg_text *out);

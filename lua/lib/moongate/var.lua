@@ -125,6 +125,11 @@ local function get_post_arg(var, _, plan)
   return require("moongate.core.request_body").post_arg(ctx_of(var), plan.field, plan.is_path)
 end
 
+local function get_graphql(var, _, plan)
+  local found = require("moongate.core.request_body").graphql(ctx_of(var))
+  return found and found[plan.field]
+end
+
 local function get_method(var)
   return ask(rawget(var, "_ex"), "request_method")
 end
@@ -187,6 +192,9 @@ local function make_plan(name)
   if sub(name, 1, 9) == "post_arg." then
     return { get = get_post_arg, field = sub(name, 10), is_path = true }
   end
+  if name == "graphql_operation" or name == "graphql_name" or name == "graphql_root_fields" then
+    return { get = get_graphql, field = sub(name, 9) }
+  end
   return plain
 end
 
@@ -233,7 +241,11 @@ function var_mt.__newindex(var, name, value)
   end
   local text = tostring(value)
   local ex = rawget(var, "_ex")
-  if ex == nil or mg_var_set(ex, name, #name, text, #text) == 0 then
+  local done = ex == nil and 0 or mg_var_set(ex, name, #name, text, #text)
+  if done == 2 then
+    error(name .. ": no path and query that can be sent: " .. text .. "; core.utils.uri_safe_encode() encodes a path", 2)
+  end
+  if done == 0 then
     rawset(var, name, value)
     return
   end

@@ -70,6 +70,18 @@ TEST_CASE("a path's literal is what every match begins with") {
   }
 }
 
+TEST_CASE("in files before 3.0 what a path is made of tells whether it is an expression") {
+  for (const char* prefix : {"/", "/a.b-c_d~e/%20", "/v1"}) {
+    INFO(prefix);
+    CHECK_FALSE(read_kong_path(prefix, true).is_regex);
+  }
+  for (const char* expression : {"/a/(?<id>\\d+)", "/a$", "/a/[^/]+", "~/a"}) {
+    INFO(expression);
+    CHECK(read_kong_path(expression, true).is_regex);
+  }
+  CHECK_FALSE(read_kong_path("/a$").is_regex);
+}
+
 TEST_CASE("groups of an expression are counted past, so that the rest of the path is the right one") {
   const auto rewrite_of = [](const char* path) {
     return make_kong_rewrites({read_kong_path(path)}, "/", true, KongPathHandling::kV0).back();
@@ -253,11 +265,11 @@ TEST_CASE("checks are switched on by what has an interval or a limit") {
         R"("unhealthy":{"http_failures":0,"tcp_failures":2,"timeouts":0}}})");
 }
 
-TEST_CASE("another version of the format is refused with the way out") {
+TEST_CASE("another version of the format is refused with those that are read") {
   const TestFolder folder;
-  folder.write("kong.yml", "_format_version: '1.1'\n");
+  folder.write("kong.yml", "_format_version: '4.0'\n");
   CHECK(contains(load_error(folder, {"kong.yml"}),
-                 "kong.yml:1: _format_version: expected \"3.0\", got \"1.1\""));
+                 "kong.yml:1: _format_version: expected \"3.0\", \"2.1\" or \"1.1\", got \"4.0\""));
 }
 
 TEST_CASE("a plugin that is switched off hides none of a wider scope") {

@@ -153,27 +153,45 @@ TEST_CASE("figures of several tries stand side by side, and no more than there a
 TEST_CASE("facts cannot be set, what steers the proxy and a plugin's own can") {
   Fixture f;
   for (const char* fact : {"remote_addr", "uri", "status", "host", "request_method"})
-    CHECK_FALSE(set_variable(f.exchange, fact, "x"));
-  CHECK(set_variable(f.exchange, "upstream_host", "inner"));
+    CHECK(set_variable(f.exchange, fact, "x") == Written::kNo);
+  CHECK(set_variable(f.exchange, "upstream_host", "inner") == Written::kYes);
   CHECK(f.get("upstream_host") == "inner");
-  CHECK(set_variable(f.exchange, "mine", "1"));
-  CHECK(set_variable(f.exchange, "mine", "2"));
+  CHECK(set_variable(f.exchange, "mine", "1") == Written::kYes);
+  CHECK(set_variable(f.exchange, "mine", "2") == Written::kYes);
   CHECK(f.get("mine") == "2");
   CHECK(f.exchange.variables.size() == 1);
+}
+
+TEST_CASE("what a plugin wants sent leaves the request's own path as it is") {
+  Fixture f;
+  const std::string before(f.get("uri"));
+  CHECK(set_variable(f.exchange, "upstream_uri", "/b%20c?d=1") == Written::kYes);
+  CHECK(f.get("upstream_uri") == "/b%20c?d=1");
+  CHECK(f.exchange.sent_uri().path == "/b c");
+  CHECK(f.get("uri") == before);
+  for (const char* wrong : {"b", "http://other/", "/a b", "/a#b", "/%zz", "/../a", "/a?b c", "/a\r\nx: y"}) {
+    INFO(wrong);
+    CHECK(set_variable(f.exchange, "upstream_uri", wrong) == Written::kRefused);
+    CHECK_FALSE(f.exchange.has_upstream_uri);
+  }
+  CHECK(set_variable(f.exchange, "upstream_uri", "/x") == Written::kYes);
+  CHECK(set_variable(f.exchange, "upstream_uri", "") == Written::kYes);
+  CHECK(f.exchange.sent_uri().path == before);
 }
 
 TEST_CASE("a plugin's variables have a limit") {
   Fixture f;
   int taken = 0;
-  for (int i = 0; i < 1000; i++) taken += set_variable(f.exchange, "v" + std::to_string(i), "x");
+  for (int i = 0; i < 1000; i++)
+    taken += set_variable(f.exchange, "v" + std::to_string(i), "x") == Written::kYes;
   CHECK(taken == 64);
-  CHECK(set_variable(f.exchange, "v0", "y"));
+  CHECK(set_variable(f.exchange, "v0", "y") == Written::kYes);
 }
 
 TEST_CASE("a set value does not hang on the text it was set from") {
   Fixture f;
   std::string name = "mine", value = "before";
-  CHECK(set_variable(f.exchange, name, value));
+  CHECK(set_variable(f.exchange, name, value) == Written::kYes);
   value = "after!";
   name = "xxxx";
   CHECK(f.get("mine") == "before");

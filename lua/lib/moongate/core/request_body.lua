@@ -7,6 +7,7 @@ local native = require("moongate.native")
 local phase = require("moongate.phase")
 local query = require("moongate.query")
 local fields = require("moongate.fields")
+local graphql = require("moongate.core.graphql")
 local wait = require("moongate.wait")
 
 local C = native.C
@@ -24,6 +25,7 @@ local out = ffi.new("mg_text[1]")
 
 -- What the client sends does not come into Lua's heap beyond this, unless a plugin says how much it wants.
 local body_default_max_bytes = 64 * 1024 * 1024
+local graphql_max_bytes = 1024 * 1024
 
 local _M = {}
 
@@ -280,6 +282,37 @@ function _M.post_arg(ctx, name, is_path)
     return found[1]
   end
   return walk(body, name)
+end
+
+local function graphql_text(ctx)
+  local ex = phase.exchange(ctx)
+  local content_type = fields.request_get(ex, "content-type") or ""
+  if find(content_type, "application/graphql", 1, true) then
+    return _M.get(graphql_max_bytes, ctx)
+  end
+  if find(content_type, "application/json", 1, true) then
+    local body = _M.parsed(ctx)
+    return body and body.query
+  end
+  C.mg_request_query_get(ex, out)
+  return out[0].data ~= nil and query.decode(ffi_string(out[0].data, out[0].size)).query
+end
+
+--- Returns what the request's GraphQL document says (see graphql.lua), parsed once; nil when there is none, or none that
+--- can be read. Yields.
+---@param ctx moongate.Ctx?
+---@return {operation: string, name: string, root_fields: string[]}?
+function _M.graphql(ctx)
+  if not ctx then
+    return nil
+  end
+  local found = ctx._graphql
+  if found == nil then
+    local text = graphql_text(ctx)
+    found = type(text) == "string" and #text <= graphql_max_bytes and graphql.parse(text) or false
+    ctx._graphql = found
+  end
+  return found or nil
 end
 
 return _M

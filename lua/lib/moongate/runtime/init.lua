@@ -47,6 +47,7 @@ return {
   end,
   compile_filter = chains.compile_filter,
   call_filter = runner.call_filter,
+  find_body_variable = runner.find_body_variable,
   is_exit = require("moongate.exit").is_signal,
   take_exit = runner.take_exit,
   run_detached = timers.run,

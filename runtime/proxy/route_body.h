@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Routes that are found by the request's body: `post_arg_NAME`, `post_arg.PATH` and `graphql_*` in `vars`.
+// The search itself cannot wait, so one that asks for the body before it is here ends without it, and another
+// one follows.
+#pragma once
+
+#include "exchange/client_side.h"
+#include "net/event_loop.h"
+#include "proxy/context.h"
+#include "router/variables.h"
+
+namespace moongate::proxy {
+
+/// Collects the body of a request whose route is looked for.
+///
+/// Shape:   up to 64 MB, in memory or a file as for plugins; a longer body stays with the client.
+/// Owner:   Context, one for each exchange slot that needed one; recycled, never freed.
+/// Fails:   with a body that cannot be had there are no variables of it; who forwards it says so.
+class RouteBody final : public exchange::BodySink {
+ public:
+  /// `go_on` searches again, with what there is then.
+  using GoOn = void (*)(Context&, exchange::Exchange&);
+  RouteBody(Context& context, exchange::Exchange& exchange, GoOn go_on)
+      : context_(context), exchange_(exchange), go_on_(go_on), later_(on_later, this) {}
+
+  /// False when there is nothing more to be had for this request.
+  bool can_collect() const;
+  /// kNext: it is here already, or cannot be had. kWait: `go_on` follows.
+  exchange::StepResult collect();
+
+  void on_request_body(const iovec* pieces, int count, bool is_last) override;
+  void on_request_body_failed(uint16_t status, std::string_view reason) override;
+  bool wants_body() const override { return is_collecting(); }
+
+ private:
+  static void on_later(void* self);
+  bool is_collecting() const;
+  void finish(exchange::BodyState state);
+
+  Context& context_;
+  exchange::Exchange& exchange_;
+  GoOn go_on_;
+  net::Deferred later_;           // the search does not run below the connection that reads
+  uint64_t serial_ = UINT64_MAX;  // of the exchange whose body was asked for last
+  bool is_over_ = false;
+  bool is_waiting_ = false;
+};
+
+/// The variables of a request whose route is looked for, those of its body among them.
+class RouteVariables final : public router::VariableSource {
+ public:
+  RouteVariables(Context& context, exchange::Exchange& exchange) : context_(context), exchange_(exchange) {}
+  bool find(std::string_view name, std::string_view* value) override;
+  bool has_element(std::string_view name, std::string_view element) override;
+  /// The search asked for a body that has not been read.
+  bool has_missed_body() const { return has_missed_body_; }
+
+ private:
+  bool can_look(std::string_view name);
+  Context& context_;
+  exchange::Exchange& exchange_;
+  bool has_missed_body_ = false;
+};
+
+}  // namespace moongate::proxy
