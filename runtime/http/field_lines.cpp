@@ -100,6 +100,7 @@ void note_field(const Field& field, FieldFacts* facts) {
       break;
     case FieldId::kUpgrade:
       facts->has_upgrade_field = true;
+      facts->has_http2_upgrade |= has_list_token(field.value, "h2c");
       break;
     case FieldId::kExpect:
       if (equals_ignoring_case(field.value, "100-continue")) {

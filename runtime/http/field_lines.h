@@ -24,6 +24,7 @@ struct FieldFacts {
   bool lists_keep_alive = false;
   bool lists_upgrade = false;
   bool has_upgrade_field = false;
+  bool has_http2_upgrade = false;  // to h2c
   bool has_te_trailers = false;
   bool has_continue_expectation = false;
   bool has_other_expectation = false;

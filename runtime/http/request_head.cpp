@@ -123,8 +123,10 @@ bool parse_request_head(std::string_view bytes, const HeadLimits& limits, Reques
   if (out->method == Method::kConnect) return refuse(fault, 501, "CONNECT is not supported");
   if (!check_host(facts, out, fault) || !set_body(facts, out, fault)) return false;
   out->is_keep_alive = keeps_alive(facts, out->version_minor);
-  // An upgrade offered in HTTP/1.0 is to be ignored (RFC 9110 7.8).
-  out->has_upgrade = facts.lists_upgrade && facts.has_upgrade_field && out->version_minor == 1;
+  // An upgrade offered in HTTP/1.0 is to be ignored (RFC 9110 7.8). HTTP/2 in a tunnel would be requests that
+  // no route has seen.
+  out->has_upgrade =
+      facts.lists_upgrade && facts.has_upgrade_field && !facts.has_http2_upgrade && out->version_minor == 1;
   out->has_te_trailers = facts.has_te_trailers;
   return true;
 }

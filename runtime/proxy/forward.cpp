@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "exchange/variables.h"
+#include "proxy/grpc_answer.h"
 #include "proxy/grpc_deadline.h"
 #include "proxy/http2_tunnel.h"
 #include "proxy/identity.h"
@@ -372,7 +373,10 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
     }
   }
   record_failure(status);
-  fail_upstream(context_, exchange, status, error.detail);
+  if (!exchange.client || !has_begun_grpc_answer(exchange))
+    return fail_upstream(context_, exchange, status, error.detail);
+  const auto code = error.kind == ErrorKind::kInvalid ? GrpcStatus::kInternal : GrpcStatus::kUnavailable;
+  end_grpc_answer(context_, exchange, make_grpc_trailers(exchange, code, error.detail));
 }
 
 void Forwarder::retry() {

@@ -206,7 +206,9 @@ void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, 
     is_without_body_ = settle_bodiless(exchange);
   }
   if (!is_tunnel && !is_without_body_) {
-    auto length = settle_length(exchange, pieces, count, is_last && trailers_.empty());
+    // What gRPC says in a head alone are trailers, and clients show its callers whatever else is there.
+    const bool is_grpc_status = is_last && count == 0 && exchange.response.fields.find("grpc-status");
+    auto length = settle_length(exchange, pieces, count, is_last && trailers_.empty() && !is_grpc_status);
     has_answer_length_ = length.has_value();
     answer_left_ = length.value_or(0);
   }

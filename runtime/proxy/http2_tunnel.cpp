@@ -43,19 +43,31 @@ Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connecti
     : stream_(stream),
       upstream_(std::move(upstream)),
       guard_(WebSocketGuard::make(*stream.exchange_)),
-      idle_timer_(on_idle, this) {
+      idle_timer_(on_idle, this),
+      answer_timer_(on_answer_timeout, this) {
   upstream_->stream.redirect(on_upstream_ready, this);
-  if (!first_bytes.empty()) send_to_client(first_bytes, false);
+  if (!first_bytes.empty()) take_from_upstream(first_bytes, false);
 }
 
 void Http2Tunnel::close() {
   idle_timer_.stop();
+  answer_timer_.stop();
   open_window(window_used_);  // what is dropped must not take the connection's window along
   upstream_->stream.close();
 }
 
 void Http2Tunnel::on_idle(void* self) {
   static_cast<Http2Tunnel*>(self)->stream_.reset(http::Http2Code::kCancel, Ending::kComplete);
+}
+
+void Http2Tunnel::on_answer_timeout(void* self) { static_cast<Http2Tunnel*>(self)->drop_upstream(); }
+
+// What the client does not take the stream has a time limit for.
+void Http2Tunnel::start_idle_timer() {
+  if (has_client_ended_ || !to_upstream_.is_empty())
+    idle_timer_.start(stream_.context_.loop.timers(), kTunnelStalledTimeout);
+  else
+    idle_timer_.start(stream_.context_.loop.timers(), kTunnelIdleTimeout);
 }
 
 void Http2Tunnel::on_client_data(std::string_view bytes) {
@@ -75,29 +87,39 @@ void Http2Tunnel::on_client_end() {
 
 void Http2Tunnel::on_ready() {
   if (!stream_.exchange_) return;
-  if (!has_begun_closing_) idle_timer_.start(stream_.context_.loop.timers(), kTunnelIdleTimeout);
   if (is_closing()) begin_closing();
   const bool is_alive = push_to_upstream() && pull_from_upstream();
   if (is_closing()) begin_closing();
-  // A client that has been told so does not care what becomes of the upstream.
-  if (!is_alive && !(is_closing() && has_upstream_ended_))
-    stream_.reset(http::Http2Code::kConnectError, Ending::kUpstreamBroke);
+  if (!has_begun_closing_) start_idle_timer();
+  if (!is_alive && !drop_upstream()) stream_.reset(http::Http2Code::kConnectError, Ending::kUpstreamBroke);
 }
 
 void Http2Tunnel::begin_closing() {
   if (has_begun_closing_) return;
   has_begun_closing_ = true;
   idle_timer_.start(stream_.context_.loop.timers(), kWebSocketCloseTimeout);
-  if (!has_upstream_ended_) send_to_client({}, false);
+  answer_timer_.start(stream_.context_.loop.timers(), kWebSocketAnswerTimeout);
+  if (!has_upstream_ended_) take_from_upstream({}, false);
+}
+
+bool Http2Tunnel::drop_upstream() {
+  if (!is_closing()) return false;
+  base::ByteQueue passed;
+  guard_->end_upstream(passed);
+  if (!has_upstream_ended_) send_to_client(passed.view(), false);
+  return has_upstream_ended_;
+}
+
+void Http2Tunnel::take_from_upstream(std::string_view bytes, bool is_last) {
+  if (!guard_) return send_to_client(bytes, is_last);
+  base::ByteQueue passed;
+  guard_->pass_upstream(bytes, passed);
+  if (is_last) guard_->end_upstream(passed);
+  send_to_client(passed.view(), is_last);
 }
 
 // The stream ends with the upstream, or when the guard has told the client that it does.
 void Http2Tunnel::send_to_client(std::string_view bytes, bool is_last) {
-  base::ByteQueue passed;
-  if (guard_) {
-    guard_->pass_upstream(bytes, passed);
-    bytes = passed.view();
-  }
   has_upstream_ended_ = is_last || (is_closing() && guard_->has_told_client());
   if (bytes.empty() && !has_upstream_ended_) return;
   iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
@@ -140,7 +162,7 @@ bool Http2Tunnel::pull_from_upstream() {
     const net::IoResult result = upstream_->stream.read(buffer, upstream::ReadBuffer::kSize);
     if (result.status == IoStatus::kError) return false;
     if (result.status == IoStatus::kBlocked) return true;
-    send_to_client({buffer, result.size}, result.status == IoStatus::kEof);
+    take_from_upstream({buffer, result.size}, result.status == IoStatus::kEof);
   }
   return true;
 }

@@ -41,12 +41,18 @@ class Http2Tunnel {
  private:
   static void on_upstream_ready(void* self) { static_cast<Http2Tunnel*>(self)->on_ready(); }
   static void on_idle(void* self);
+  static void on_answer_timeout(void* self);
+  void start_idle_timer();
   bool push_to_upstream();
   bool pull_from_upstream();
+  void take_from_upstream(std::string_view bytes, bool is_last);
   void send_to_client(std::string_view bytes, bool is_last);
   void open_window(size_t size_max);
   bool is_closing() const { return guard_ && guard_->is_closing(); }
   void begin_closing();
+  /// Goes on without the upstream, for the client to be told why it is to leave. False when it cannot be
+  /// told.
+  bool drop_upstream();
 
   Http2Stream& stream_;
   std::unique_ptr<upstream::Connection> upstream_;
@@ -54,6 +60,7 @@ class Http2Tunnel {
   base::ByteQueue to_upstream_;
   size_t window_used_ = 0;  // bytes of the client's that its window is still closed by
   net::Timer idle_timer_;
+  net::Timer answer_timer_;  // while a client that is to leave gets what the upstream has for it
   bool has_client_ended_ = false;
   bool has_upstream_ended_ = false;
   bool has_begun_closing_ = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "proxy/steps.h"
 
 namespace moongate::proxy {
 
@@ -37,7 +38,7 @@ void Revocation::on_slice(void* self) {
     exchange::Exchange& exchange = *context.exchanges.at(revocation->position_);
     if (!is_revoked(exchange, *context.snapshot)) continue;
     revocation->ended_count_++;
-    exchange.client->abort_answer();
+    end_revoked(context, exchange);
   }
   if (revocation->position_ < context.exchanges.slot_count())
     return revocation->next_slice_.schedule(context.loop);

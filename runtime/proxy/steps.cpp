@@ -11,6 +11,7 @@
 #include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
+#include "proxy/grpc_answer.h"
 #include "proxy/grpc_deadline.h"
 #include "proxy/identity.h"
 #include "proxy/route_body.h"
@@ -497,15 +498,25 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
 
 void end_at_grpc_deadline(Context& context, Exchange& exchange) {
   if (!exchange.client) return;
-  if (exchange.is_head_sent) {
-    exchange.upstream_trailers = grpc_deadline_trailers();
-    exchange.client->set_trailers(exchange.upstream_trailers);
-    return pass_body(context, exchange, nullptr, 0, true);
-  }
+  if (exchange.is_head_sent) return end_grpc_answer(context, exchange, grpc_deadline_trailers());
   stop_filter(context, exchange);
   drop_coder(context, exchange);
   answer_grpc_deadline(exchange);
   send_answer(context, exchange, true);
+}
+
+void end_grpc_answer(Context& context, Exchange& exchange, std::string_view trailers) {
+  exchange.upstream_trailers = trailers;
+  exchange.client->set_trailers(trailers);
+  pass_body(context, exchange, nullptr, 0, true);
+}
+
+void end_revoked(Context& context, Exchange& exchange) {
+  if (!has_begun_grpc_answer(exchange)) return exchange.client->abort_answer();
+  forwarder_of(context, exchange).cancel();
+  end_grpc_answer(context, exchange,
+                  make_grpc_trailers(exchange, GrpcStatus::kUnauthenticated,
+                                     "the credential that let this call in is gone"));
 }
 
 void on_script_done(Context& context, Exchange& exchange, StepResult result) {

@@ -39,6 +39,11 @@ void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t stat
 /// of the one that has begun.
 void end_at_grpc_deadline(Context& context, exchange::Exchange& exchange);
 
+/// Ends a gRPC answer that has begun with these trailers (grpc_answer.h) in place of the upstream's.
+void end_grpc_answer(Context& context, exchange::Exchange& exchange, std::string_view trailers);
+/// The credential that let the request in is gone: its answer ends, and so does what it was asked of.
+void end_revoked(Context& context, exchange::Exchange& exchange);
+
 /// The answer goes no further than this: what error the exchange holds takes its place, or its connection
 /// ends.
 void break_answer(Context& context, exchange::Exchange& exchange);

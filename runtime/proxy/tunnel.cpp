@@ -11,24 +11,42 @@ Connection::Tunnel::Tunnel(Context& context, tls::Stream& client,
       client_(client),
       upstream_(std::move(upstream)),
       on_end_(std::move(on_end)),
-      idle_timer_(on_idle, this) {
+      idle_timer_(on_idle, this),
+      answer_timer_(on_answer_timeout, this) {
   upstream_->stream.redirect(on_upstream_ready, this);
 }
 
 void Connection::Tunnel::on_idle(void* self) { static_cast<Tunnel*>(self)->finish(); }
 
+void Connection::Tunnel::on_answer_timeout(void* self) {
+  auto* tunnel = static_cast<Tunnel*>(self);
+  tunnel->guard_->end_upstream(tunnel->to_client_.waiting);
+  tunnel->on_ready();
+}
+
+void Connection::Tunnel::start_idle_timer() {
+  const bool is_half = to_client_.is_over || to_upstream_.is_over;
+  if (!to_client_.waiting.is_empty())
+    idle_timer_.start(context_.loop.timers(), context_.client.send_timeout);
+  else if (is_half || !to_upstream_.waiting.is_empty())
+    idle_timer_.start(context_.loop.timers(), kTunnelStalledTimeout);
+  else
+    idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
+}
+
 void Connection::Tunnel::finish() {
   if (is_finished_) return;
   is_finished_ = true;
   idle_timer_.stop();
+  answer_timer_.stop();
   upstream_->stream.close();
   on_end_(to_client_.moved_bytes, to_upstream_.moved_bytes);
 }
 
 void Connection::Tunnel::on_ready() {
   if (is_finished_) return;
-  if (!has_begun_closing_) idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
   const bool is_alive = move_both() || (drop_upstream() && move_both());
+  if (!has_begun_closing_) start_idle_timer();
   // A client that was told to leave is read on: what it still sends would reset the connection and our word
   // with it.
   const bool is_over =
@@ -45,7 +63,9 @@ bool Connection::Tunnel::move_both() {
 }
 
 bool Connection::Tunnel::drop_upstream() {
-  if (broken_ != &upstream_->stream || !is_closing() || !guard_->has_told_client()) return false;
+  if (broken_ != &upstream_->stream || !is_closing()) return false;
+  guard_->end_upstream(to_client_.waiting);
+  if (!guard_->has_told_client()) return false;
   upstream_->stream.close();
   to_upstream_.waiting.clear();
   to_upstream_.is_over = true;
@@ -57,6 +77,7 @@ void Connection::Tunnel::begin_closing() {
   if (has_begun_closing_) return;
   has_begun_closing_ = true;
   idle_timer_.start(context_.loop.timers(), kWebSocketCloseTimeout);
+  answer_timer_.start(context_.loop.timers(), kWebSocketAnswerTimeout);
   take({}, to_client_);
 }
 
@@ -67,6 +88,13 @@ void Connection::Tunnel::take(std::string_view bytes, Direction& direction) {
     guard_->pass_client(bytes, direction.waiting);
   else
     guard_->pass_upstream(bytes, direction.waiting);
+}
+
+bool Connection::Tunnel::take_end(Direction& direction) {
+  direction.has_read_end = true;
+  if (!guard_ || &direction == &to_upstream_) return false;
+  guard_->end_upstream(direction.waiting);
+  return !direction.waiting.is_empty();
 }
 
 bool Connection::Tunnel::is_cut(const Direction& direction) const {
@@ -93,7 +121,7 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
       char* buffer = upstream::ReadBuffer::data();
       net::IoResult result = from.read(buffer, upstream::ReadBuffer::kSize);
       if (result.status == IoStatus::kError) return note_broken(from);
-      if (result.status == IoStatus::kEof) direction.has_read_end = true;
+      if (result.status == IoStatus::kEof) is_moving = take_end(direction);
       if (result.status == IoStatus::kOk) {
         take({buffer, result.size}, direction);
         is_moving = to.may_write() || direction.waiting.size() < kWaitingMaxBytes;

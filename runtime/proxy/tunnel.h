@@ -13,7 +13,8 @@
 
 namespace moongate::proxy {
 
-constexpr auto kTunnelIdleTimeout = std::chrono::hours(1);  // when neither side says anything
+constexpr auto kTunnelIdleTimeout = std::chrono::hours(1);       // when neither side says anything
+constexpr auto kTunnelStalledTimeout = std::chrono::minutes(1);  // and one has ended, or takes nothing
 
 struct Connection::Tunnel {
  public:
@@ -39,6 +40,8 @@ struct Connection::Tunnel {
   static constexpr size_t kWaitingMaxBytes = 64 * 1024;
   static void on_upstream_ready(void* self) { static_cast<Tunnel*>(self)->on_ready(); }
   static void on_idle(void* self);
+  static void on_answer_timeout(void* self);
+  void start_idle_timer();
   /// Both directions. False when a connection broke; broken_ says which.
   bool move_both();
   bool move(tls::Stream& from, tls::Stream& to, Direction& direction);
@@ -46,10 +49,12 @@ struct Connection::Tunnel {
     broken_ = &stream;
     return false;
   }
-  /// Goes on without an upstream that broke, for the client to be told why it is to leave. False when the
-  /// guard has nothing to tell it.
+  /// Goes on without an upstream that broke, for the client to be told why it is to leave. False when there
+  /// is nothing to tell it.
   bool drop_upstream();
   void take(std::string_view bytes, Direction& direction);
+  /// The side that is read has ended. True when that gave something to write.
+  bool take_end(Direction& direction);
   /// Nothing more is to be passed on, though more may come.
   bool is_cut(const Direction& direction) const;
   bool is_closing() const { return guard_ && guard_->is_closing(); }
@@ -64,6 +69,7 @@ struct Connection::Tunnel {
   OnEnd on_end_;
   std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
   net::Timer idle_timer_;
+  net::Timer answer_timer_;  // while a client that is to leave gets what the upstream has for it
   const tls::Stream* broken_ = nullptr;
   bool has_begun_closing_ = false;
   bool is_finished_ = false;

@@ -116,24 +116,35 @@ void WebSocketGuard::pass_client(std::string_view bytes, base::ByteQueue& to_ups
   }
 }
 
+void WebSocketGuard::tell_client(base::ByteQueue& to_client) {
+  has_told_client_ = true;
+  if (!has_upstream_closed_)
+    to_client.append(http::format_websocket_close(close_code_, close_reason_, nullptr));
+}
+
 void WebSocketGuard::pass_upstream(std::string_view bytes, base::ByteQueue& to_client) {
   while (!has_told_client_) {
-    if (is_closing() && from_upstream_.is_between_frames()) {
-      has_told_client_ = true;
-      if (!has_upstream_closed_)
-        to_client.append(http::format_websocket_close(close_code_, close_reason_, nullptr));
-      return;
-    }
+    if (is_closing() && (has_upstream_ended_ || has_upstream_closed_) && from_upstream_.is_between_frames())
+      return tell_client(to_client);
     const auto step = from_upstream_.feed(bytes);
     bytes.remove_prefix(step.consumed);
     if (step.status == Status::kMore) return;
     if (step.status == Status::kFault) {
-      close(kServerError, std::string("the upstream sent ") + from_upstream_.fault());
-      continue;
+      // A second fault: the client is to learn of its own.
+      if (!is_closing()) close(kServerError, std::string("the upstream sent ") + from_upstream_.fault());
+      return tell_client(to_client);
     }
+    const bool is_close = step.status == Status::kHeader && from_upstream_.frame().is_close();
+    if (is_close && is_closing())
+      return tell_client(to_client);  // it answers ours; the client's reason is another
     to_client.append(step.bytes);
-    if (step.status == Status::kHeader) has_upstream_closed_ |= from_upstream_.frame().is_close();
+    has_upstream_closed_ |= is_close;
   }
+}
+
+void WebSocketGuard::end_upstream(base::ByteQueue& to_client) {
+  has_upstream_ended_ = true;
+  pass_upstream({}, to_client);
 }
 
 }  // namespace moongate::proxy

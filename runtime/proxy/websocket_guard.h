@@ -15,7 +15,8 @@
 
 namespace moongate::proxy {
 
-constexpr auto kWebSocketCloseTimeout = std::chrono::seconds(5);  // for the client to leave once it was told
+constexpr auto kWebSocketAnswerTimeout = std::chrono::seconds(1);  // for the upstream's last words
+constexpr auto kWebSocketCloseTimeout = std::chrono::seconds(5);   // for the client to leave once it was told
 
 /// Shape:   passes frames on as they come; keeps no payload.
 /// Owner:   a tunnel, of HTTP/1.1 (tunnel.h) or HTTP/2 (http2_tunnel.h).
@@ -26,9 +27,12 @@ class WebSocketGuard {
 
   /// Appends what may go on to the upstream, and a close frame when that is the end.
   void pass_client(std::string_view bytes, base::ByteQueue& to_upstream);
-  /// Appends what may go on to the client. Once the end has come that is the rest of a frame, then a close
-  /// frame, then nothing; call it with no bytes when the end came from the other side.
+  /// Appends what may go on to the client. A client that broke a limit still gets what the upstream answers
+  /// to its messages before, up to the upstream's close frame; then our own, then nothing.
   void pass_upstream(std::string_view bytes, base::ByteQueue& to_client);
+  /// Nothing more is expected of the upstream, it has ended or had its time: a client that is to be told is
+  /// told now, or when the frame that has begun is whole.
+  void end_upstream(base::ByteQueue& to_client);
 
   /// A limit, or the protocol, was broken: nothing of the client's passes any more.
   bool is_closing() const { return close_code_ != 0; }
@@ -42,6 +46,7 @@ class WebSocketGuard {
   bool admit(const http::WebSocketFrame& frame);
   void close(uint16_t code, std::string reason);
   static void tell_upstream(base::ByteQueue& to_upstream);
+  void tell_client(base::ByteQueue& to_client);
 
   const exchange::WebSocketLimits limits_;
   const std::string who_;
@@ -51,8 +56,9 @@ class WebSocketGuard {
   base::SteadyTime counted_at_;
   uint16_t close_code_ = 0;
   std::string close_reason_;
-  bool has_client_closed_ = false;  // by a close frame of its own
-  bool has_upstream_closed_ = false;
+  bool has_client_closed_ = false;    // by a close frame of its own
+  bool has_upstream_closed_ = false;  // likewise
+  bool has_upstream_ended_ = false;   // it is not waited for
   bool has_told_client_ = false;
 };
 

@@ -524,5 +524,91 @@ class Deadlines(GrpcTestCase):
             self.assertEqual((answer.body, answer.trailers.get("grpc-status")), (b"\0\0\0\0\1a", "0"))
 
 
+@sanitized
+class BrokenOff(GrpcTestCase):
+    """Answers that have begun and that their server, or we, cannot finish: the client is told why in trailers."""
+
+    MESSAGE = b"\0\0\0\0\1a"
+
+    def begin(self, then, content_type="application/grpc"):
+        """A node that begins an answer and then does something else."""
+        def answer(stream):
+            stream.connection.send(frame(HEADERS, END_HEADERS, stream.number, block([(":status", "200"), ("content-type", content_type)])) +
+                                   frame(DATA, 0, stream.number, self.MESSAGE))
+            then(stream)
+        node = Node(answer)
+        self.addCleanup(node.close)
+        return node
+
+    @staticmethod
+    def die(stream):
+        stream.connection.sock.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def reset(stream):
+        stream.connection.send(frame(RST_STREAM, 0, stream.number, struct.pack(">I", 2)))
+
+    def test_the_status_and_the_reason_are_in_trailers(self):
+        for then, status, text in ((self.die, "14", "in the middle of its answer"), (self.reset, "13", "(code 2)")):
+            with self.subTest(status):
+                gw = self.serve_grpc(self.begin(then).port, settings={"access_log": {"path": "access.log", "format": "$status $grpc_status"}})
+                with Http2Client(gw.port) as client:
+                    answer = client.fetch(grpc_head("20S"), body=b"\0\0\0\0\0")
+                self.assertEqual((answer.status, answer.body, answer.reset in (None, 0)), (200, self.MESSAGE, True))
+                self.assertEqual(answer.trailers.get("grpc-status"), status)
+                self.assertIn(text, answer.trailers.get("grpc-message"))
+                path = os.path.join(gw.run_dir, "access.log")
+                wait_for(lambda p=path, s=status: os.path.exists(p) and open(p, encoding="utf-8").read() == f"200 {s}\n", 10, "the log line")
+
+    def test_a_silence_in_the_middle_ends_likewise(self):
+        gw = self.serve_grpc(self.begin(lambda stream: None).port, upstream={"timeout": {"connect": 5, "send": 5, "read": 0.3}})
+        with Http2Client(gw.port) as client:
+            answer = client.fetch(head("POST", path="/test.Echo/Both", more=[("content-type", "application/grpc"), ("te", "trailers")]), body=b"\0\0\0\0\0")
+        self.assertEqual(answer.trailers.get("grpc-status"), "14")
+        self.assertIn("did not answer in time", answer.trailers.get("grpc-message"))
+
+    def test_http1_clients_get_the_trailers_behind_chunks(self):
+        gw = self.serve_grpc(self.begin(self.die).port)
+        answer = gw.request("POST", "/test.Echo/Both", {"Content-Type": "application/grpc", "TE": "trailers"}, b"\0\0\0\0\0")
+        self.assertEqual((answer.body, answer.trailers.get("grpc-status")), (self.MESSAGE, "14"))
+
+    def test_browsers_get_it_in_the_body(self):
+        gw = self.serve_grpc(self.begin(self.die).port, plugins={"grpc-web": {}}, uri="/web/*")
+        call = base64.b64encode(b"\0\0\0\0\0")
+        answer = gw.request("POST", "/web/test.Echo/Both", {"Content-Type": "application/grpc-web-text"}, call)
+        parts = answer.body.split(b"=")     # each piece is encoded, and padded, by itself
+        body = b"".join(base64.b64decode(p + b"=" * (-len(p) % 4)) for p in parts if p)
+        self.assertEqual(body[:len(self.MESSAGE) + 1], self.MESSAGE + b"\x80")
+        self.assertIn(b"grpc-status:14\r\n", body)
+
+    def test_what_is_no_grpc_does_not_look_whole(self):
+        gw = self.serve_grpc(self.begin(self.die, "text/plain").port)
+        with Http2Client(gw.port) as client:
+            answer = client.fetch(grpc_head("20S"), body=b"\0\0\0\0\0")
+        self.assertEqual((answer.trailers, answer.reset), (None, 2))
+
+    def test_a_call_whose_credential_is_gone_is_unauthenticated(self):
+        node = self.begin(lambda stream: None)
+        jane = {"consumers": [{"username": "jane", "plugins": {"key-auth": {"key": "jane-key"}}}]}
+        gw = self.serve_grpc(node.port, plugins={"key-auth": {}}, resources=jane, settings={"client": {"revocation_grace": 0.2}})
+        with Http2Client(gw.port) as client:
+            stream = client.open(grpc_head("20S") + [("apikey", "jane-key")], body=b"\0\0\0\0\0")
+            answer = client.answer(stream)
+            client.wait(lambda: answer.body == self.MESSAGE)
+            gw.apply({"routes": [{**route("/*", {f"{HOST}:{node.port}": 1}), "plugins": {"key-auth": {}}}]})
+            client.wait(lambda: answer.is_over)
+        self.assertEqual((answer.is_ended, answer.trailers.get("grpc-status")), (True, "16"))
+        wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
+
+    def test_a_status_in_a_head_alone_arrives_as_it_was_said(self):
+        said = [("content-type", "application/grpc"), ("grpc-status", "12"), ("grpc-message", "no such method")]
+        node = Node(lambda s: s.connection.send(frame(HEADERS, END_HEADERS | END_STREAM, s.number, block([(":status", "200"), *said]))))
+        self.addCleanup(node.close)
+        with Http2Client(self.serve_grpc(node.port).port) as client:
+            answer = client.fetch(grpc_head("20S"), body=b"\0\0\0\0\0")
+        self.assertEqual([(n, answer.get(n)) for n, _ in said], said)
+        self.assertEqual((answer.is_ended, answer.trailers, answer.get("content-length")), (True, None, None))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -370,6 +370,13 @@ class Upgrade(TestCase):
         self.assertEqual(gw.get("/", self.HANDSHAKE).body, b"plain")
         self.assertIsNone(up.last().get("Upgrade"))
 
+    def test_no_tunnel_is_opened_for_http2(self):
+        gw, up = self.proxy(ok("plain"), route_more={"enable_websocket": True})
+        for offer in ("h2c", "websocket, h2c", "H2C"):
+            self.assertEqual(gw.get("/", {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": offer, "HTTP2-Settings": "AAMAAABk"}).body, b"plain")
+            self.assertIsNone(up.last().get("Upgrade"))
+            self.assertIsNone(up.last().get("HTTP2-Settings"))
+
     def test_refuses_101_that_nobody_asked_for(self):
         gw, _ = self.proxy(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
         self.assertEqual(gw.get("/").status, 502)

@@ -103,6 +103,41 @@ class Breaking(Chat):
         self.has_broken.set()
 
 
+class Silent(Chat):
+    """One that says `half` and then nothing, nor leaves."""
+
+    def __call__(self, request, connection):
+        connection.send(self.handshake(request))
+        while connection.reader.fill():
+            pass
+        self.has_ended = True
+        self.over.wait(30)
+        connection.close()
+
+    def __init__(self, case, half=b""):
+        super().__init__(half=half)
+        self.over = threading.Event()
+        case.addCleanup(self.over.set)
+
+
+class Pouring(Chat):
+    """One that sends messages until they are taken no more."""
+
+    is_blocked = is_over = False
+
+    def __call__(self, request, connection):
+        connection.send(self.handshake(request))
+        connection.sock.settimeout(1)
+        try:
+            while not self.is_over:
+                try:
+                    connection.send(frame(FINAL | BINARY, b"x" * 60000, mask=None))
+                except TimeoutError:
+                    self.is_blocked = True
+        except OSError:
+            self.is_over = True
+
+
 class Socket1:
     """A client over HTTP/1.1."""
 
@@ -133,6 +168,9 @@ class Socket1:
     def wait_end(self):
         self.wait(lambda: self.is_over)
 
+    def say_no_more(self):
+        self.client.finish_sending()
+
     def leave(self):
         self.client.close()
 
@@ -162,6 +200,8 @@ class Socket2:
 
     def leave(self):
         self.client.data(self.stream, b"", is_last=True)
+
+    say_no_more = leave
 
 
 class Limits:
@@ -275,10 +315,63 @@ class Limits:
 
     def test_a_frame_of_the_upstream_that_has_begun_is_finished_first(self):
         begun = frame(FINAL | TEXT, b"h" * 50, mask=None)
-        client, chat = self.open({"max_message_bytes": 10}, Chat(half=begun[:20], rest=begun[20:] + frame(FINAL | TEXT, b"more", mask=None)))
+        client, chat = self.open({"max_message_bytes": 10}, Chat(half=begun[:20], rest=begun[20:] + frame(FINAL | CLOSE, b"\x03\xe9", mask=None) +
+                                                                 frame(FINAL | TEXT, b"more", mask=None)))
         client.send(frame(FINAL | TEXT, b"x" * 11))    # the upstream is told, and only then sends the rest
         self.assert_ended(client, chat, 1009, b"message larger than 10 bytes")
         self.assertEqual(client.frames[:-1], [(FINAL | TEXT, b"h" * 50)])
+
+    def test_what_the_upstream_says_to_messages_before_arrives(self):
+        last = frame(FINAL | TEXT, b"last", mask=None) + frame(FINAL | CLOSE, b"\x03\xe9", mask=None)
+        client, chat = self.open({"max_message_bytes": 1000}, Chat(rest=last))
+        client.send(frame(FINAL | TEXT, b"123") + frame(FINAL | TEXT, b"1234") + frame(FINAL | PING, b"x" * 126))
+        self.assert_ended(client, chat, 1002, b"a control frame of more than 125 bytes")
+        self.assertEqual(client.frames[:-1], [(FINAL | TEXT, b"3"), (FINAL | TEXT, b"4"), (FINAL | TEXT, b"last")])
+
+    def patient(self, chat, limits):
+        """(gateway, its clock, client)"""
+        clock = Clock(self)
+        gw = self.gateway(chat, {"enable_websocket": True, "plugins": {"websocket-limits": limits} if limits else {}}, env=clock.env, workers=1)
+        return gw, clock, self.socket(gw)
+
+    @staticmethod
+    def pass_time(gw, clock, seconds):
+        """The worker is done with what came before, and sees the clock."""
+        gw.raw(b"?\r\n\r\n")
+        clock.advance(seconds)
+        gw.raw(b"?\r\n\r\n")
+
+    def test_an_upstream_that_does_not_answer_is_waited_for_a_second(self):
+        gw, clock, client = self.patient(Silent(self, frame(FINAL | TEXT, b"hello", mask=None)), {"max_message_bytes": 10})
+        client.send(frame(FINAL | TEXT, b"x" * 11))
+        gw.wait_log("closed with 1009")
+        self.pass_time(gw, clock, 1.1)
+        client.wait_end()
+        self.assertEqual(client.frames, [(FINAL | TEXT, b"hello"), close_of(1009, b"message larger than 10 bytes")])
+
+    def test_a_frame_of_the_upstream_that_never_ends_is_not_waited_for(self):
+        gw, clock, client = self.patient(Silent(self, frame(FINAL | TEXT, b"hello", mask=None)[:3]), {"max_message_bytes": 10})
+        client.send(frame(FINAL | TEXT, b"x" * 11))
+        gw.wait_log("closed with 1009")
+        self.pass_time(gw, clock, 5.1)
+        client.wait_end()
+        self.assertEqual(client.frames, [])
+
+    def test_a_client_that_has_ended_does_not_hold_a_silent_upstream(self):
+        for limits in (None, {"max_message_bytes": 10}):
+            chat = Silent(self)
+            gw, clock, client = self.patient(chat, limits)
+            client.say_no_more()
+            wait_for(lambda: chat.has_ended, 10, "the upstream hearing of it")
+            self.pass_time(gw, clock, 61)
+            client.wait_end()
+
+    def test_a_client_that_takes_nothing_is_left(self):
+        chat = Pouring()
+        gw, clock, _ = self.patient(chat, None)
+        wait_for(lambda: chat.is_blocked, 20, "an upstream that has to wait")
+        self.pass_time(gw, clock, 61)
+        wait_for(lambda: chat.is_over, 10, "the tunnel's end")
 
     def test_a_client_is_told_though_the_upstream_broke_meanwhile(self):
         chat = Breaking()
@@ -292,6 +385,14 @@ class Limits:
         os.kill(worker, signal.SIGCONT)
         client.wait_end()
         self.assertEqual(client.frames, [close_of(1009, b"message larger than 10 bytes")])
+
+    def test_an_upstream_that_breaks_the_protocol_ends_it(self):
+        for bad, text in ((frame(FINAL | TEXT, b"x"), b"a masked frame"), (frame(FINAL | 3, b"", mask=None), b"an unknown opcode"),
+                          (frame(FINAL | 0x40 | TEXT, b"x", mask=None), b"a reserved bit that nothing was agreed on for")):
+            client, chat = self.open({"max_message_bytes": 10}, Chat(half=frame(FINAL | TEXT, b"before", mask=None) + bad))
+            client.wait_end()
+            self.assertEqual(client.frames, [(FINAL | TEXT, b"before"), close_of(1011, b"the upstream sent " + text)])
+            wait_for(lambda c=chat: c.has_ended, 10, "the upstream's end")
 
     def test_a_client_that_closes_has_closed(self):
         client, chat = self.open({"max_message_bytes": 10})

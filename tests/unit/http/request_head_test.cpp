@@ -121,6 +121,8 @@ TEST_CASE("the connection is kept by version and Connection") {
 TEST_CASE("an upgrade needs both fields and HTTP/1.1") {
   CHECK(Parsed(get("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n")).head.has_upgrade);
   CHECK_FALSE(Parsed(get("Upgrade: websocket\r\n")).head.has_upgrade);
+  CHECK_FALSE(Parsed(get("Connection: Upgrade\r\nUpgrade: websocket, H2C\r\n")).head.has_upgrade);
+  CHECK_FALSE(Parsed(get("Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n")).head.has_upgrade);
   CHECK_FALSE(Parsed(get("Connection: upgrade\r\n")).head.has_upgrade);
   CHECK_FALSE(
       Parsed(request("GET / HTTP/1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n")).head.has_upgrade);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a gRPC call's answer that has begun is ended when its upstream cannot do it: with trailers of our own
+// that say why, where a reset stream would only tell the client that something is wrong.
+#pragma once
+
+#include <string_view>
+
+#include "exchange/exchange.h"
+
+namespace moongate::proxy {
+
+/// Codes of gRPC that the gateway gives by itself.
+enum class GrpcStatus : uint8_t { kInternal = 13, kUnavailable = 14, kUnauthenticated = 16 };
+
+/// True when an answer of gRPC's has begun that the client expects trailers behind, and has none yet.
+bool has_begun_grpc_answer(const exchange::Exchange& exchange);
+
+/// Lines as ClientSide::set_trailers takes them, in the exchange's memory.
+std::string_view make_grpc_trailers(exchange::Exchange& exchange, GrpcStatus status,
+                                    std::string_view message);
+
+}  // namespace moongate::proxy
