@@ -129,7 +129,8 @@ std::optional<Problem> read_listener(const Value& value, const std::string& part
   }
   listener->address = *normal;
   if (!value.is_object()) return std::nullopt;
-  static constexpr std::array<std::string_view, 4> kKeys{"address", "tls", "http2", "proxy_protocol"};
+  static constexpr std::array<std::string_view, 5> kKeys{"address", "tls", "http1", "http2",
+                                                         "proxy_protocol"};
   for (const Value::Member& member : value.members()) {
     if (std::find(kKeys.begin(), kKeys.end(), member.first) == kKeys.end()) {
       return Problem{&member.second, part, describe_unknown("key", member.first, kKeys)};
@@ -141,10 +142,13 @@ std::optional<Problem> read_listener(const Value& value, const std::string& part
     }
     const bool truth = member.second.as_bool();
     (member.first == "tls"     ? listener->tls
+     : member.first == "http1" ? listener->http1
      : member.first == "http2" ? listener->http2
                                : listener->proxy_protocol) = truth;
   }
-  return std::nullopt;
+  if (listener->http1 || listener->http2) return std::nullopt;
+  return Problem{value.find("http1"), part + ".http1",
+                 "without HTTP/1.1 nothing is spoken here; add `http2: true`, or leave this out"};
 }
 
 bool is_host_name(std::string_view text) {
@@ -285,6 +289,7 @@ Value write_listen(const Settings& settings) {
     Value item = Value::object();
     item.set("address", Value::string(listener.address));
     item.set("tls", Value::boolean(listener.tls));
+    item.set("http1", Value::boolean(listener.http1));
     item.set("http2", Value::boolean(listener.http2));
     item.set("proxy_protocol", Value::boolean(listener.proxy_protocol));
     list.items().push_back(std::move(item));

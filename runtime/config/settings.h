@@ -25,6 +25,7 @@ using Milliseconds = std::chrono::milliseconds;
 struct ListenSettings {
   std::string address;
   bool tls = false;
+  bool http1 = true;
   bool http2 = false;
   bool proxy_protocol = false;
   bool operator==(const ListenSettings&) const = default;

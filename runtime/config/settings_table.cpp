@@ -37,7 +37,7 @@ const Setting kProcess[] = {
     {"workers", OwnSlot{"auto, or a whole number from 0 to 256", read_workers, write_workers},
      "Processes that serve requests: auto is one per core; 0 serves in a single process, for debuggers."},
     {"listen",
-     OwnSlot{"a list of ports, addresses, or {address, tls, http2, proxy_protocol}", read_listen,
+     OwnSlot{"a list of ports, addresses, or {address, tls, http1, http2, proxy_protocol}", read_listen,
              write_listen},
      "Where clients connect; a bare port means every IPv4 address."},
     {"admin.listen",

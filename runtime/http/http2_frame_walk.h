@@ -16,7 +16,8 @@ struct Http2FrameHead {
   uint8_t type = 0;
   uint8_t flags = 0;
   uint32_t stream = 0;
-  uint32_t dependency = 0;  // of a PRIORITY frame
+  uint32_t dependency = 0;     // of a PRIORITY frame
+  uint32_t padding_bytes = 0;  // of a DATA frame
 };
 
 /// Walks from head to head, however the bytes are cut.
@@ -51,10 +52,15 @@ class Http2FrameWalk {
   static constexpr uint32_t kHeadBytes = 9;
   static constexpr uint32_t kSeenBytes = 13;  // with the number of another stream
   static constexpr uint32_t kStreamMask = 0x7fffffff;
+  static constexpr uint8_t kData = 0;
   static constexpr uint8_t kPriority = 2;
+  static constexpr uint8_t kPadded = 8;
 
   bool has_dependency() const {
     return head_.type == kPriority && head_.size_bytes >= kSeenBytes - kHeadBytes;
+  }
+  bool has_padding() const {
+    return head_.type == kData && (head_.flags & kPadded) != 0 && head_.size_bytes > 0;
   }
 
   static uint32_t number(const uint8_t* at) {
@@ -67,6 +73,7 @@ class Http2FrameWalk {
     head_.flags = head[4];
     head_.stream = number(head + 5) & kStreamMask;
     head_.dependency = has_dependency() ? number(head + kHeadBytes) & kStreamMask : 0;
+    head_.padding_bytes = has_padding() ? head[kHeadBytes] : 0;
   }
   // What comes in pieces is put together. False while it is not whole.
   bool hold(std::string_view bytes, size_t* at) {
@@ -77,8 +84,9 @@ class Http2FrameWalk {
     };
     if (!add(kHeadBytes)) return false;
     take(held_.data());
-    if (!has_dependency()) return true;
-    if (!add(kSeenBytes)) return false;
+    const uint32_t seen = has_dependency() ? kSeenBytes : has_padding() ? kHeadBytes + 1 : kHeadBytes;
+    if (seen == kHeadBytes) return true;
+    if (!add(seen)) return false;
     take(held_.data());
     return true;
   }

@@ -118,13 +118,18 @@ struct Http2Session::Callbacks {
   // A head of a stream that the client has left behind. Where the stream is there still, the library knows.
   static bool is_out_of_order(nghttp2_session* library, const nghttp2_frame_hd& head, Http2Session& session,
                               Http2Code* code) {
-    if (session.is_client_ || head.type != NGHTTP2_HEADERS) return false;
     const auto stream = static_cast<uint32_t>(head.stream_id);
-    *code = Http2Code::kProtocolError;
-    if (stream % 2 == 1 && !session.order_.take_head(stream)) return true;
-    *code = Http2Code::kStreamClosed;
-    return session.order_.has_ended(stream) &&
-           nghttp2_session_find_stream(library, head.stream_id) == nullptr;
+    if (session.is_client_ || head.type != NGHTTP2_HEADERS || stream % 2 == 0) return false;
+    Http2StreamOrder& order = session.order_;
+    if (order.is_new(stream)) {
+      order.begin(stream);
+      return false;
+    }
+    if (nghttp2_session_find_stream(library, head.stream_id) != nullptr) return false;
+    *code = order.was_passed_over(stream) ? Http2Code::kProtocolError : Http2Code::kStreamClosed;
+    const bool was_cut = order.was_cut(stream);
+    if ((head.flags & NGHTTP2_FLAG_END_STREAM) != 0) order.note_end(stream);
+    return !was_cut;
   }
 
   // Every frame passes here, unknown ones and CONTINUATION too; of DATA only what has a stream
@@ -200,7 +205,6 @@ struct Http2Session::Callbacks {
     }
     if (frame->hd.type == NGHTTP2_RST_STREAM) session.order_.note_end(static_cast<uint32_t>(stream));
     if (is_last && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
-      session.order_.note_end(static_cast<uint32_t>(stream));
       if (Http2StreamHandler* handler = handler_of(library, stream)) handler->on_last();
     }
     return 0;
@@ -222,6 +226,11 @@ struct Http2Session::Callbacks {
         !session.guard_.take_reset()) {
       session.fault_ = "too many broken streams";
     }
+    if (!session.is_client_ && frame->hd.type == NGHTTP2_RST_STREAM &&
+        nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) != 1)
+      session.order_.note_cut(static_cast<uint32_t>(frame->hd.stream_id));
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+      session.order_.close_above(static_cast<uint32_t>(frame->goaway.last_stream_id));
     // Behind the notice, so that whoever answers has read it; the library would send it before.
     constexpr int32_t kNotice = 0x7fffffff;
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.last_stream_id == kNotice)
@@ -297,7 +306,11 @@ struct Http2Session::Callbacks {
 };
 
 Http2Session::Http2Session(Http2Handler& handler, const Options& options, bool is_client)
-    : handler_(handler), options_(options), is_client_(is_client), guard_(options.resets_max) {}
+    : handler_(handler),
+      options_(options),
+      is_client_(is_client),
+      guard_(options.resets_max),
+      order_(options.streams_max) {}
 
 Http2Session::~Http2Session() { nghttp2_session_del(library_); }
 
@@ -369,7 +382,7 @@ bool Http2Session::receive(std::string_view bytes) {
     const bool is_judged =
         (head->type == NGHTTP2_DATA && head->stream != begun) || head->type == NGHTTP2_PRIORITY;
     const bool is_begin = head->type == NGHTTP2_HEADERS && (head->flags & NGHTTP2_FLAG_END_STREAM) == 0;
-    begun = is_begin ? head->stream : 0;
+    begun = is_begin && order_.is_new(head->stream) ? head->stream : 0;
     if (!is_judged) continue;
     if (head->begin > fed && !feed(bytes.substr(fed, head->begin - fed))) return false;
     fed = std::max(fed, head->begin);
@@ -387,15 +400,17 @@ bool Http2Session::judge(const Http2FrameHead& head) {
 }
 
 // DATA of a stream that is no more. The client's fault if it has ended the stream; what was on its way when
-// we did is thrown away by the library, which opens the connection's window for it. Empty pieces of that are
-// a way to keep us busy.
+// we did is thrown away by the library, which opens the connection's window for it and does not look at its
+// padding. Empty pieces of that are a way to keep us busy.
 bool Http2Session::judge_data(const Http2FrameHead& head) {
-  const bool is_gone = nghttp2_session_find_stream(library_, static_cast<int32_t>(head.stream)) == nullptr;
-  if (is_gone && (order_.has_ended(head.stream) || order_.was_passed_over(head.stream)))
-    return refuse(Http2Code::kStreamClosed, "DATA of a stream that is over");
-  if (is_gone && (head.flags & NGHTTP2_FLAG_END_STREAM) != 0) order_.note_end(head.stream);
-  if (!is_gone || head.size_bytes > 0 || guard_.take_idle_frame()) return true;
-  return fail("too many idle frames");
+  const bool is_begun = head.stream % 2 == 1 && !order_.is_new(head.stream);
+  if (!is_begun || nghttp2_session_find_stream(library_, static_cast<int32_t>(head.stream)) != nullptr)
+    return true;
+  if (!order_.was_cut(head.stream)) return refuse(Http2Code::kStreamClosed, "DATA of a stream that is over");
+  if ((head.flags & NGHTTP2_FLAG_PADDED) != 0 && head.padding_bytes >= head.size_bytes)
+    return refuse(Http2Code::kProtocolError, "padding as long as its frame");
+  if ((head.flags & NGHTTP2_FLAG_END_STREAM) != 0) order_.note_end(head.stream);
+  return head.size_bytes > 0 || guard_.take_idle_frame() || fail("too many idle frames");
 }
 
 bool Http2Session::write(std::string* out, size_t size_max) {

@@ -39,7 +39,7 @@ Connection::Connection(Context& context, int fd, const net::SocketAddress& peer,
       timer_(on_timeout, this),
       later_(on_later, this),
       is_tls_(traits.is_tls),
-      may_be_http2_(traits.is_http2),
+      protocols_(traits.protocols),
       number_(++context.connections_accepted) {
   std::string host = peer.family() == AF_UNIX ? std::string("unix:") : peer.host_text();
   peer_address_size_ = static_cast<uint8_t>(std::min(host.size(), sizeof peer_address_));
@@ -104,7 +104,7 @@ void Connection::on_stream_ready(void* self) {
 void Connection::start_tls(std::string_view received) {
   state_ = State::kHandshake;
   auto names = context_.snapshot ? context_.snapshot->server_names : nullptr;
-  auto session = tls::Session::accept(stream_.socket(), std::move(names), received, may_be_http2_);
+  auto session = tls::Session::accept(stream_.socket(), std::move(names), received, protocols_);
   if (!session) return close();
   stream_.start_tls(std::move(session));
 }
@@ -116,8 +116,9 @@ void Connection::continue_handshake() {
     case IoStatus::kOk:
       state_ = State::kIdle;
       arm(context_.client.header_timeout);
-      may_be_http2_ = stream_.session()->is_http2();
-      if (may_be_http2_) start_http2();
+      if (protocols_ == tls::Protocols::kEither)
+        protocols_ = stream_.session()->is_http2() ? tls::Protocols::kHttp2 : tls::Protocols::kHttp1;
+      if (protocols_ == tls::Protocols::kHttp2) start_http2();
       return;
     case IoStatus::kEof:
     case IoStatus::kError: {
@@ -237,10 +238,14 @@ bool Connection::take_proxy_header() {
 // A client that knows that HTTP/2 is spoken here begins with its preface, and is one of HTTP/1 as soon as a
 // byte differs. False while that is open, and when it is HTTP/2.
 bool Connection::is_http1() {
-  if (!may_be_http2_) return true;
+  if (protocols_ == tls::Protocols::kHttp1) return true;
+  if (protocols_ == tls::Protocols::kHttp2) {
+    if (!peek().empty()) start_http2();  // which refuses what is none
+    return false;
+  }
   const std::string_view begin = peek().substr(0, http::kHttp2Preface.size());
   if (begin != http::kHttp2Preface.substr(0, begin.size())) {
-    may_be_http2_ = false;
+    protocols_ = tls::Protocols::kHttp1;
     return true;
   }
   if (begin.size() == http::kHttp2Preface.size())

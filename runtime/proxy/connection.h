@@ -19,7 +19,7 @@ class Http2Connection;
 struct ListenerTraits {
   bool is_proxy_protocol = false;
   bool is_tls = false;
-  bool is_http2 = false;  // spoken with clients that want it
+  tls::Protocols protocols = tls::Protocols::kHttp1;
 };
 
 /// The thread's buffer for what clients send. Not the upstream's: a request being forwarded may still be here
@@ -143,7 +143,7 @@ class Connection final : public exchange::ClientSide {
   bool has_continued_ = false;    // 100 Continue was sent
   bool is_eof_ = false;           // the client sends no more
   bool is_tls_ = false;
-  bool may_be_http2_ = false;
+  tls::Protocols protocols_;  // one of them as soon as that is known
   uint16_t peer_port_ = 0;
   uint16_t server_port_ = 0;
   uint32_t requests_ = 0;

@@ -22,8 +22,8 @@ void Http2Stream::arm(std::chrono::milliseconds timeout) { timer_.start(context_
 
 // Between frames of the answer it is the request's body, if any, that the client may take too long for.
 void Http2Stream::arm_for_client() {
-  if (ends_with_reset())
-    arm(context_.client.send_timeout);  // which waits for a window, like the bytes before it
+  if (is_waiting())
+    arm(context_.client.send_timeout);
   else if (is_wanted_ && !has_ended_ && !is_given_)
     arm(context_.client.body_timeout);
   else
@@ -41,7 +41,7 @@ void Http2Stream::start(Http2Connection& connection, int32_t id, const http::Htt
   has_ended_ = is_last;
   is_malformed_ = false;
   is_given_ = is_wanted_ = has_continued_ = false;
-  has_answer_length_ = is_without_body_ = is_answer_ended_ = is_broken_ = was_blocked_ = false;
+  has_answer_length_ = is_without_body_ = is_answer_ended_ = is_end_sent_ = is_broken_ = was_blocked_ = false;
   exchange_ = context_.exchanges.take();
   exchange_->begin(*this, context_.snapshot);
   connection.introduce(*exchange_);
@@ -161,7 +161,7 @@ void Http2Stream::deliver() {
 void Http2Stream::give(std::string_view bytes, bool is_last) {
   if (is_last) {
     is_given_ = true;
-    timer_.stop();
+    arm_for_client();
     if (!request_trailers_.empty()) sink_->on_request_trailers(request_trailers_);
   }
   iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
@@ -179,7 +179,7 @@ void Http2Stream::fail_body(uint16_t status, std::string_view reason) {
   is_malformed_ = status == 400;
   fault_status_ = status;
   fault_reason_ = reason;
-  if (pending_.is_empty() && !is_answer_ended_) timer_.stop();  // else it is the answer's
+  if (!is_waiting()) timer_.stop();  // else it is the answer's
   if (is_wanted_ && sink_ && !is_answer_ended_) sink_->on_request_body_failed(status, reason);
 }
 
@@ -213,24 +213,24 @@ void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, 
     answer_left_ = length.value_or(0);
   }
   exchange.is_head_sent = true;
-  queue(exchange, pieces, count, is_last);
-  if (ends_with_reset()) arm(context_.client.send_timeout);
-  const bool has_body =
-      !is_last || !pending_.is_empty() || (!trailers_.empty() && !is_without_body_) || ends_with_reset();
-  connection_->session().send_head(id_, exchange.response.status, exchange.response.fields, has_body);
+  exchange.body_bytes_sent += queue(pieces, count, is_last);
+  const bool has_trailers = !trailers_.empty() && !is_without_body_;
+  is_end_sent_ = is_last && pending_.is_empty() && !has_trailers && !ends_with_reset();
+  if (is_end_sent_) arm_for_client();  // it goes with the head, which needs no window
+  connection_->session().send_head(id_, exchange.response.status, exchange.response.fields, !is_end_sent_);
   connection_->flush_later();
 }
 
 void Http2Stream::send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange_) return;
-  queue(exchange, pieces, count, is_last);
-  if (is_last && pending_.is_empty()) arm(context_.client.send_timeout);  // the end may need a window too
+  exchange.body_bytes_sent += queue(pieces, count, is_last);
   connection_->session().resume(id_);
   connection_->flush_later();
 }
 
-void Http2Stream::queue(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
-  const bool was_empty = pending_.is_empty();
+// How many bytes were queued. The mere end may need a window too.
+size_t Http2Stream::queue(const iovec* pieces, int count, bool is_last) {
+  const bool was_waiting = is_waiting();
   size_t size = 0;
   for (int i = 0; i < count && !is_without_body_; i++) {
     std::string_view piece(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
@@ -239,11 +239,13 @@ void Http2Stream::queue(Exchange& exchange, const iovec* pieces, int count, bool
     pending_.append(piece);
     size += piece.size();
   }
-  exchange.body_bytes_sent += size;
   is_answer_ended_ |= is_last;
   was_blocked_ |= is_blocked();
-  if (was_empty && !pending_.is_empty()) arm(context_.client.send_timeout);
+  if (!was_waiting && is_waiting()) arm(context_.client.send_timeout);
+  return size;
 }
+
+bool Http2Stream::is_waiting() const { return !pending_.is_empty() || (is_answer_ended_ && !is_end_sent_); }
 
 void Http2Stream::send_interim(uint16_t status, const http::FieldList& fields) {
   if (!exchange_ || exchange_->is_head_sent) return;
@@ -268,7 +270,7 @@ http::Http2Offer Http2Stream::offer_data(size_t size_max) {
       reset(Http2Code::kInternalError, Ending::kUpstreamBroke);
     return offer;
   }
-  offer.is_last = true;
+  offer.is_last = is_end_sent_ = true;
   offer.has_trailers = !trailers_.empty();
   if (offer.has_trailers) connection_->session().send_trailers(id_, trailers_);
   return offer;
@@ -277,10 +279,7 @@ http::Http2Offer Http2Stream::offer_data(size_t size_max) {
 void Http2Stream::take_data(size_t size, std::string* out) {
   out->append(pending_.view().substr(0, size));
   pending_.consume(size);
-  if (pending_.is_empty())
-    arm_for_client();
-  else
-    arm(context_.client.send_timeout);
+  arm_for_client();
   if (!was_blocked_ || pending_.size() > kPendingLowBytes) return;
   was_blocked_ = false;
   connection_->note_drained(id_);
@@ -299,9 +298,9 @@ void Http2Stream::on_frame_sent(size_t size_bytes) {
 void Http2Stream::abort_answer() {
   if (exchange_ && !exchange_->is_head_sent)
     return reset(http::Http2Code::kInternalError, Ending::kUpstreamBroke);
-  is_broken_ = is_answer_ended_ = true;
+  is_broken_ = true;
+  queue(nullptr, 0, true);
   drop_received();
-  if (pending_.is_empty()) arm(context_.client.send_timeout);  // the end may need a window
   connection_->session().resume(id_);
   connection_->flush_later();
   finish_exchange(Ending::kUpstreamBroke);
@@ -346,7 +345,7 @@ void Http2Stream::leave(Ending ending) {
 
 void Http2Stream::on_timeout(void* self) {
   auto* stream = static_cast<Http2Stream*>(self);
-  if (!stream->pending_.is_empty() || stream->is_answer_ended_) {
+  if (stream->is_waiting()) {
     stream->reset(Http2Code::kCancel, Ending::kClientGone);
   } else if (!stream->exchange_) {
     return;

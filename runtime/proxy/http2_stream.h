@@ -78,7 +78,8 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   void fail_body(uint16_t status, std::string_view reason);
   void drop_received();
   bool refuses_connect(exchange::Exchange& exchange);
-  void queue(exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
+  size_t queue(const iovec* pieces, int count, bool is_last);
+  bool is_waiting() const;
   void reset(http::Http2Code code, exchange::Ending ending);
   void finish_exchange(exchange::Ending ending);
   void arm(std::chrono::milliseconds timeout);
@@ -112,7 +113,8 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   bool has_answer_length_ = false;
   bool is_without_body_ = false;
   bool is_answer_ended_ = false;
-  bool is_broken_ = false;  // and not because it is whole
+  bool is_end_sent_ = false;  // or goes with the next frame
+  bool is_broken_ = false;    // and not because it is whole
   bool was_blocked_ = false;
   std::unique_ptr<Http2Tunnel> tunnel_;
 };

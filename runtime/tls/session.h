@@ -2,6 +2,7 @@
 // One TLS connection's cryptographic state. It reads and writes through a socket of ours and never waits.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,15 +31,17 @@ struct Peer {
   std::shared_ptr<SessionStore> sessions;  // null: each handshake is a whole one
 };
 
+/// What a server offers to speak (ALPN).
+enum class Protocols : uint8_t { kHttp1, kEither, kHttp2 };
+
 /// Owner:   the tls::Stream; `socket` must outlive it.
 /// Fails:   after kError the connection is of no further use; describe_failure() says why.
 class Session {
  public:
   /// The server's side. The certificate is chosen among `names` when the client has said which name it wants.
-  /// `received` is what was read from the socket already; a client may choose HTTP/2 (ALPN) when it is
-  /// offered. Null when the library has no memory left.
+  /// `received` is what was read from the socket already. Null when the library has no memory left.
   static std::unique_ptr<Session> accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
-                                         std::string_view received, bool offers_http2);
+                                         std::string_view received, Protocols offered);
   /// The client's side. Null when the library has no memory left.
   static std::unique_ptr<Session> connect(net::Stream& socket, std::shared_ptr<const ClientContext> context,
                                           Peer peer);

@@ -173,7 +173,9 @@ void Worker::start_listening() {
     open->worker = this;
     open->traits.is_proxy_protocol = socket.settings.proxy_protocol;
     open->traits.is_tls = socket.settings.tls;
-    open->traits.is_http2 = socket.settings.http2;
+    open->traits.protocols = !socket.settings.http2  ? tls::Protocols::kHttp1
+                             : socket.settings.http1 ? tls::Protocols::kEither
+                                                     : tls::Protocols::kHttp2;
     open->listener.start(loop_, socket.fd, on_accept, open.get());
     listeners_.push_back(std::move(open));
   }

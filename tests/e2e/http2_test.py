@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import ssl
 import struct
 import subprocess
 import threading
@@ -13,7 +14,8 @@ import threading
 from certificates import authority, certificate
 from harness import (HOST, TestCase, chunked, describe, free_port, need, ok, raw, route, sanitized, wait_for)
 from http2_wire import (ACK, CANCEL, ENABLE_CONNECT_PROTOCOL, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR,
-                        NO_ERROR, PING, PRIORITY_UPDATE, Http2Client, block, frame, head)
+                        NO_ERROR, PING, PREFACE, PRIORITY_UPDATE, PROTOCOL_ERROR, SETTINGS, Http2Client, block, frame, head)
+from wire import connect, untrusting_tls
 
 CLEAR = [{"address": f"{HOST}:PORT", "http2": True}]
 MIB = 1 << 20
@@ -110,6 +112,36 @@ class Protocol(Http2TestCase):
         self.assertEqual(self.curl("--http1.1", *via(tls_port)), "1.1 200 1000")
         self.assertEqual(self.curl("--no-alpn", *via(tls_port)), "1.1 200 1000")
         self.assertEqual(self.curl("--http2", *via(plain_port)), "1.1 200 1000")
+
+    def test_a_listener_may_speak_nothing_but_http2(self):
+        gw, _ = self.serve2(listen=[{"address": f"{HOST}:PORT", "http2": True, "http1": False}])
+        self.assertEqual(self.client(gw).fetch().status, 200)
+        for first in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\0", b"PRI * HTTP/2.0\r\n\r\nXX"):
+            with self.subTest(first), Http2Client(gw.port, greet=False) as client:
+                client.send(first + b"x" * 24)
+                self.assertEqual(client.wait_end(), PROTOCOL_ERROR)
+
+    def test_over_tls_such_a_listener_offers_h2_alone(self):
+        issued, tls_port = certificate("localhost"), free_port()
+        up = self.upstream(ok(b"x" * 1000))
+        self.serve({"routes": [route("/*", up)], "ssls": [{"id": "1", "snis": ["localhost"], "cert": issued.cert, "key": issued.key}]},
+                   listen=[f"{HOST}:PORT", {"address": f"{HOST}:{tls_port}", "tls": True, "http2": True, "http1": False}])
+
+        def connected(*protocols):
+            context = untrusting_tls()
+            context.set_alpn_protocols(list(protocols))
+            return Http2Client(tls_port, sock=connect(tls_port, tls=context), greet=bool(protocols))
+        with connected("http/1.1", "h2") as client:
+            self.assertEqual(client.sock.selected_alpn_protocol(), "h2")
+            self.assertEqual(client.fetch().status, 200)
+        with self.assertRaisesRegex(ssl.SSLError, "(?i)no.application.protocol"):
+            connected("http/1.1")
+        with connected() as client:  # names none: it is expected to know
+            client.send(PREFACE + frame(SETTINGS))
+            self.assertEqual(client.fetch().status, 200)
+        with connected() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertEqual(client.wait_end(), PROTOCOL_ERROR)
 
     def test_proxy_protocol_comes_before_the_preface(self):
         gw, up = self.serve2(describe, listen=[{"address": f"{HOST}:PORT", "http2": True, "proxy_protocol": True}],

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -106,6 +107,43 @@ class KnownAttacks(TlsTestCase):
         self.assertEqual([by_id[id]["severity"] for id in good], ["OK"] * len(good), done.stdout)
         bad = [finding for finding in findings if finding["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
         self.assertEqual(bad, [])
+
+    def test_gnutls_debug_client_finds_what_there_should_be_and_nothing_else(self):
+        self.serve_tls([resource("1", ["*"], certificate("a.test"), certs=[certificate("a.test", kind="rsa").cert],
+                                 keys=[certificate("a.test", kind="rsa").key])])
+        done = subprocess.run([need("gnutls-cli-debug"), "-p", str(self.tls_port), HOST], capture_output=True, text=True, timeout=110)
+        found = dict(line.strip().rsplit("... ", 1) for line in done.stdout.splitlines() if "... " in line)
+        with_13 = "yes" if ssl.TLSVersion.TLSv1_3 in tls_versions() else "no"
+        for what, answer in {
+                "for TLS 1.0 (RFC2246) support": "no", "for TLS 1.1 (RFC4346) support": "no", "for TLS 1.2 (RFC5246) support": "yes",
+                "for TLS 1.3 (RFC8446) support": with_13, "TLS1.2 neg fallback from TLS 1.6 to": "TLS1.2",
+                "for certificate chain order": "sorted", "for safe renegotiation (RFC5746) support": "yes",
+                "for ext master secret (RFC7627) support": "yes", "for heartbeat (RFC6520) support": "no",
+                "whether small records (512 bytes) are tolerated on handshake": "yes",
+                "whether a bogus TLS record version in the client hello is accepted": "yes",
+                "whether the server understands TLS closure alerts": "yes", "whether the server supports session resumption": "yes",
+                "for anonymous authentication support": "no", "for RSA key exchange support": "no", "for ephemeral Diffie-Hellman support": "no",
+                "for ephemeral EC Diffie-Hellman support": "yes", "for curve X25519 (RFC8422)": "yes", "for AES-GCM cipher (RFC5288) support": "yes",
+                "for AES-CBC cipher (RFC3268) support": "no", "for 3DES-CBC cipher (RFC2246) support": "no",
+                "for ARCFOUR 128 cipher (RFC2246) support": "no", "for MD5 MAC support": "no", "for SHA1 MAC support": "no",
+                "for max record size (RFC6066) support": "yes"}.items():
+            self.assertEqual(found.get(what), answer, f"{what}: {done.stdout}")
+
+    def test_sslscan_finds_strong_suites_and_quick_groups_alone(self):
+        self.serve_tls([resource("1", ["*"], certificate("a.test"), certs=[certificate("a.test", kind="rsa").cert],
+                                 keys=[certificate("a.test", kind="rsa").key])])
+        done = subprocess.run([need("sslscan"), "--no-colour", "--sni-name=a.test", f"{HOST}:{self.tls_port}"], capture_output=True, text=True, timeout=110)
+        versions = [v for v, name in (("TLSv1.2", "TLSv1_2"), ("TLSv1.3", "TLSv1_3")) if ssl.TLSVersion[name] in tls_versions()]
+        self.assertEqual(re.findall(r"^(\S+) +enabled$", done.stdout, re.MULTILINE), versions)
+        groups = set(re.findall(r"^(TLS\S+) +\d+ bits +(x\d+|ffdhe\d+|sec\w+|brain\w+|sect\w+)", done.stdout, re.MULTILINE))
+        self.assertEqual(groups, {(v, g) for v in versions for g in ("x25519", "secp256r1", "secp384r1", "secp521r1")})
+        suites = re.findall(r"^(?:Preferred|Accepted) +\S+ +(\d+) bits +(\S+)", done.stdout, re.MULTILINE)
+        self.assertEqual(len(suites), 3 * len(versions) + 3, done.stdout)
+        for bits, suite in suites:
+            self.assertGreaterEqual(int(bits), 128)
+            self.assertRegex(suite, "^(TLS_|ECDHE-).*(GCM|CHACHA20)")
+        for said in ("Server supports TLS Fallback SCSV", "Session renegotiation not supported", "TLSv1.2 not vulnerable to heartbleed"):
+            self.assertIn(said, done.stdout)
 
 
 @sanitized

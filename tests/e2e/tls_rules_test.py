@@ -2,6 +2,7 @@
 """TLS's rules one by one: handshakes and records that may not be, byte by byte, and those that may. Each ends with an alert of
 the kind that RFC 8446 or 5246 names, or a close, and nobody else notices."""
 
+import contextlib
 import os
 import random
 import socket
@@ -12,11 +13,14 @@ import unittest
 
 from certificates import authority, certificate
 from harness import HOST, need, needs_tls, sanitized
+from mbedtls_client import MbedtlsClient
 from tls_client import TlsClient, TlsTestCase, resource, trusting
 
 HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, DATA = 22, 21, 20, 23
-CLIENT_HELLO, SERVER_HELLO, FINISHED, CLIENT_KEY_EXCHANGE = 1, 2, 20, 16
-SERVER_NAME, GROUPS, ALPN, TICKET, EARLY_DATA = 0, 10, 16, 35, 42
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, FINISHED, CLIENT_KEY_EXCHANGE = 1, 2, 11, 20, 16
+SERVER_NAME, FRAGMENT_LENGTH, GROUPS, SIGNATURES, ALPN, TICKET, EARLY_DATA, KEY_SHARE = 0, 1, 10, 13, 16, 35, 42, 51
+UNEXPECTED_MESSAGE, RECORD_OVERFLOW, HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, DECODE_ERROR, PROTOCOL_VERSION, NO_APPLICATION_PROTOCOL = \
+    10, 22, 40, 47, 50, 70, 120
 DOWNGRADE_TO_12 = b"DOWNGRD\x01"
 
 
@@ -160,12 +164,51 @@ class ClientHellos(RulesTestCase):
             "no compression": Hello().change(compression=b"").bytes(),
             "compression other than none alone": Hello().change(compression=b"\x01").bytes(),
             "an empty list of groups": Hello().set(GROUPS, b"\0\0").bytes(),
+            "an empty list of signatures": Hello().set(SIGNATURES, b"\0\0").bytes(),
+            "a length of fragments that is none": Hello().add(FRAGMENT_LENGTH, b"\0").bytes(),
             "half a group": Hello().set(GROUPS, b"\0\3\0\x1d\0").bytes(),
             "no version that is spoken": Hello(ssl.TLSVersion.TLSv1_2).change(version=b"\x02\xff").bytes(),
             "SSL 3.0": Hello(ssl.TLSVersion.TLSv1_2).change(version=b"\x03\x00").bytes(),
             "another message than a hello": record(HANDSHAKE, handshake(FINISHED, b"x" * 32)),
             "a hello of a server": record(HANDSHAKE, handshake(SERVER_HELLO, Hello().body())),
         })
+
+    def test_what_is_wrong_with_a_hello_is_said(self):
+        of12 = ssl.TLSVersion.TLSv1_2
+        for what, data, alert in (
+                ("bytes behind the extensions", record(HANDSHAKE, handshake(CLIENT_HELLO, Hello().body() + b"x")), DECODE_ERROR),
+                ("a session id of 33 bytes", Hello().change(session=b"x" * 33).bytes(), DECODE_ERROR),
+                ("half a cipher", Hello().change(ciphers=b"\x13\x01\x13").bytes(), DECODE_ERROR),
+                ("two names", Hello().set(SERVER_NAME, names((0, b"a.test"), (0, b"a.test"))).bytes(), DECODE_ERROR),
+                ("an empty list of groups", Hello().set(GROUPS, b"\0\0").bytes(), DECODE_ERROR),
+                ("the same extension twice", Hello().add(GROUPS, dict(Hello().extensions)[GROUPS]).bytes(), ILLEGAL_PARAMETER),
+                ("a length of fragments that is none", Hello().add(FRAGMENT_LENGTH, b"\x05").bytes(), ILLEGAL_PARAMETER),
+                ("no ciphers that are known", Hello().change(ciphers=b"\xfa\xfa\xfa\xfb").bytes(), HANDSHAKE_FAILURE),
+                ("no signatures that are known", Hello(of12).set(SIGNATURES, b"\0\2\xfa\xfa").bytes(), HANDSHAKE_FAILURE),
+                ("no protocol that is spoken", Hello().set(ALPN, protocols(b"smtp")).bytes(), NO_APPLICATION_PROTOCOL),
+                ("SSL 3.0", Hello(of12).change(version=b"\x03\x00").bytes(), PROTOCOL_VERSION),
+                ("SSL 3.0 and newer versions", Hello().change(version=b"\x03\x00").bytes(), PROTOCOL_VERSION),
+                ("data", record(DATA, b"GET / HTTP/1.1\r\n\r\n"), UNEXPECTED_MESSAGE),
+                ("a record too long", struct.pack("!BHH", HANDSHAKE, 0x0301, 0x4801) + b"\x01" + b"x" * 100, RECORD_OVERFLOW)):
+            with self.subTest(what):
+                self.assertEqual(self.answer(data), (ALERT, bytes((2, alert))))
+
+    def test_keys_that_cost_a_hundred_times_as_much_are_not_made(self):
+        self.assertEqual(self.answer(Hello().set(GROUPS, b"\0\x0a\1\0\1\1\1\2\1\3\1\4").set(KEY_SHARE, sized(2, b"\1\4" + sized(2, b"x" * 1024))).bytes()),
+                         (ALERT, bytes((2, HANDSHAKE_FAILURE))))
+
+    @needs_tls("TLSv1.3")
+    def test_a_second_hello_wants_the_same_name(self):
+        for name, wanted in ((b"a.test", SERVER_HELLO), (b"b.test", None)):
+            with self.subTest(name), socket.create_connection((HOST, self.tls_port), 10) as sock:
+                hello = Hello().set(KEY_SHARE, b"\0\0")  # none of the keys that are taken: another hello is asked for
+                sock.sendall(hello.bytes())
+                self.assertEqual(self.read_record(sock)[0], HANDSHAKE)
+                self.assertEqual(self.read_record(sock)[0], CHANGE_CIPHER_SPEC)
+                key = dict(Hello().extensions)[KEY_SHARE]
+                sock.sendall(hello.set(KEY_SHARE, key).set(SERVER_NAME, names((0, name))).bytes())
+                kind, said = self.read_record(sock)
+                self.assertEqual((kind, said[:2]), (HANDSHAKE, said[:2]) if wanted else (ALERT, bytes((2, ILLEGAL_PARAMETER))))
 
     def test_server_names_that_may_not_be_are_refused(self):
         self.assert_refused({
@@ -199,7 +242,8 @@ class ClientHellos(RulesTestCase):
             "a ticket that was never given": Hello(ssl.TLSVersion.TLSv1_2).set(TICKET, os.urandom(180)).bytes(),
             "a session that was never had": Hello(ssl.TLSVersion.TLSv1_2).change(session=os.urandom(32)).bytes(),
             "further compressions": Hello(ssl.TLSVersion.TLSv1_2).change(compression=b"\0\x01").bytes(),
-            "a hello in records of sixteen bytes": b"".join(record(HANDSHAKE, message[i:i + 16], 0x0301) for i in range(0, len(message), 16)),
+            **{f"a hello in records of {size}": b"".join(record(HANDSHAKE, message[i:i + size], 0x0301) for i in range(0, len(message), size))
+               for size in (1, 16)},
         })
 
     @needs_tls("TLSv1.3")
@@ -260,6 +304,31 @@ class Records(RulesTestCase):
                         pass    # within the time limit of the socket the connection is over
         self.assert_serving()
 
+    def test_who_leaves_a_handshake_of_tls_12_says_why(self):
+        for what, data, alert in (
+                ("data", record(DATA, b"early"), UNEXPECTED_MESSAGE),
+                ("a change of ciphers before the key", record(CHANGE_CIPHER_SPEC, b"\x01"), UNEXPECTED_MESSAGE),
+                ("a Finished in place of the key", record(HANDSHAKE, handshake(FINISHED, b"x" * 12)), UNEXPECTED_MESSAGE),
+                ("a certificate that nobody asked for", record(HANDSHAKE, handshake(CERTIFICATE, b"\0\0\0")), UNEXPECTED_MESSAGE),
+                ("a record of an unknown kind", record(99, b"x"), UNEXPECTED_MESSAGE),
+                ("an empty key", record(HANDSHAKE, handshake(CLIENT_KEY_EXCHANGE, b"\0")), ILLEGAL_PARAMETER),
+                ("a key of five bytes", record(HANDSHAKE, handshake(CLIENT_KEY_EXCHANGE, sized(1, b"xxxxx"))), ILLEGAL_PARAMETER),
+                ("a record too long", record(HANDSHAKE, b"x" * 18500), RECORD_OVERFLOW)):
+            with self.subTest(what), socket.create_connection((HOST, self.tls_port), 10) as sock:
+                sock.sendall(Hello(ssl.TLSVersion.TLSv1_2).bytes())
+                for _ in range(4):  # hello, certificate, key, done
+                    self.assertEqual(self.read_record(sock)[0], HANDSHAKE)
+                sock.sendall(data)
+                self.assertEqual(self.read_record(sock), (ALERT, bytes((2, alert))))
+
+    def test_records_with_nothing_in_them_are_no_end(self):
+        client = MbedtlsClient(self.tls_port)
+        self.addCleanup(client.close)
+        for _ in range(3):
+            client.send(b"")
+        client.send(b"GET /who HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        self.assertTrue(client.receive().startswith(b"HTTP/1.1 200 "))
+
     @needs_tls("TLSv1.3")
     def test_early_data_is_not_taken(self):
         # An offer without a session to resume is passed over; a server that took it could be replayed to.
@@ -270,14 +339,36 @@ class Records(RulesTestCase):
                               capture_output=True, text=True, timeout=20, check=False)
         self.assertIn("Max Early Data: 0", done.stdout)
 
-    @needs_tls("TLSv1.3")
-    def test_keys_may_be_changed(self):
+    def s_client(self):
         client = subprocess.Popen([need("openssl"), "s_client", "-connect", f"{HOST}:{self.tls_port}", "-servername", "a.test", "-tls1_3",
                                    "-CAfile", authority().cert_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.addCleanup(client.wait, 20)
         self.addCleanup(client.stdout.close)
-        self.addCleanup(client.stdin.close)
         self.addCleanup(client.kill)
+        return client
+
+    @needs_tls("TLSv1.3")
+    def test_who_only_changes_keys_is_let_go(self):
+        client, count = self.s_client(), 0
+        with contextlib.suppress(BrokenPipeError), client.stdin:
+            while count < 100_000:  # openssl sends on until it hears of the end
+                client.stdin.write(b"K\n")
+                client.stdin.flush()
+                read = b""
+                while b"KEYUPDATE" not in read:
+                    part = client.stdout.read1(65536)
+                    if not part:
+                        raise BrokenPipeError
+                    read += part
+                count += 1
+        self.assertLess(count, 100_000)
+        self.assertGreater(count, 500)
+        self.assert_serving()
+
+    @needs_tls("TLSv1.3")
+    def test_keys_may_be_changed(self):
+        client = self.s_client()
+        self.addCleanup(client.stdin.close)
         # `K` has openssl change its keys and ask for others of the server.
         for said, wanted in ((b"K\n", b"KEYUPDATE"), (b"GET /who HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n", b"200 OK")):
             client.stdin.write(said)

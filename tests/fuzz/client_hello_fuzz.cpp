@@ -69,7 +69,7 @@ class Server {
   Server() : loop_(net::EventLoop::make().take()), names_(make_names()) {}
   const tls::ServerNames& names() const { return *names_; }
 
-  Outcome play(std::string_view bytes, bool offers_http2, size_t piece) {
+  Outcome play(std::string_view bytes, tls::Protocols offered, size_t piece) {
     std::array<int, 2> fds{};
     MG_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds.data()) == 0);
     Outcome outcome;
@@ -77,7 +77,7 @@ class Server {
       tls::Stream stream;
       stream.adopt(
           *loop_, fds[0], [](void*) {}, nullptr);
-      stream.start_tls(tls::Session::accept(stream.socket(), names_, {}, offers_http2));
+      stream.start_tls(tls::Session::accept(stream.socket(), names_, {}, offered));
       for (size_t at = 0; at < bytes.size() && outcome.status == net::IoStatus::kBlocked; at += piece) {
         const std::string_view part = bytes.substr(at, piece);
         MG_ASSERT(::write(fds[1], part.data(), part.size()) == static_cast<ssize_t>(part.size()));
@@ -133,11 +133,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr size_t kBytesMax = 64 * 1024;  // what the socket takes at once
   if (size < 2 || size > kBytesMax) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  const bool offers_http2 = (data[0] & 1) != 0;
-  const Outcome whole = server.play(bytes, offers_http2, bytes.size());
+  const tls::Protocols offered = (data[0] & 1) != 0 ? tls::Protocols::kEither : tls::Protocols::kHttp1;
+  const Outcome whole = server.play(bytes, offered, bytes.size());
   check(server, whole);
-  const Outcome pieces =
-      server.play(bytes, offers_http2, std::max<size_t>(1 + (data[0] >> 1), bytes.size() / 64));
+  const Outcome pieces = server.play(bytes, offered, std::max<size_t>(1 + (data[0] >> 1), bytes.size() / 64));
   check(server, pieces);
   MG_ASSERT(whole.status == pieces.status && whole.server_name == pieces.server_name &&
             whole.context == pieces.context);

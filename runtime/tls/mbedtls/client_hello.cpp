@@ -2,6 +2,7 @@
 #include "tls/mbedtls/client_hello.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "base/ascii.h"
@@ -16,6 +17,17 @@ constexpr uint8_t kHandshakeRecord = 22;
 constexpr uint8_t kClientHello = 1;
 constexpr size_t kServerNameExtension = 0;
 constexpr size_t kServerNameMaxBytes = 255;
+constexpr size_t kFragmentLengthExtension = 1;
+constexpr char kFragmentLengthMax = 4;
+
+/// An extension that is one list, whose size comes in `width` bytes.
+struct ListExtension {
+  size_t type;
+  size_t width;
+  size_t item_bytes;
+};
+// Groups, point formats, signature algorithms: the library takes empty ones.
+constexpr std::array<ListExtension, 3> kListExtensions{{{10, 2, 2}, {11, 1, 1}, {13, 2, 2}}};
 
 size_t byte_at(std::string_view bytes, size_t at) { return static_cast<unsigned char>(bytes[at]); }
 
@@ -33,6 +45,17 @@ bool take_sized(std::string_view* bytes, size_t width, std::string_view* text) {
   *text = bytes->substr(width, size);
   bytes->remove_prefix(width + size);
   return true;
+}
+
+bool is_whole_list(std::string_view content, const ListExtension& kind) {
+  std::string_view list;
+  return take_sized(&content, kind.width, &list) && content.empty() && !list.empty() &&
+         list.size() % kind.item_bytes == 0;
+}
+
+/// RFC 6066 4: one of four codes.
+bool is_fragment_length(std::string_view content) {
+  return content.size() == 1 && content[0] >= 1 && content[0] <= kFragmentLengthMax;
 }
 
 }  // namespace
@@ -65,7 +88,7 @@ ClientHello::Status ClientHello::take(std::string_view bytes, size_t* used) {
 ClientHello::Status ClientHello::take_head() {
   record_left_ = number_at(head_, 3, 2);
   if (byte_at(head_, 0) != kHandshakeRecord || byte_at(head_, 1) != 3) return refuse(kUnexpectedMessage);
-  if (record_left_ == 0 || ++records_ > kRecordsMax) return refuse(kUnexpectedMessage);
+  if (record_left_ == 0) return refuse(kUnexpectedMessage);
   if (message_.size() + record_left_ > kMessageMaxBytes) return refuse(kRecordOverflow);
   return Status::kMore;
 }
@@ -108,6 +131,10 @@ ClientHello::Status ClientHello::read_extensions(std::string_view bytes) {
     std::string_view content;
     if (!take_sized(&bytes, 2, &content)) return refuse(kDecodeError);
     if (types.back() == kServerNameExtension && !read_server_name(content)) return refuse(kDecodeError);
+    if (types.back() == kFragmentLengthExtension && !is_fragment_length(content))
+      return refuse(kIllegalParameter);
+    for (const ListExtension& kind : kListExtensions)
+      if (kind.type == types.back() && !is_whole_list(content, kind)) return refuse(kDecodeError);
   }
   std::sort(types.begin(), types.end());
   const bool is_repeated = std::adjacent_find(types.begin(), types.end()) != types.end();

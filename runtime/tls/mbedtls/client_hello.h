@@ -14,19 +14,23 @@ namespace moongate::tls {
 // RFC 5246 7.2
 enum Alert : uint8_t {
   kUnexpectedMessage = 10,
+  kBadRecordMac = 20,
   kRecordOverflow = 22,
+  kHandshakeFailure = 40,
   kIllegalParameter = 47,
   kDecodeError = 50,
+  kDecryptError = 51,
+  kInternalError = 80,
   kUnrecognizedName = 112,
 };
 
-/// Shape:   records are taken apart as they come; the message has at most kMessageMaxBytes in kRecordsMax of
-/// them. Fails:   kBroken, and alert() is what the client is to be told.
+/// Shape:   records are taken apart as they come; each has a byte at least of a message of at most
+///          kMessageMaxBytes.
+/// Fails:   kBroken, and alert() is what the client is to be told.
 class ClientHello {
  public:
   enum class Status : uint8_t { kMore, kWhole, kBroken };
   static constexpr size_t kMessageMaxBytes = 16 * 1024;  // what the library takes in one record
-  static constexpr size_t kRecordsMax = 64;
 
   /// Takes the message's part of `bytes`; `*used` says how much that was.
   Status take(std::string_view bytes, size_t* used);
@@ -45,7 +49,6 @@ class ClientHello {
 
   std::string head_;  // of the record that comes
   size_t record_left_ = 0;
-  size_t records_ = 0;
   std::string message_;
   std::string server_name_;
   Alert alert_ = kDecodeError;

@@ -48,7 +48,8 @@ void drop_received(Session::Parts& parts, size_t size) {
   parts.received_begin = 0;
 }
 
-int library_status(IoStatus status) {
+int library_status(Session::Parts& parts, IoStatus status) {
+  parts.is_socket_over = status != IoStatus::kBlocked;
   if (status == IoStatus::kBlocked) return MBEDTLS_ERR_SSL_WANT_READ;
   return status == IoStatus::kEof ? 0 : MBEDTLS_ERR_NET_CONN_RESET;
 }
@@ -59,11 +60,12 @@ int read_socket(void* argument, unsigned char* bytes, size_t size) {
   if (parts.received.empty() && size >= kDirectReadBytes) {
     const IoResult result = read_plainly(parts.socket, reinterpret_cast<char*>(bytes), size);
     parts.barren_bytes += result.size;
-    return result.status == IoStatus::kOk ? static_cast<int>(result.size) : library_status(result.status);
+    return result.status == IoStatus::kOk ? static_cast<int>(result.size)
+                                          : library_status(parts, result.status);
   }
   if (parts.received.empty()) {
     const IoStatus status = read_ahead(parts);
-    if (status != IoStatus::kOk) return library_status(status);
+    if (status != IoStatus::kOk) return library_status(parts, status);
   }
   const size_t part = std::min(size, parts.received.size() - parts.received_begin);
   std::memcpy(bytes, parts.received.data() + parts.received_begin, part);
@@ -101,7 +103,7 @@ IoStatus begin_with(Session::Parts& parts) {
   parts.received_begin = 0;
   parts.hello.reset();
   const ServerContext::Parts& chosen = parts.chosen->parts();
-  const Config& config = parts.offers_http2 ? chosen.http2_config : chosen.config;
+  const Config& config = chosen.configs[static_cast<size_t>(parts.offered)];
   if (set_up(parts, config.get())) return IoStatus::kOk;
   parts.failure = "no memory for another connection";
   parts.is_broken = true;

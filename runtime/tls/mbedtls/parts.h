@@ -37,9 +37,8 @@ struct ServerContext::Parts {
   Certificates client_ca;
   uint32_t client_depth = 0;
   std::vector<int> ciphers;
-  std::string ticket_scope;  // a ticket is opened under the same only
-  Config config;             // for connections that are offered HTTP/1 only
-  Config http2_config;
+  std::string ticket_scope;       // a ticket is opened under the same only
+  std::array<Config, 3> configs;  // by what connections are offered, see Protocols
 };
 
 /// The places of the library's pointers in its two buffers while an idle connection has no buffers.
@@ -63,13 +62,14 @@ struct Session::Parts {
   size_t received_begin = 0;                    // of those that are left
   std::shared_ptr<const ClientContext> client;  // null on the server's side
   std::shared_ptr<SessionStore> sessions;
-  bool offers_http2 = false;  // on the server's side
+  Protocols offered = Protocols::kHttp1;  // on the server's side
 
   std::unique_ptr<ClientHello> hello;  // on the server's side, until it is whole
   Connection library;                  // of use once is_set_up
   Parked parked;
   bool is_set_up = false;
   bool is_resumed = false;
+  bool is_socket_over = false;
   bool is_over = false;    // the peer sends nothing more
   bool is_broken = false;  // nothing works any more
   bool is_goodbye_said = false;

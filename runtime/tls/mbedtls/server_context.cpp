@@ -11,8 +11,10 @@ using base::Result;
 namespace {
 
 // The library prefers the first that the client offers as well, and has no list for each connection.
-const char* kHttp1Only[] = {"http/1.1", nullptr};
-const char* kHttp2First[] = {"h2", "http/1.1", nullptr};
+const char* kHttp1[] = {"http/1.1", nullptr};
+const char* kEither[] = {"h2", "http/1.1", nullptr};
+const char* kHttp2[] = {"h2", nullptr};
+constexpr std::array<const char**, 3> kProtocols{kHttp1, kEither, kHttp2};  // in the order of Protocols
 
 // Between a client's certificate and the authority there are at most `client_depth` others, as OpenSSL
 // counts.
@@ -86,11 +88,10 @@ Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOpt
     context->wants_client_certificate_ = true;
     parts.client_depth = options.client_depth;
   }
-  for (const Config* config : {&parts.config, &parts.http2_config}) {
-    if (auto filled = fill_config(*config, options, parts); !filled) return filled.error();
+  for (size_t i = 0; i < parts.configs.size(); i++) {
+    if (auto filled = fill_config(parts.configs[i], options, parts); !filled) return filled.error();
+    mbedtls_ssl_conf_alpn_protocols(parts.configs[i].get(), kProtocols[i]);
   }
-  mbedtls_ssl_conf_alpn_protocols(parts.config.get(), kHttp1Only);
-  mbedtls_ssl_conf_alpn_protocols(parts.http2_config.get(), kHttp2First);
   return std::shared_ptr<const ServerContext>(std::move(context));
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "tls/mbedtls/ciphers.h"
@@ -92,6 +93,49 @@ std::string describe(const Session::Parts& parts, int code) {
   }
 }
 
+/// What the other side is to be told about a fault; nothing when it is gone, or has said itself what is
+/// wrong.
+std::optional<Alert> alert_for(const mbedtls_ssl_context& library, int code) {
+  constexpr size_t kCipherMaxBytes = 16 * 1024 + 24;  // a record's worth, with nonce and tag
+  const size_t record_bytes = static_cast<size_t>(library.in_hdr[3]) << 8 | library.in_hdr[4];
+  const bool is_key = library.in_msgtype == MBEDTLS_SSL_MSG_HANDSHAKE &&
+                      library.in_msg[0] == MBEDTLS_SSL_HS_CLIENT_KEY_EXCHANGE;
+  switch (code) {
+    case MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE:
+    case MBEDTLS_ERR_SSL_CONN_EOF:
+    case MBEDTLS_ERR_NET_CONN_RESET:
+    case 0:
+      return std::nullopt;
+    case MBEDTLS_ERR_SSL_BAD_INPUT_DATA:
+    case MBEDTLS_ERR_SSL_INVALID_RECORD:
+      return record_bytes > kCipherMaxBytes ? kRecordOverflow : kUnexpectedMessage;
+    case MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE:
+    case MBEDTLS_ERR_SSL_BAD_HS_CHANGE_CIPHER_SPEC:
+    case MBEDTLS_ERR_NET_RECV_FAILED:
+      return kUnexpectedMessage;
+    case MBEDTLS_ERR_SSL_INVALID_MAC:
+      return kBadRecordMac;
+    case MBEDTLS_ERR_SSL_BAD_HS_FINISHED:
+      return kDecryptError;
+    case MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN:
+    case MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE:
+      return kHandshakeFailure;
+    case MBEDTLS_ERR_SSL_ALLOC_FAILED:
+    case MBEDTLS_ERR_SSL_INTERNAL_ERROR:
+      return kInternalError;
+    default:
+      if (library.state != MBEDTLS_SSL_CLIENT_KEY_EXCHANGE) return kDecodeError;
+      return is_key ? kIllegalParameter : kUnexpectedMessage;
+  }
+}
+
+// The library says so in some cases only.
+void tell_fault(mbedtls_ssl_context* library, int code) {
+  const std::optional<Alert> alert = alert_for(*library, code);
+  if (!alert || library->out_msgtype == MBEDTLS_SSL_MSG_ALERT) return;
+  (void)mbedtls_ssl_send_alert_message(library, MBEDTLS_SSL_ALERT_LEVEL_FATAL, *alert);
+}
+
 IoStatus status_of(Session::Parts& parts, int code) {
   // A server's peers may leave without a word, as they may in clear text; a client's answers must be whole.
   const bool is_end = code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY ||
@@ -103,6 +147,7 @@ IoStatus status_of(Session::Parts& parts, int code) {
   }
   parts.is_broken = true;
   parts.failure = describe(parts, code == 0 ? MBEDTLS_ERR_SSL_CONN_EOF : code);
+  tell_fault(parts.library.get(), code);
   return IoStatus::kError;
 }
 
@@ -148,11 +193,11 @@ Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Session::~Session() = default;
 
 std::unique_ptr<Session> Session::accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
-                                         std::string_view received, bool offers_http2) {
+                                         std::string_view received, Protocols offered) {
   auto parts = std::make_unique<Parts>(socket);
   parts->names = std::move(names);
   parts->received = received;
-  parts->offers_http2 = offers_http2;
+  parts->offered = offered;
   parts->hello = std::make_unique<ClientHello>();
   return std::unique_ptr<Session>(new Session(std::move(parts)));
 }
@@ -196,7 +241,10 @@ IoResult Session::read(char* buffer, size_t size) {
   if (parts_->is_broken) return {IoStatus::kError, 0};
   if (parts_->is_over) return {IoStatus::kEof, 0};
   unpark_buffers(*parts_);
-  const int result = mbedtls_ssl_read(parts_->library.get(), reinterpret_cast<unsigned char*>(buffer), size);
+  int result = 0;
+  // A record with nothing in it is no end. Of four in a row the library has enough.
+  while (result == 0 && size > 0 && !parts_->is_socket_over)
+    result = mbedtls_ssl_read(parts_->library.get(), reinterpret_cast<unsigned char*>(buffer), size);
   const IoStatus status = result > 0 ? IoStatus::kOk : status_of(*parts_, result);
   if (result > 0) parts_->barren_bytes = 0;
   park_buffers(*parts_);

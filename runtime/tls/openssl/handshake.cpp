@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/ascii.h"
 #include "base/assert.h"
@@ -21,6 +22,9 @@ namespace moongate::tls {
 using net::IoStatus;
 
 namespace {
+
+constexpr size_t kBarrenMaxBytes = 128 * 1024;      // several handshakes' worth
+constexpr size_t kBarrenLaterMaxBytes = 32 * 1024;  // behind one: two records, or a thousand changes of keys
 
 // --- the socket
 
@@ -37,12 +41,14 @@ int read_socket(BIO* bio, char* buffer, size_t size, size_t* got) {
     return 1;
   }
   *got = 0;
+  if (is_barren(parts_of(bio))) return 0;
   // A socket that is known to be empty is not asked again: there will be an edge.
   const net::IoResult result =
       socket.may_read() ? socket.read(buffer, size) : net::IoResult{IoStatus::kBlocked, 0};
   if (result.status == IoStatus::kBlocked) BIO_set_retry_read(bio);
   if (result.status == IoStatus::kEof) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
   *got = result.size;
+  parts_of(bio).barren_bytes += result.size;
   return result.status == IoStatus::kOk ? 1 : 0;
 }
 
@@ -92,11 +98,21 @@ bool read_server_name(SSL* library, std::string* name) {
 // question for a client certificate are those of the name.
 int choose_context(SSL* library, int* alert, void*) {
   auto& parts = *static_cast<Session::Parts*>(SSL_get_app_data(library));
-  if (!read_server_name(library, &parts.server_name)) {
+  std::string name;
+  if (!read_server_name(library, &name)) {
     *alert = SSL_AD_DECODE_ERROR;
     return SSL_CLIENT_HELLO_ERROR;
   }
-  for (char& c : parts.server_name) c = base::to_lower(c);
+  for (char& c : name) c = base::to_lower(c);
+  if (parts.chosen != nullptr && name != parts.server_name) {
+    *alert = SSL_AD_ILLEGAL_PARAMETER;  // a second hello is the first one with another key
+    return SSL_CLIENT_HELLO_ERROR;
+  }
+  parts.server_name = std::move(name);
+  if (SSL_client_hello_get0_legacy_version(library) <= SSL3_VERSION) {
+    *alert = SSL_AD_PROTOCOL_VERSION;  // RFC 8446 D.5, whatever else it offers
+    return SSL_CLIENT_HELLO_ERROR;
+  }
   parts.chosen = parts.names ? parts.names->find(parts.server_name) : nullptr;
   if (parts.chosen == nullptr) {
     *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -125,8 +141,9 @@ int choose_protocol(SSL* library, const unsigned char** chosen, unsigned char* c
     const unsigned int length = offered[at];
     if (length == 0 || at + 1 + length > size) return SSL_TLSEXT_ERR_ALERT_FATAL;
     const std::string_view name(reinterpret_cast<const char*>(offered) + at + 1, length);
-    const bool is_http2 = parts.offers_http2 && name == kHttp2;
-    if (is_http2 || (name == kHttp1 && !parts.is_http2)) {
+    const bool is_http2 = parts.offered != Protocols::kHttp1 && name == kHttp2;
+    const bool is_http1 = parts.offered != Protocols::kHttp2 && name == kHttp1;
+    if (is_http2 || (is_http1 && !parts.is_http2)) {
       *chosen = offered + at + 1;
       *chosen_size = static_cast<unsigned char>(length);
       parts.is_http2 = is_http2;
@@ -178,6 +195,11 @@ int find_ticket_key(SSL*, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
 
 }  // namespace
 
+bool is_barren(const Session::Parts& parts) {
+  const bool is_agreed = SSL_is_init_finished(parts.library.get()) == 1;
+  return parts.barren_bytes > (is_agreed ? kBarrenLaterMaxBytes : kBarrenMaxBytes);
+}
+
 BIO* make_socket_bio(Session::Parts* parts) {
   static BIO_METHOD* const method = make_method();
   BIO* bio = BIO_new(method);
@@ -220,6 +242,8 @@ std::unique_ptr<SSL_CTX, ContextFree> make_server_library() {
   // All three are strong. The hash of a suite makes every key of a handshake, and SHA-256 has instructions.
   SSL_CTX_set_ciphersuites(context,
                            "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
+  // The library knows groups of finite fields as well, whose keys cost a hundred times as much to make.
+  MG_ASSERT(SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521") == 1);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_timeout(context, 24 * 3600);

@@ -54,8 +54,9 @@ struct Session::Parts {
   bool is_broken = false;                       // nothing more may be written
   std::shared_ptr<const ClientContext> client;  // null on the server's side
   std::shared_ptr<SessionStore> sessions;
-  bool offers_http2 = false;  // on the server's side
-  bool is_http2 = false;      // was chosen
+  Protocols offered = Protocols::kHttp1;  // on the server's side
+  bool is_http2 = false;                  // was chosen
+  size_t barren_bytes = 0;                // came since there was something for the user
   ParkedObject object{};
   net::Timer idle_timer{on_idle, this};
 };
@@ -76,6 +77,8 @@ std::string describe_client_failure(const Session::Parts& parts, std::string lib
 std::string take_library_errors();
 /// Sends what Staples has for the certificate that was chosen; the library calls it for clients that ask.
 int send_staple(SSL* library, void*);
+/// What comes is more than a handshake needs, or a connection that says something.
+bool is_barren(const Session::Parts& parts);
 /// The socket as the library's input and output.
 BIO* make_socket_bio(Session::Parts* parts);
 

@@ -95,20 +95,11 @@ Session::Session(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Session::~Session() = default;
 
 std::unique_ptr<Session> Session::accept(net::Stream& socket, std::shared_ptr<const ServerNames> names,
-                                         std::string_view received, bool offers_http2) {
+                                         std::string_view received, Protocols offered) {
   static SSL_CTX* library = make_server_library().release();  // what holds until a name is chosen
   MG_ASSERT(library != nullptr);
-  std::unique_ptr<Parts> parts(new Parts{socket,
-                                         std::move(names),
-                                         nullptr,
-                                         nullptr,
-                                         {},
-                                         {},
-                                         std::string(received),
-                                         false,
-                                         {},
-                                         {},
-                                         offers_http2});
+  std::unique_ptr<Parts> parts(new Parts{
+      socket, std::move(names), nullptr, nullptr, {}, {}, std::string(received), false, {}, {}, offered});
   if (!begin(*parts, library)) return nullptr;
   SSL_set_accept_state(parts->library.get());
   return std::unique_ptr<Session>(new Session(std::move(parts)));
@@ -146,6 +137,7 @@ IoStatus status_of(Session::Parts& parts, int result) {
     default:
       parts.is_broken = true;
       parts.failure = take_library_errors();
+      if (is_barren(parts)) parts.failure = "the other side sends and sends, and nothing for the user";
       if (parts.client) parts.failure = describe_client_failure(parts, std::move(parts.failure));
       return IoStatus::kError;
   }
@@ -163,6 +155,7 @@ IoStatus Session::handshake() {
   const IoStatus status = status_of(*parts_, SSL_do_handshake(library));
   // What was offered may be why it failed: the next handshake is a whole one.
   if (status == IoStatus::kError && parts_->sessions) parts_->sessions->forget(parts_->server_name);
+  if (status == IoStatus::kOk) parts_->barren_bytes = 0;
   // A stapled answer has been sent; an idle connection need not keep its two kilobytes.
   if (status == IoStatus::kOk) SSL_set_tlsext_status_ocsp_resp(library, nullptr, 0);
   return status == IoStatus::kEof ? IoStatus::kError : status;
@@ -172,6 +165,7 @@ IoResult Session::read(char* buffer, size_t size) {
   ERR_clear_error();
   size_t got = 0;
   const int result = SSL_read_ex(parts_->awake(), buffer, size, &got);
+  if (result == 1) parts_->barren_bytes = 0;
   if (result == 1) return {IoStatus::kOk, got};
   return {status_of(*parts_, result), 0};
 }

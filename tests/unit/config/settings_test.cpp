@@ -37,7 +37,7 @@ bool contains(const std::string& text, std::string_view part) { return text.find
 
 constexpr std::string_view kEverything = R"(
 workers: 4
-listen: [8080, "127.0.0.1:81", "[::1]:82", "unix:/run/m.sock", {address: "0.0.0.0:8443", tls: true, http2: true, proxy_protocol: true}]
+listen: [8080, "127.0.0.1:81", "[::1]:82", "unix:/run/m.sock", {address: "0.0.0.0:8443", tls: true, http1: false, http2: true, proxy_protocol: true}]
 admin: {listen: "127.0.0.1:9280", key: secret}
 metrics: {listen: "unix:/run/metrics.sock", path: /m, prefix: "", series_max: 5000, latency_buckets: [0.005, 1, 2.5],
           http_status: {extra_labels: [{up: $upstream_addr}, {_v: $http_x_version}]}, bandwidth: {expire: 600}}
@@ -82,7 +82,7 @@ TEST_CASE("every setting is read") {
   CHECK(s.listen[0].address == "0.0.0.0:8080");
   CHECK(s.listen[2].address == "[::1]:82");
   CHECK(s.listen[3].address == "unix:/run/m.sock");
-  CHECK(s.listen[4] == ListenSettings{"0.0.0.0:8443", true, true, true});
+  CHECK(s.listen[4] == ListenSettings{"0.0.0.0:8443", true, false, true, true});
   CHECK(s.admin.key == "secret");
   CHECK(s.metrics.listen == "unix:/run/metrics.sock");
   CHECK(s.metrics.path == "/m");
@@ -166,6 +166,9 @@ TEST_CASE("wrong types and ranges are refused with what would be right") {
         "a.yaml:1: moongate.listen[1]: the address 0.0.0.0:80 is listed twice; remove one");
   CHECK(contains(error_of("listen: [localhost:80]"), "moongate.listen[0]: expected a port"));
   CHECK(contains(error_of("listen: []"), "moongate.listen: expected 1 to 256 addresses"));
+  CHECK(error_of("listen: [{address: 80, http1: false}]") ==
+        "a.yaml:1: moongate.listen[0].http1: without HTTP/1.1 nothing is spoken here; add `http2: true`, or "
+        "leave this out");
   CHECK(contains(error_of("listen: [{address: 80, tls: 1}]"),
                  "moongate.listen[0].tls: expected true or false, got 1"));
   CHECK(contains(error_of("trusted_addresses: [10.0.0.0/33]"),

@@ -22,7 +22,7 @@ std::string frame(uint8_t type, uint8_t flags, uint8_t stream, const std::string
 struct Seen {
   size_t begin;  // in all that was given
   uint8_t type;
-  uint32_t stream, dependency;
+  uint32_t stream, dependency, padding = 0;
   bool operator==(const Seen&) const = default;
 };
 
@@ -33,7 +33,7 @@ std::vector<Seen> walk(const std::vector<std::string>& parts) {
   for (const std::string& part : parts) {
     size_t at = 0;
     while (const Http2FrameHead* head = walk.next(part, &at))
-      seen.push_back({before + head->begin, head->type, head->stream, head->dependency});
+      seen.push_back({before + head->begin, head->type, head->stream, head->dependency, head->padding_bytes});
     CHECK(at == part.size());
     before += part.size();
   }
@@ -52,10 +52,10 @@ TEST_CASE("every head is found behind the preface, with where it begins") {
 }
 
 TEST_CASE("a head that is cut anywhere is the same, and begins with the bytes that made it whole") {
-  const std::string bytes =
-      "PRI*" + frame(0, 1, 1, "data") + frame(2, 0, 5, kDependsOn3) + frame(0, 0, 9, "");
+  const std::string bytes = "PRI*" + frame(0, 1, 1, "data") + frame(2, 0, 5, kDependsOn3) +
+                            frame(0, 8, 3, "\7") + frame(0, 8, 9, "");
   const std::vector<Seen> whole = walk({bytes});
-  REQUIRE(whole.size() == 3);
+  REQUIRE(whole.size() == 4);
   for (size_t cut = 0; cut <= bytes.size(); cut++) {
     std::vector<Seen> seen = walk({bytes.substr(0, cut), bytes.substr(cut)});
     REQUIRE(seen.size() == whole.size());
@@ -68,6 +68,11 @@ TEST_CASE("a head that is cut anywhere is the same, and begins with the bytes th
   std::vector<std::string> bytewise;
   for (const char c : bytes) bytewise.emplace_back(1, c);
   CHECK(walk(bytewise).size() == whole.size());
+}
+
+TEST_CASE("of DATA that is padded it is known how long the padding is") {
+  const std::string bytes = "PRI*" + frame(0, 8, 1, "\xff") + frame(0, 8, 1, "") + frame(0, 0, 1, "\7");
+  CHECK(walk({bytes}) == std::vector<Seen>{{4, 0, 1, 0, 255}, {14, 0, 1, 0, 0}, {23, 0, 1, 0, 0}});
 }
 
 TEST_CASE("the reserved bit is no part of a stream's number") {

@@ -235,6 +235,61 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("DATA of a stream that both sides have ended is never forgiven, however many came after it") {
+  Peer peer;
+  peer.greet();
+  for (uint32_t stream = 1; stream < 4000; stream += 2) {
+    REQUIRE(peer.receive(get(stream)));
+    peer.session->send_head(static_cast<int32_t>(stream), 204, FieldList(&arena), false);
+    peer.write();
+  }
+  SECTION("a body") { CHECK_FALSE(peer.receive(frame(kData, 1, 1, "x"))); }
+  SECTION("a body right behind its head") { CHECK_FALSE(peer.receive(get(1, 4) + frame(kData, 1, 1, "x"))); }
+  CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(5));
+}
+
+TEST_CASE("what was on its way when a stream was reset is no fault, however many came after it") {
+  Peer peer;
+  peer.greet();
+  REQUIRE(peer.receive(get(1, 4)));
+  for (uint32_t stream = 3; stream < 4000; stream += 2) {
+    REQUIRE(peer.receive(get(stream)));
+    peer.session->send_head(static_cast<int32_t>(stream), 204, FieldList(&arena), false);
+    peer.write();
+  }
+  peer.session->reset(1, Http2Code::kInternalError);
+  peer.write();
+  CHECK(peer.receive(frame(kData, 0, 1, "x")));
+  SECTION("padding that fits") { CHECK(peer.receive(frame(kData, 8, 1, std::string("\3pad", 4)))); }
+  SECTION("padding as long as its frame") {
+    CHECK_FALSE(peer.receive(frame(kData, 8, 1, std::string("\4pad", 4))));
+    CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(1));
+  }
+  SECTION("the end and something behind it") {
+    CHECK(peer.receive(get(1)));  // trailers
+    CHECK_FALSE(peer.receive(frame(kData, 1, 1, "x")));
+    CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(5));
+  }
+}
+
+TEST_CASE("a stream that is refused, or comes behind the last one, may have its body on the way") {
+  Http2Session::Options options;
+  options.streams_max = 1;
+  Peer peer(options);
+  REQUIRE(peer.receive(std::string(kHttp2Preface) + frame(kSettings, 0, 0)));  // and has not seen ours
+  REQUIRE(peer.receive(get(1, 4)));
+  REQUIRE(peer.receive(get(3, 4)));
+  CHECK(peer.write(kReset).at(0).payload == number(7));
+  CHECK(peer.receive(frame(kData, 0, 3, "x")));
+  peer.session->shut_down();
+  CHECK(peer.write(kGoaway).at(0).payload.substr(4, 4) == number(0));
+  CHECK(peer.receive(get(5, 4) + frame(kData, 0, 5, "x")));
+  CHECK(peer.receive(frame(kData, 1, 5, "x") + get(7, 5)));
+  CHECK(peer.write(kGoaway).empty());
+  CHECK(peer.receive(frame(kData, 1, 1, "x")));
+  CHECK(peer.streams.at(1).has_ended);
+}
+
 TEST_CASE("who attaches nobody any more is not called") {
   Peer peer;
   peer.greet();

@@ -5,59 +5,60 @@
 
 using moongate::http::Http2StreamOrder;
 
-TEST_CASE("a stream has ended when that was noted, and no other has") {
-  Http2StreamOrder order;
-  for (uint32_t stream = 1; stream < 200; stream += 2) CHECK(order.take_head(stream));
-  order.note_end(65);
-  order.note_end(199);
-  CHECK(order.has_ended(65));
-  CHECK(order.has_ended(199));
-  for (uint32_t stream : {0U, 1U, 63U, 64U, 67U, 197U, 201U}) CHECK_FALSE(order.has_ended(stream));
+TEST_CASE("a stream is new until its head or a later one has come") {
+  Http2StreamOrder order(8);
+  CHECK(order.is_new(1));
+  order.begin(5);
+  for (uint32_t stream : {1U, 3U, 5U}) CHECK_FALSE(order.is_new(stream));
+  CHECK(order.is_new(7));
+  order.begin(0x7fffffff);
+  CHECK_FALSE(order.is_new(0x7fffffff));
 }
 
-TEST_CASE("ends of numbers that no stream has are not noted") {
-  Http2StreamOrder order;
-  CHECK(order.take_head(1));
-  for (uint32_t stream : {0U, 2U, 3U}) {
-    order.note_end(stream);
-    CHECK_FALSE(order.has_ended(stream));
-  }
-  CHECK(order.take_head(3));
-  CHECK_FALSE(order.has_ended(3));
-}
-
-TEST_CASE("ends are remembered for hundreds of streams, and then forgotten") {
-  Http2StreamOrder order;
-  uint32_t last = 0;
-  for (uint32_t stream = 1; stream < 5000; stream += 2) {
-    CHECK(order.take_head(stream));
-    CHECK_FALSE(order.has_ended(stream));  // what had its place before is gone
-    order.note_end(stream);
-    last = stream;
-  }
-  CHECK(order.has_ended(last - 2 * 511));
-  CHECK_FALSE(order.has_ended(last - 2 * 512));
-}
-
-TEST_CASE("a jump in numbers forgets what it leaves far behind") {
-  Http2StreamOrder order;
-  CHECK(order.take_head(1));
+TEST_CASE("a stream that was cut is known until the client has ended it, and no other is") {
+  Http2StreamOrder order(8);
+  order.begin(1);
+  order.begin(3);
+  order.note_cut(1);
+  order.note_cut(1);
+  CHECK(order.was_cut(1));
+  CHECK_FALSE(order.was_cut(3));
+  CHECK_FALSE(order.was_cut(0));
+  order.note_end(3);
   order.note_end(1);
-  CHECK(order.take_head(301));
-  CHECK(order.has_ended(1));
-  CHECK(order.take_head(0x7fffffff));
-  CHECK_FALSE(order.has_ended(1));
-  CHECK_FALSE(order.has_ended(0x7fffffff));
-  order.note_end(0x7fffffff);
-  CHECK(order.has_ended(0x7fffffff));
+  CHECK_FALSE(order.was_cut(1));
+}
+
+TEST_CASE("as many cuts are remembered as there may be streams, whatever their numbers") {
+  Http2StreamOrder order(100);
+  for (uint32_t stream = 1; stream < 5000; stream += 2) {
+    order.begin(stream);
+    if (stream == 1 || stream >= 4802) order.note_cut(stream);
+  }
+  CHECK(order.was_cut(1));
+  order.note_cut(4801);  // the 101st
+  CHECK_FALSE(order.was_cut(1));
+  CHECK(order.was_cut(4803));
+  CHECK(order.was_cut(4999));
+}
+
+TEST_CASE("streams above the last that is taken may say what they like") {
+  Http2StreamOrder order(8);
+  order.begin(7);
+  order.close_above(0x7fffffff);
+  CHECK_FALSE(order.was_cut(7));
+  order.close_above(3);
+  order.close_above(5);
+  CHECK(order.was_cut(7));
+  CHECK(order.was_cut(5));
+  CHECK_FALSE(order.was_cut(3));
 }
 
 TEST_CASE("numbers between two heads were passed over") {
-  Http2StreamOrder order;
-  CHECK(order.take_head(5));
+  Http2StreamOrder order(8);
+  order.begin(5);
   CHECK(order.was_passed_over(3));
-  CHECK_FALSE(order.take_head(3));
-  CHECK(order.take_head(5));
-  CHECK(order.take_head(7));
+  CHECK_FALSE(order.was_passed_over(5));
+  order.begin(7);
   CHECK_FALSE(order.was_passed_over(7));
 }

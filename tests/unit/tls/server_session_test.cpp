@@ -86,7 +86,7 @@ std::string answer_to(Pair& pair, const std::string& bytes) {
   Stream server;
   server.adopt(
       *pair.loop, fds[0], [](void*) {}, nullptr);
-  server.start_tls(Session::accept(server.socket(), pair.names, {}, false));
+  server.start_tls(Session::accept(server.socket(), pair.names, {}, Protocols::kHttp1));
   pair.wait_until([&server] { return server.socket().may_write(); });
   IoStatus status = IoStatus::kBlocked;
   for (size_t i = 0; i < bytes.size() && status == IoStatus::kBlocked; i++) {
@@ -146,7 +146,7 @@ TEST_CASE("HTTP/2 is agreed on where it is offered by both, and no protocol mean
   Pair pair;
   ClientOptions options = trusting();
   for (const bool is_offered : {false, true}) {
-    pair.offers_http2 = is_offered;
+    pair.offered = is_offered ? Protocols::kEither : Protocols::kHttp1;
     options.protocols = {"http/1.1", "h2"};
     REQUIRE(shake_with(pair, options) == IoStatus::kOk);
     CHECK(pair.server->session()->is_http2() == is_offered);
@@ -157,6 +157,12 @@ TEST_CASE("HTTP/2 is agreed on where it is offered by both, and no protocol mean
   }
   options.protocols = {"smtp"};
   CHECK(shake_with(pair, options) == IoStatus::kError);
+  pair.offered = Protocols::kHttp2;
+  options.protocols = {"http/1.1"};
+  CHECK(shake_with(pair, options) == IoStatus::kError);
+  options.protocols = {"http/1.1", "h2"};
+  REQUIRE(shake_with(pair, options) == IoStatus::kOk);
+  CHECK(pair.server->session()->is_http2());
 }
 
 TEST_CASE("bytes arrive in order however little the socket takes at a time") {

@@ -107,7 +107,7 @@ struct Pair {
     server->adopt(
         *loop, fds[1], [](void*) {}, nullptr);
     client->start_tls(Session::connect(client->socket(), context, std::move(peer)));
-    server->start_tls(Session::accept(server->socket(), names, {}, offers_http2));
+    server->start_tls(Session::accept(server->socket(), names, {}, offered));
     IoStatus outcome = IoStatus::kBlocked;
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (client->is_handshaking() || server->is_handshaking()) {
@@ -138,7 +138,7 @@ struct Pair {
   std::unique_ptr<net::EventLoop> loop = net::EventLoop::make().take();
   net::Timer pulse{[](void*) {}, nullptr};
   std::shared_ptr<ServerNames> names;
-  bool offers_http2 = false;
+  Protocols offered = Protocols::kHttp1;
   std::unique_ptr<Stream> client, server;
 };
 
