@@ -4,6 +4,7 @@
 -- White space inside user name and password does not count, and a password ends at a second colon: that is how the
 -- credentials of existing consumers were always read, so it stays.
 
+local anonymous = require("moongate.anonymous")
 local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
 local consumers = require("apisix.consumer")
@@ -135,13 +136,9 @@ end
 function _M.rewrite(conf, ctx)
   local consumer, consumer_conf, err = find_consumer(ctx)
   if not consumer then
-    if not conf.anonymous_consumer then
-      return refuse(conf, err)
-    end
-    consumer, consumer_conf, err = consumers.get_anonymous_consumer(conf.anonymous_consumer)
+    consumer, consumer_conf, err = anonymous.stand_in("basic-auth", conf, err)
     if not consumer then
-      core.log.error("basic-auth: the anonymous consumer cannot be used: ", err)
-      return refuse(conf, "Invalid user authorization")
+      return refuse(conf, err)
     end
   end
   if conf.hide_credentials then

@@ -7,6 +7,7 @@
 -- line feed after each. A name that the request has no header of is left out by both sides. A header that comes twice
 -- cannot be signed: nobody knows which of the values the upstream believes.
 
+local anonymous = require("moongate.anonymous")
 local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
 local consumers = require("apisix.consumer")
@@ -204,14 +205,11 @@ function _M.rewrite(conf, ctx)
   end
   if not consumer then
     core.log.info("hmac-auth: ", reason)
-    if not conf.anonymous_consumer then
-      local is_open = is_told or auth.is_running_under_multi_auth(ctx)
-      return refuse(conf, "client request can't be validated" .. (is_open and ": " .. reason or ""))
-    end
-    consumer, consumer_conf, reason = consumers.get_anonymous_consumer(conf.anonymous_consumer)
+    local is_open = is_told or auth.is_running_under_multi_auth(ctx)
+    reason = "client request can't be validated" .. (is_open and ": " .. reason or "")
+    consumer, consumer_conf, reason = anonymous.stand_in("hmac-auth", conf, reason)
     if not consumer then
-      core.log.error("hmac-auth: the anonymous consumer cannot be used: ", reason)
-      return refuse(conf, "Invalid user authorization")
+      return refuse(conf, reason)
     end
   end
   if conf.hide_credentials then

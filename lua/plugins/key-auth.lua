@@ -4,6 +4,7 @@
 -- Keys are looked up in the index that `apisix.consumer` keeps; this file only finds the key in the request, hides it
 -- from the upstream when asked, and words the refusals.
 
+local anonymous = require("moongate.anonymous")
 local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
 local consumers = require("apisix.consumer")
@@ -103,13 +104,9 @@ end
 function _M.rewrite(conf, ctx)
   local consumer, consumer_conf, err = find_consumer(conf, ctx)
   if not consumer then
-    if not conf.anonymous_consumer then
-      return refuse(conf, err)
-    end
-    consumer, consumer_conf, err = consumers.get_anonymous_consumer(conf.anonymous_consumer)
+    consumer, consumer_conf, err = anonymous.stand_in("key-auth", conf, err)
     if not consumer then
-      core.log.error("key-auth: the anonymous consumer cannot be used: ", err)
-      return refuse(conf, "Invalid user authorization")
+      return refuse(conf, err)
     end
   end
   attach_consumer(ctx, consumer, consumer_conf)

@@ -45,8 +45,8 @@ Result<Message> receive(int fd) {
 }
 
 /// In the child: after kReady, what the load has seen.
-bool send_notes(int fd, const control::Loaded& loaded) {
-  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(control::write_notes(loaded));
+bool send_notes(int fd, const control::LoadNotes& seen, const control::KnownGood& known) {
+  Result<snapshot::Descriptor> memfd = snapshot::write_sealed_memfd(control::write_notes(seen, known));
   if (!memfd) return false;
   Message notes;
   notes.type = MessageType::kHello;
@@ -113,10 +113,11 @@ Result<FirstSnapshot> make_first_snapshot(const std::vector<std::string>& config
     const control::ValidatorFactory factory = lua_validator_factory(lua_root);
     // The parent waits, and the kernel is faster at freeing it.
     control::Loaded* const loaded = std::make_unique<control::Loaded>().release();
-    const Message message = load({config_paths, lua_root, &factory}, directory, loaded);
+    control::KnownGood known;
+    const Message message = load({config_paths, lua_root, &factory, &known}, directory, loaded);
     if (auto sent = snapshot::send_message(pair->second.get(), message); !sent) return 1;
     const bool has_notes = message.type == MessageType::kReady && loaded->ok();
-    return !has_notes || send_notes(pair->second.get(), *loaded) ? 0 : 1;
+    return !has_notes || send_notes(pair->second.get(), *loaded, known) ? 0 : 1;
   });
   if (!child) return child.error();
   pair->second.reset();

@@ -8,6 +8,7 @@
 #include "base/ascii.h"
 #include "base/json.h"
 #include "config/merge.h"
+#include "config/secret_reference.h"
 #include "control/admin_access.h"
 #include "control/references.h"
 
@@ -38,6 +39,12 @@ std::optional<HttpResponse> check_no_times(const Value& body) {
       return admin_error(400, std::string("the property is forbidden:  upstream.") + name);
   }
   return std::nullopt;
+}
+
+/// Schemas let references pass wherever a text may be; nobody could ask for a resource of such a name.
+HttpResponse no_reference(const std::string& field, const std::string& text) {
+  return admin_error(400, "invalid configuration: property \"" + field +
+                              "\" validation failed: expected a name, got the reference " + text);
 }
 
 bool is_plain_id(std::string_view id) {
@@ -165,6 +172,7 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
     const std::string username(body->get_string("username"));
     if (username.empty()) return admin_error(400, "invalid configuration: property \"username\" is required");
     if (!id->empty() && *id != username) return admin_error(400, "wrong username");
+    if (config::is_reference(username)) return no_reference("username", username);
     *id = username;
     return std::nullopt;
   }
@@ -189,6 +197,7 @@ AdminBatch::Fault AdminBatch::choose_id(const AdminWrite& write, Value* body, st
   if (id->empty()) return admin_error(400, "missing " + noun + " id");
   const std::string own(own_id({kind, *id}));
   if (owned != nullptr && folder + own != *id) return admin_error(400, "wrong " + noun + " id");
+  if (config::is_reference(own)) return no_reference("id", own);
   body->set("id", Value::string(own));
   if (kind == Kind::kSecret) {
     const size_t slash = id->find('/');

@@ -12,6 +12,7 @@
 #include "config/merge.h"
 #include "config/source.h"
 #include "control/control.h"
+#include "control/plugin_sources.h"
 #include "control/references.h"
 #include "control/times.h"
 
@@ -167,10 +168,14 @@ void Control::end_writes() {
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
-/// A worker does not take the change. Who of several is to blame is found by trying them one by one.
+/// A worker does not take the change. Who of several is to blame, and is not named, is found by trying them
+/// one by one.
 void Control::refuse_writes(uint16_t status, const std::string& reason) {
+  const bool is_again = status == 400 && set_blamed_aside(reason);
   Job job = take_back_job();
-  if (job.writes.size() > 1 && status == 400) {
+  if (is_again) {
+    if (!job.writes.empty()) jobs_.push_front(std::move(job));
+  } else if (job.writes.size() > 1 && status == 400) {
     for (auto write = job.writes.rbegin(); write != job.writes.rend(); ++write) {
       Job single;
       single.reason = job.reason;
@@ -184,6 +189,26 @@ void Control::refuse_writes(uint16_t status, const std::string& reason) {
     for (const AdminWrite& write : job.writes) write.give(admin_error(status, reason));
   }
   if (!jobs_.empty()) next_job_.schedule(loop_);
+}
+
+/// Refuses the writes whose plugins the worker has named, and keeps out what only came out of quarantine
+/// beside them. Whether the rest is to be tried again.
+bool Control::set_blamed_aside(const std::string& reason) {
+  bool is_any = live_.releases().blame(blamed_);
+  for (const AdminEffect& effect : pending_.batch->effects()) {
+    std::string fault;
+    for (const AdminEffect::Change& change : effect.changes) {
+      if (fault.empty()) fault = find_plugin_fault(change.key, change.after, blamed_);
+    }
+    for (AdminWrite& write : jobs_.front().writes) {
+      if (&write != effect.write || fault.empty()) continue;
+      MG_LOG(kError) << "a change by the Admin API is refused: " << fault;
+      write.give(admin_error(400, fault));
+      write.answer = nullptr;
+      is_any = true;
+    }
+  }
+  return is_any || live_.releases().doubt(reason);
 }
 
 /// `moongate apply`: the lists of a file, as one write.

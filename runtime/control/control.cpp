@@ -221,7 +221,8 @@ void Control::look_at_sources() {
 /// changes: they look.
 bool Control::take_load_notes() {
   if (start_.load_notes.empty() || start_.is_restart || shared_) return false;
-  Result<LoadNotes> notes = read_notes(start_.load_notes);
+  Result<LoadNotes> notes = read_notes(start_.load_notes, &known_);
+  start_.load_notes = {};
   if (!notes) return false;
   files_.set(notes->files, notes->folders);
   if (!base::are_unchanged(notes->stamps)) return false;

@@ -134,6 +134,7 @@ class Control {
   void note_stored();
   void end_writes();
   void refuse_writes(uint16_t status, const std::string& reason);
+  bool set_blamed_aside(const std::string& reason);
   enum class Scripts : uint8_t { kNone, kChanges, kSchemas };
   void keep_scripts(Scripts kept);
   void end_scripts();
@@ -167,6 +168,7 @@ class Control {
   void judge_again(SyncBatch* batch);
   void begin_recheck();
   void take_back_recheck(bool is_invalid);
+  bool blame_plugins(const std::vector<StoredChange>& changes, Job* job);
   void blame_rechecked(const std::vector<StoredChange>& changes, const std::string& reason);
   bool run_whole_sync(Job& job);
   ResourceStore::Map wanted_resources() const;
@@ -182,7 +184,7 @@ class Control {
   // workers.cpp: one worker at a time
   void on_worker_message(WorkerLink& link, snapshot::Message message);
   void on_hello(WorkerLink& link, const snapshot::Message& message);
-  void on_refused(WorkerLink& link, const snapshot::Message& message);
+  void on_refused(WorkerLink& link, const snapshot::Message& message, bool is_of_round);
   void on_worker_gone(WorkerLink& link);
   void bring_up_to_date(WorkerLink& link);
   void note_serving();
@@ -224,6 +226,7 @@ class Control {
   std::deque<Job> jobs_;
   bool is_job_begun_ = false;  // the first of them
   std::optional<SwitchRound> round_;
+  snapshot::PluginFaults blamed_;  // by workers, in the last round
   std::string round_blob_;
   snapshot::Descriptor round_memfd_;
   SwitchRound::State round_state_seen_ = SwitchRound::State::kPreparing;

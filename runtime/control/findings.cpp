@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include "control/references.h"
+
 namespace moongate::control {
 
 using base::Value;
@@ -90,6 +92,13 @@ void Findings::note(const Resource& resource, std::string line) {
 
 void Findings::quarantine(const std::string& name, const std::string& reason) {
   if (quarantined_.emplace(name, reason).second) warnings_.push_back("quarantined: " + name + ": " + reason);
+}
+
+void Findings::quarantine(const Resource& resource, const std::string& reason) {
+  concerned_.insert(&resource);
+  const std::string place = place_of(resource, {});
+  // Not resource.name(): that is a position in the file, which the next edit may change.
+  quarantine(resource_name({resource.kind, resource.id}), (place.empty() ? "" : place + ": ") + reason);
 }
 
 void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,

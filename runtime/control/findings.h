@@ -26,6 +26,8 @@ class Findings {
   }
   /// The same for one that is known to be wrong.
   void quarantine(const std::string& name, const std::string& reason);
+  /// The same for a resource of the document that another one keeps from serving.
+  void quarantine(const config::Resource& resource, const std::string& reason);
   /// Names of those that were found to be wrong and tolerated.
   const std::set<std::string>& wrong() const { return wrong_; }
   /// By name, with the first thing that is wrong.

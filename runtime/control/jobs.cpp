@@ -194,6 +194,7 @@ void Control::start_round(std::string blob) {
     if (link->is_open() && link->has_greeted && !is_holding_workers_) members.push_back(index);
   }
   const uint64_t number = next_number_ - 1;
+  blamed_.clear();
   round_.emplace(number, members);
   round_state_seen_ = State::kPreparing;
   restart_deadline();
@@ -278,6 +279,7 @@ void Control::commit_round() {
       ->set(static_cast<int64_t>(current_.about.made_at_ms));
   const snapshot::StoredSnapshot& about = current_.about;
   if (is_of_writes) {
+    live_.releases().note_taken();
     MG_LOG(kInfo) << "snapshot " << about.number << " serves (" << about.reason << ")";
     for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
     watch_good_sources();
@@ -375,7 +377,8 @@ void Control::finish_job(const Value& answer) {
   const Job job = take_job();
   end_catching_up();
   for (const auto& give : job.answers) give(answer);
-  recheck_.is_of_refused = true;
+  recheck_.begin_of_refused();
+  live_.releases().forget_all();
   queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }

@@ -3,8 +3,10 @@
 // routes one is edited, and judging all of them takes longer than everything else in a reload.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "config/document.h"
 #include "snapshot/hash.h"
@@ -29,6 +31,10 @@ class KnownGood {
   }
   /// All of a configuration that is right; what was known before is forgotten.
   void replace(const Surroundings& surroundings, const std::vector<snapshot::Hash128>& keys);
+
+  /// For replace_with() of another process of this program.
+  std::string to_bytes() const;
+  void replace_with(std::string_view bytes);
 
  private:
   struct Half {

@@ -97,13 +97,10 @@ Result<void> LiveConfiguration::add_missing_plugins(const Resource& resource) {
     return view_.find(kind, name) != nullptr ||
            std::any_of(files.begin(), files.end(), [&](const SourceFile& file) { return file.name == name; });
   };
-  const auto note = [&](const std::string& name) {
-    if (!is_there(RecordKind::kPluginSource, added_.plugins, name)) names.insert(name);
-  };
-  if (resource.kind == Kind::kPluginMetadata) note(resource.id);
-  if (const Value* plugins = resource.body.find("plugins"); plugins != nullptr && plugins->is_object()) {
-    for (const auto& [name, conf] : plugins->members()) note(name);
-  }
+  add_plugins_of(resource, &names);
+  std::erase_if(names, [&](const std::string& name) {
+    return is_there(RecordKind::kPluginSource, added_.plugins, name);
+  });
   if (names.empty()) return {};
   Result<CollectedSources> found = collect_sources(names, {settings_.plugin_paths, lua_root_});
   if (!found) return found.error();
@@ -366,6 +363,7 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
   std::vector<Record> records;
   std::vector<RecordChange> changes;
   std::map<std::string, std::string> quarantined;
+  releases_.begin();
   review_quarantine(&quarantined);
   // The changes point into it, so it must not move.
   records.reserve(changes_.size() + closed_names_.size() + added_.plugins.size() + added_.libraries.size() +
@@ -404,7 +402,10 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
 void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* quarantined) {
   for (const Record& record : view_.records_of(RecordKind::kQuarantined)) {
     const auto key = parse_resource_name(record.id);
-    if (!key || changes_.count(*key) > 0 || wanted_otherwise_.count(std::string(record.id)) > 0) continue;
+    const bool is_decided =
+        key && (changes_.count(*key) > 0 || wanted_otherwise_.count(std::string(record.id)) > 0);
+    if (is_decided) releases_.forget(*key);
+    if (!key || is_decided) continue;
     const auto stored = stored_->find(*key);
     if (stored != stored_->end() && !stored->second.fault.empty()) {
       (*quarantined)[std::string(record.id)] = stored->second.fault;
@@ -412,11 +413,13 @@ void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* qu
     }
     const auto body = find_body(*key);
     if (!body && stored == stored_->end()) continue;
-    std::vector<std::string> warnings;
     // What was left out comes back when it is right.
+    std::vector<std::string> warnings;
     const auto checked =
-        body ? check(make_known(*key, *body), &warnings) : put(*key, stored->second.json, &warnings);
-    if (!checked) (*quarantined)[std::string(record.id)] = std::string(record.body);
+        body ? check(make_known(*key, *body), &warnings) : release(*key, stored->second.json);
+    if (checked) continue;
+    const std::string* held = body ? nullptr : releases_.find_held(*key);
+    (*quarantined)[std::string(record.id)] = held != nullptr ? *held : std::string(record.body);
   }
   for (const auto& [name, reason] : newly_quarantined_) {
     const auto key = parse_resource_name(name);
@@ -426,6 +429,16 @@ void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* qu
   for (const auto& [name, reason] : wanted_otherwise_) {
     if (!reason.empty()) (*quarantined)[name] = reason;
   }
+}
+
+/// Puts one that nothing is served of, unless a worker is known to refuse it.
+Result<void> LiveConfiguration::release(const ResourceKey& key, const std::string& json) {
+  if (const std::string* held = releases_.find_held(key)) return base::invalid(*held);
+  if (!releases_.takes_more()) return base::invalid("others come out of quarantine first");
+  std::vector<std::string> warnings;
+  auto put_back = put(key, json, &warnings);
+  if (put_back) releases_.add(key, json);
+  return put_back;
 }
 
 std::optional<std::string> LiveConfiguration::find_body(const ResourceKey& key) const {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/loader.h"
+#include "control/releases.h"
 #include "control/resource_store.h"
 #include "control/validator.h"
 #include "net/event_loop.h"
@@ -59,6 +60,8 @@ class LiveConfiguration {
   base::Result<std::string> finish(const snapshot::BlobWriter::About& about);
   /// The changes were not made, whatever was found about credentials on the way.
   void forget() { is_credentials_known_ = false; }
+  /// What has come out of quarantine with the last snapshot that was made here.
+  Releases& releases() { return releases_; }
   /// Gives back its memory; the next batch loads all again.
   void forget_validator() { validator_.reset(); }
 
@@ -89,6 +92,7 @@ class LiveConfiguration {
   void add_with_referred(const ResourceKey& key, std::map<ResourceKey, std::string>* bodies) const;
   config::Document context_of(const config::Resource& resource) const;
   void review_quarantine(std::map<std::string, std::string>* quarantined);
+  base::Result<void> release(const ResourceKey& key, const std::string& json);
   template <class Look>
   void each_body(config::Kind kind, Look look) const;
 
@@ -107,6 +111,7 @@ class LiveConfiguration {
   std::map<std::string, std::string> newly_quarantined_;
   std::map<std::string, std::string> wanted_otherwise_;  // in quarantine whatever is served for them
   std::map<std::string, std::string> closed_names_;      // by ids of certificates, as far as they change
+  Releases releases_;
   const ResourceStore::Map* stored_ = nullptr;
   std::map<ResourceKey, uint64_t> created_;  // of what this batch has of a shared store
   std::set<ResourceKey> displaced_;          // by the last that was put

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/load_notes.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/json.h"
@@ -11,6 +12,8 @@ using base::Result;
 using base::Value;
 
 namespace {
+
+constexpr char kEndOfText = '\n';  // of which JSON has none
 
 Value text_list(const std::vector<std::string>& texts) {
   Value list = Value::array();
@@ -38,27 +41,28 @@ Value number_text(uint64_t number) { return Value::string(std::to_string(number)
 
 }  // namespace
 
-std::string write_notes(const Loaded& loaded) {
-  Value notes = Value::object();
-  notes.set("files", text_list(loaded.files));
-  notes.set("folders", text_list(loaded.folders));
-  notes.set("warnings", text_list(loaded.warnings));
-  notes.set("file_hash_high", number_text(loaded.file_hash.high));
-  notes.set("file_hash_low", number_text(loaded.file_hash.low));
-  Value& stamps = notes.set("stamps", Value::object());
-  for (const auto& [path, stamp] : loaded.stamps) stamps.members().emplace_back(path, Value::string(stamp));
-  Value& code = notes.set("code", Value::object());
-  for (const auto& [path, loaded_code] : loaded.code) {
+std::string write_notes(const LoadNotes& notes, const KnownGood& known) {
+  Value value = Value::object();
+  value.set("files", text_list(notes.files));
+  value.set("folders", text_list(notes.folders));
+  value.set("warnings", text_list(notes.warnings));
+  value.set("file_hash_high", number_text(notes.file_hash.high));
+  value.set("file_hash_low", number_text(notes.file_hash.low));
+  Value& stamps = value.set("stamps", Value::object());
+  for (const auto& [path, stamp] : notes.stamps) stamps.members().emplace_back(path, Value::string(stamp));
+  Value& code = value.set("code", Value::object());
+  for (const auto& [path, loaded_code] : notes.code) {
     Value one = Value::object();
     one.set("hash", number_text(loaded_code.hash));
     one.set("is_of_files", Value::boolean(loaded_code.is_of_files));
     code.members().emplace_back(path, std::move(one));
   }
-  return base::to_json(notes);
+  return base::to_json(value) + kEndOfText + known.to_bytes();
 }
 
-Result<LoadNotes> read_notes(std::string_view text) {
-  Result<Value> notes = base::parse_json(text);
+Result<LoadNotes> read_notes(std::string_view bytes, KnownGood* known) {
+  const size_t end = std::min(bytes.find(kEndOfText), bytes.size());
+  Result<Value> notes = base::parse_json(bytes.substr(0, end));
   if (!notes) return notes.error();
   LoadNotes read;
   read.files = read_list(*notes, "files");
@@ -72,6 +76,7 @@ Result<LoadNotes> read_notes(std::string_view text) {
   for (const auto& [path, stamp] : stamps->members()) read.stamps[path] = base::scalar_text(stamp);
   for (const auto& [path, one] : code->members())
     read.code[path] = {read_number(one, "hash"), one.get_bool("is_of_files", false)};
+  known->replace_with(bytes.substr(std::min(end + 1, bytes.size())));
   return read;
 }
 

@@ -8,21 +8,30 @@
 #include <string>
 #include <vector>
 
-#include "control/loader.h"
+#include "base/file.h"
+#include "control/known_good.h"
+#include "snapshot/hash.h"
 
 namespace moongate::control {
 
-struct LoadNotes {
-  std::vector<std::string> files;
-  std::vector<std::string> folders;
-  base::FileStamps stamps;
-  std::vector<std::string> warnings;
-  snapshot::Hash128 file_hash;
-  std::map<std::string, LoadedCode> code;
+/// A Lua source that was read.
+struct LoadedCode {
+  uint64_t hash = 0;
+  bool is_of_files = false;  // and not there only because a stored resource uses its plugin
 };
 
-/// As text for read_notes().
-std::string write_notes(const Loaded& loaded);
-base::Result<LoadNotes> read_notes(std::string_view text);
+struct LoadNotes {
+  std::vector<std::string> warnings;       // as errors are said; nothing is refused for them
+  snapshot::Hash128 file_hash;             // of what the files hold alone, without code
+  std::map<std::string, LoadedCode> code;  // by path
+  // What to watch for changes; as far as it is known when there are errors.
+  std::vector<std::string> files;
+  std::vector<std::string> folders;
+  base::FileStamps stamps;  // of what was read, from before it was: see base::file_stamp
+};
+
+/// As bytes for read_notes(), with what the load found right.
+std::string write_notes(const LoadNotes& notes, const KnownGood& known);
+base::Result<LoadNotes> read_notes(std::string_view bytes, KnownGood* known);
 
 }  // namespace moongate::control

@@ -98,6 +98,7 @@ class Loader {
     if (auto checked = check(**validator, *document, collected->sources); !checked) return checked;
     check_resources(*document, findings_);
     check_credentials(*document, findings_);
+    quarantine_owned(*document);
     if (!findings_.is_empty()) return {};
     out_.settings = document->settings;
     out_.plugin_count = collected->sources.plugins.size();
@@ -109,6 +110,7 @@ class Loader {
     if (auto checked = checker.check(judged_by_compiling.take(), *document, findings_); !checked)
       return checked;
     if (findings_.quarantined().size() != quarantined) {
+      quarantine_owned(*document);
       if (auto written = write(*document, collected->sources); !written) return written;
     }
     remember_known();
@@ -208,13 +210,8 @@ class Loader {
       search.plugin_paths.push_back(path);
     }
     std::set<std::string> names;
-    for (const Resource& resource : document.resources) {
-      std::set<std::string>& users = resource.is_stored ? names : file_plugins_;
-      if (resource.kind == Kind::kPluginMetadata) users.insert(resource.id);
-      const Value* plugins = resource.body.find("plugins");
-      if (plugins == nullptr || !plugins->is_object()) continue;
-      for (const auto& [name, conf] : plugins->members()) users.insert(name);
-    }
+    for (const Resource& resource : document.resources)
+      add_plugins_of(resource, resource.is_stored ? &names : &file_plugins_);
     if (const Value* listed = document.root.find("plugins"); listed != nullptr && listed->is_array()) {
       for (const Value& item : listed->items()) {
         // APISIX writes {name: ..., stream: true} for plugins of streams.
@@ -421,6 +418,17 @@ class Loader {
       return record.kind == RecordKind::kRoute && judged.count(record.id) > 0;
     });
     return view;
+  }
+
+  /// A credential of a file whose consumer was made elsewhere and is not served lets nobody in, and its file
+  /// is not to blame for that.
+  void quarantine_owned(const config::Document& document) {
+    for (const Resource& resource : document.resources) {
+      if (resource.kind != Kind::kCredential || resource.is_stored || findings_.concerns(resource)) continue;
+      const std::string owner = resource_name({Kind::kConsumer, std::string(config::owner_id(resource.id))});
+      if (findings_.quarantined().count(owner) > 0)
+        findings_.quarantine(resource, owner + " is in quarantine, and this with it");
+    }
   }
 
   /// A consumer that is wrong, or shows the key of another, lets nobody in.

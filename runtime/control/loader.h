@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "config/document.h"
 #include "config/encrypted_fields.h"
 #include "control/known_good.h"
+#include "control/load_notes.h"
 #include "control/resource_checks.h"
 #include "control/resource_store.h"
 #include "control/validator.h"
@@ -47,12 +47,6 @@ std::string store_folder(const config::EtcdSettings& settings);
 /// The configuration's form of a stored resource: what the API adds for its clients is left out.
 base::Result<config::Resource> make_resource(const ResourceKey& key, std::string_view json);
 
-/// A Lua source that was read.
-struct LoadedCode {
-  uint64_t hash = 0;
-  bool is_of_files = false;  // and not there only because a stored resource uses its plugin
-};
-
 /// Of the plugins that the validator has loaded.
 base::Result<config::EncryptedFields> read_encrypted_fields(Validator& validator);
 
@@ -60,21 +54,14 @@ base::Result<config::EncryptedFields> read_encrypted_fields(Validator& validator
 std::string taken_by_file(const std::string& place);
 
 /// What a load gave. Either errors, or a blob.
-struct Loaded {
-  std::vector<std::string> errors;    // "file:line: field: what is wrong; what would be right"
-  std::vector<std::string> warnings;  // the same form; nothing is refused for them
-  std::set<std::string> wrong;        // names of stored resources with something wrong that was tolerated
-  std::string blob;                   // with number 0: see number_blob
+struct Loaded : LoadNotes {
+  std::vector<std::string> errors;  // "file:line: field: what is wrong; what would be right"
+  std::set<std::string> wrong;      // names of stored resources with something wrong that was tolerated
+  std::string blob;                 // with number 0: see number_blob
   snapshot::Hash128 hash;
-  snapshot::Hash128 file_hash;             // of what the files hold alone, without code
-  std::map<std::string, LoadedCode> code;  // by path
   config::Settings settings;
   std::array<size_t, config::kKindCount> counts{};
   size_t plugin_count = 0;
-  // What to watch for changes; as far as it is known when there are errors.
-  std::vector<std::string> files;
-  std::vector<std::string> folders;
-  base::FileStamps stamps;  // of what was read, from before it was: see base::file_stamp
   // The trees it was read into. Freeing them takes its time: let go of this when nobody waits any more.
   std::shared_ptr<void> trees;
 

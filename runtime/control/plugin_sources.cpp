@@ -7,6 +7,8 @@
 #include <fstream>
 #include <optional>
 
+#include "base/json.h"
+
 namespace moongate::control {
 
 using base::Result;
@@ -163,6 +165,26 @@ bool is_plugin_name(std::string_view name) {
 Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names,
                                          const SourceSearch& search) {
   return Collector(plugin_names, search).collect();
+}
+
+void add_plugins_of(const config::Resource& resource, std::set<std::string>* names) {
+  if (resource.kind == config::Kind::kPluginMetadata) names->insert(resource.id);
+  const base::Value* plugins = resource.body.find("plugins");
+  if (plugins == nullptr || !plugins->is_object()) return;
+  for (const auto& [name, conf] : plugins->members()) names->insert(name);
+}
+
+std::string find_plugin_fault(const ResourceKey& key, std::string_view json,
+                              const snapshot::PluginFaults& faults) {
+  if (faults.empty()) return "";
+  config::Resource resource{key.first, key.second, base::Value()};
+  if (Result<base::Value> body = base::parse_json(json)) resource.body = body.take();
+  std::set<std::string> names;
+  add_plugins_of(resource, &names);
+  for (const std::string& name : names) {
+    if (const auto fault = faults.find(name); fault != faults.end()) return fault->second;
+  }
+  return "";
 }
 
 std::vector<std::string> shipped_plugins(const std::string& lua_root) {

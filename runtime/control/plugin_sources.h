@@ -11,7 +11,9 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "control/resource_store.h"
 #include "control/validator.h"
+#include "snapshot/refusal.h"
 
 namespace moongate::control {
 
@@ -36,6 +38,15 @@ struct CollectedSources {
 /// beside an init.lua. kLimit beyond 2,000 files or 16 MB; kNotFound for a path that is no folder.
 base::Result<CollectedSources> collect_sources(const std::set<std::string>& plugin_names,
                                                const SourceSearch& search);
+
+/// Adds those that the resource uses itself, or is the metadata of.
+void add_plugins_of(const config::Resource& resource, std::set<std::string>* names);
+
+/// Begins the reason of what a worker, and nothing before it, refused.
+inline constexpr std::string_view kRefusedByWorker = "refused by ";
+/// What `faults` say of the plugins of a stored resource; empty: nothing.
+std::string find_plugin_fault(const ResourceKey& key, std::string_view json,
+                              const snapshot::PluginFaults& faults);
 
 /// Names of the plugins that are shipped, for suggestions.
 std::vector<std::string> shipped_plugins(const std::string& lua_root);

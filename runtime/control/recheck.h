@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "control/resource_store.h"
 
@@ -19,6 +21,8 @@ struct Recheck {
   size_t count = kCountMax;  // in one job; fewer where a worker has refused some
   /// Also what a worker has refused: the code, or what it depends on, may be another.
   bool is_of_refused = false;
+  /// What workers have refused since then, and why.
+  std::map<ResourceKey, std::string> refused = {};
   // As it was before the job under way, should a worker refuse what that makes:
   size_t job_passes = 0;
   ResourceKey job_from = {};
@@ -29,6 +33,11 @@ struct Recheck {
   bool is_due() const { return passes > 0; }
   /// What is behind `from` needs one more look, and what is before it.
   void begin() { passes = from == ResourceKey() ? 1 : 2; }
+  /// The code is another now, or what it depends on.
+  void begin_of_refused() {
+    is_of_refused = true;
+    refused.clear();
+  }
   void begin_job() {
     job_passes = passes;
     job_from = from;
@@ -38,12 +47,13 @@ struct Recheck {
   }
   void go_on(const std::optional<ResourceKey>& next) {
     if (!next && passes > 0) passes--;
-    if (passes == 0) is_of_refused = false;
+    if (passes == 0) end();
     from = next.value_or(ResourceKey());
   }
   void end() {
     passes = 0;
     is_of_refused = false;
+    refused.clear();
   }
 };
 

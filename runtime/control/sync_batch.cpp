@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "control/admin_resources.h"
 #include "control/closed_names.h"
+#include "control/plugin_sources.h"
 
 namespace moongate::control {
 
@@ -157,7 +158,7 @@ const StoredResource* SyncBatch::find(const ResourceKey& key) const {
   return changed->second ? &*changed->second : nullptr;
 }
 
-std::optional<ResourceKey> SyncBatch::recheck(const ResourceKey& from, size_t count_max, bool is_of_refused) {
+std::optional<ResourceKey> SyncBatch::recheck(const Recheck& how) {
   const auto is_hopeful = [](const StoredResource& value, bool is_also_refused) {
     return !value.fault.empty() && !value.json.empty() &&
            (is_also_refused || !value.fault.starts_with(kRefusedByWorker));
@@ -168,19 +169,22 @@ std::optional<ResourceKey> SyncBatch::recheck(const ResourceKey& from, size_t co
     if (changed_.size() > 1 && value && is_hopeful(*value, false)) own.push_back(key);
   }
   for (const ResourceKey& key : own) try_again(key);
-  for (auto next = store_.all().lower_bound(from); next != store_.all().end(); ++next) {
-    if (!is_hopeful(next->second, is_of_refused) || changed_.count(next->first) > 0) continue;
-    if (count_max-- == 0) return next->first;
-    try_again(next->first);
+  size_t left = how.job_count;
+  for (auto next = store_.all().lower_bound(how.from); next != store_.all().end(); ++next) {
+    if (!is_hopeful(next->second, how.is_of_refused) || changed_.count(next->first) > 0) continue;
+    if (left-- == 0) return next->first;
+    const auto refused = how.refused.find(next->first);
+    try_again(next->first, refused == how.refused.end() ? "" : refused->second);
   }
   return std::nullopt;
 }
 
-void SyncBatch::try_again(const ResourceKey& key) {
+/// With a `fault` that is known by now it stays in quarantine, for that.
+void SyncBatch::try_again(const ResourceKey& key, const std::string& fault) {
   const StoredResource* present = find(key);
   if (present == nullptr || present->fault.empty()) return;  // judged by the way
   StoredResource value = *present;
-  value.fault.clear();
+  value.fault = fault;
   put(key, value);
   if (find(key)->fault.empty()) has_mended_ = true;
 }

@@ -10,11 +10,9 @@
 #include <vector>
 
 #include "control/live_configuration.h"
+#include "control/recheck.h"
 
 namespace moongate::control {
-
-/// Begins the fault of what a worker, and nothing before it, refused.
-inline constexpr std::string_view kRefusedByWorker = "refused by ";
 
 /// What the shared store has of a resource, right or wrong; empty when it has none.
 using FindJson = std::function<std::string(const ResourceKey&)>;
@@ -34,9 +32,10 @@ class SyncBatch {
   SyncBatch(const ResourceStore& store, LiveConfiguration& live) : store_(store), live_(live) {}
 
   void add(const StoredChange& change);
-  /// Judges again what was wrong, of the store's at most `count_max` from `from` on: what it lacked may have
-  /// come. What a worker has refused only if `is_of_refused`. Gives where to go on, or nothing at the end.
-  std::optional<ResourceKey> recheck(const ResourceKey& from, size_t count_max, bool is_of_refused);
+  /// Judges again what was wrong, of the store's at most `how.job_count` from `how.from` on: what it lacked
+  /// may have come. What a worker has refused only if `how.is_of_refused`, and not if it has just said so.
+  /// Gives where to go on, or nothing at the end.
+  std::optional<ResourceKey> recheck(const Recheck& how);
   /// Whether that has made anything right, which others may have waited for.
   bool has_mended() const { return has_mended_; }
 
@@ -49,7 +48,7 @@ class SyncBatch {
   std::string choose_stand_in(const ResourceKey& key, const StoredResource& value);
   void judge_dependents(const ResourceKey& key);
   void judge_again(const ResourceKey& key);
-  void try_again(const ResourceKey& key);
+  void try_again(const ResourceKey& key, const std::string& fault = {});
   const StoredResource* find(const ResourceKey& key) const;
 
   const ResourceStore& store_;

@@ -4,10 +4,12 @@
 //   watch ─► news ─► a few: sync batch; many: a load of all ─► PREPARE ... READY ─► kept on disk ─► SWITCH
 //                         │ a resource is wrong: quarantined, a stand-in serves
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/plugin_sources.h"
 #include "control/references.h"
 #include "control/times.h"
 
@@ -75,6 +77,7 @@ void Control::take_shared_news() {
 
 void Control::note_shared_change(const ResourceKey& key, const SharedChange& change) {
   // A transaction of our own is known here before the watch has told of what was before it.
+  recheck_.refused.erase(key);
   const auto own = own_changes_.find(key);
   if (own != own_changes_.end() && own->second >= change.revision) return;
   const StoredResource* present = resources_->find(key);
@@ -144,7 +147,7 @@ void Control::judge_news(Job& job, bool is_retry, SyncBatch* batch) {
 /// so that they are all judged once more.
 void Control::judge_again(SyncBatch* batch) {
   recheck_.job_count = std::exchange(recheck_.count, Recheck::kCountMax);
-  recheck_.job_next = batch->recheck(recheck_.from, recheck_.job_count, recheck_.is_of_refused);
+  recheck_.job_next = batch->recheck(recheck_);
   recheck_.go_on(recheck_.job_next);
   if (batch->has_mended()) recheck_.begin();
 }
@@ -214,6 +217,10 @@ ResourceStore::Map Control::wanted_resources() const {
   for (auto& [key, value] : wanted) {
     const bool is_refused = value.fault.starts_with(kRefusedByWorker) && !recheck_.is_of_refused;
     if (value.json.empty() || is_refused) continue;
+    if (const auto refused = recheck_.refused.find(key); refused != recheck_.refused.end()) {
+      value.fault = refused->second;
+      continue;
+    }
     value.fault.clear();
     value.stand_in.clear();
   }
@@ -225,9 +232,9 @@ ResourceStore::Map Control::wanted_resources() const {
     StoredResource& value = wanted[change.key] = *change.value;
     const snapshot::Record* record =
         current_.view.find(snapshot::record_kind(change.key.first), change.key.second);
-    if (value.fault.empty() || record == nullptr) continue;
-    for (std::string& candidate :
-         stand_ins(change.key, value.json, std::string(record->body), json_in(wanted))) {
+    if (value.fault.empty()) continue;
+    const std::string before(record == nullptr ? "" : record->body);
+    for (std::string& candidate : stand_ins(change.key, value.json, before, json_in(wanted))) {
       if (value.stand_in.empty()) value.stand_in = std::move(candidate);
     }
   }
@@ -289,6 +296,36 @@ void Control::end_sync() {
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
+/// Workers have said whose code fails: all that is new and uses it is at fault, in one go. Whether that is
+/// anything, so that the job is to be tried again.
+bool Control::blame_plugins(const std::vector<StoredChange>& changes, Job* job) {
+  bool is_any = live_.releases().blame(blamed_);
+  const auto fault_of = [&](const StoredChange& change) {
+    const bool is_right = change.value && change.value->fault.empty();
+    std::string fault = is_right ? find_plugin_fault(change.key, change.value->json, blamed_) : "";
+    return fault.empty() ? fault : std::string(kRefusedByWorker) + fault;
+  };
+  std::set<ResourceKey> news;
+  for (StoredChange& change : job->news) {
+    news.insert(change.key);
+    const std::string fault = fault_of(change);
+    if (fault.empty()) continue;
+    change.value->fault = fault;
+    is_any = true;
+  }
+  for (const StoredChange& change : changes) {
+    const std::string fault = fault_of(change);
+    if (fault.empty() || news.count(change.key) > 0) continue;
+    recheck_.refused[change.key] = fault;
+    is_any = true;
+  }
+  if (is_any && job->news.size() > kNewsMax) {
+    news_.insert(news_.begin(), job->news.begin(), job->news.end());
+    job->news.clear();
+  }
+  return is_any;
+}
+
 /// What was judged again alone, and alone is to blame: its fault is what the worker says, not what it was.
 void Control::blame_rechecked(const std::vector<StoredChange>& changes, const std::string& reason) {
   if (recheck_.job_count != 1 || changes.size() != 1 || !changes.front().value) return;
@@ -305,7 +342,8 @@ void Control::blame_rechecked(const std::vector<StoredChange>& changes, const st
   jobs_.push_front(std::move(job));
 }
 
-/// A worker does not take the snapshot: who of several is to blame is found by halving them.
+/// A worker does not take the snapshot: who of several is to blame, and is not named, is found by halving
+/// them.
 void Control::refuse_sync(bool is_invalid, const std::string& reason) {
   const std::vector<StoredChange> changes = std::move(pending_.changes);
   const bool has_rechecked = recheck_.job_count > 0;
@@ -314,7 +352,10 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
     news_.insert(news_.begin(), job.news.begin(), job.news.end());
     later_.start(loop_.timers(), kSyncRetry);
   };
-  if (!is_invalid || job.news.empty()) {
+  if (is_invalid && (blame_plugins(changes, &job) || live_.releases().doubt(reason))) {
+    take_back_recheck(false);
+    jobs_.push_front(std::move(job));
+  } else if (!is_invalid || job.news.empty()) {
     MG_LOG(kError) << "what etcd has changed is not served yet, snapshot " << current_.about.number
                    << " serves on: " << reason;
     take_back_recheck(is_invalid);

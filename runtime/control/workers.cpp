@@ -34,12 +34,7 @@ void Control::on_worker_message(WorkerLink& link, Message message) {
       break;
     case MessageType::kRefused:
       link.preparing = 0;
-      if (is_of_round) {
-        round_->on_refused(link.index, message.text);
-        on_round_progress();
-      } else {
-        on_refused(link, message);
-      }
+      on_refused(link, message, is_of_round);
       break;
     case MessageType::kSwitched:
       link.serving = message.number;
@@ -93,13 +88,20 @@ void Control::on_staples() {
   for (auto& [index, link] : links_.all()) bring_staples(*link);
 }
 
-void Control::on_refused(WorkerLink& link, const Message& message) {
+void Control::on_refused(WorkerLink& link, const Message& message, bool is_of_round) {
+  const snapshot::Refusal refusal = snapshot::Refusal::from_text(message.text);
+  if (is_of_round) {
+    for (const auto& [plugin, fault] : refusal.plugins)
+      blamed_[plugin] = "worker " + std::to_string(link.index) + ": " + fault;
+    round_->on_refused(link.index, refusal.reason);
+    return on_round_progress();
+  }
   if (message.number != current_.about.number) return;
   MG_LOG(kError) << "worker " << link.index << " refuses snapshot " << message.number
-                 << ", which others may serve: " << message.text;
+                 << ", which others may serve: " << refusal.reason;
   const bool is_served = std::any_of(links_.all().begin(), links_.all().end(),
                                      [](const auto& other) { return other.second->serving != 0; });
-  if (!is_served && !is_serving_) fall_back(message.text);
+  if (!is_served && !is_serving_) fall_back(refusal.reason);
 }
 
 /// The first snapshot does not serve: the newest one in the store that is another may.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "metrics/series_table.h"
 
-#include <algorithm>
 #include <cstring>
 #include <new>
 #include <vector>
@@ -13,39 +12,39 @@ using Word = std::atomic<uint64_t>;
 
 namespace {
 
-constexpr size_t kAlignment = 64;  // also the unit of places, which are then below 2^32
 constexpr size_t kRecordBytesAverage = 1024;
-constexpr size_t kLabelStep = 64;
-constexpr size_t kLabelSteps = kLabelBytesMax / kLabelStep + 1;
-constexpr size_t kStepsWasted =
-    4;  // while there is memory for others, a free record is at most so much too large
 constexpr uint64_t kNever = 0;
 constexpr uint64_t kGone = 1;  // no record is at this place, the head is
 
 size_t round_up(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
-size_t step_of(size_t label_size) { return (label_size + kLabelStep - 1) / kLabelStep; }
+uint64_t blocks_for(size_t bytes) { return (bytes + kBlockBytes - 1) / kBlockBytes; }
+uint64_t record_blocks(size_t value_count) {
+  return blocks_for(sizeof(SeriesRecord) + value_count * sizeof(uint64_t));
+}
 
-size_t record_bytes(size_t value_count, size_t label_bytes) {
-  return round_up(sizeof(SeriesRecord) + value_count * sizeof(uint64_t) + label_bytes, kAlignment);
+/// For records and label texts together.
+uint64_t blocks_of(uint64_t series_max) {
+  return (series_max + 2 * kFamilyCount) * (kRecordBytesAverage / kBlockBytes);
 }
 
 uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
 }  // namespace
 
-struct alignas(kAlignment) SeriesTable::Head {
+struct alignas(kBlockBytes) SeriesTable::Head {
   shm::HashSeed seed;
   uint64_t series_max = 0;
   uint64_t index_count = 0;
-  uint64_t size_bytes = 0;
+  uint64_t map_begin = 0;
   uint64_t records_begin = 0;
   std::atomic<uint64_t> live_count{0};
   std::atomic<uint64_t> swept_s{0};
-  alignas(kAlignment) std::atomic<uint32_t> generation{0};  // read with every request that is counted
-  alignas(kAlignment) shm::RobustMutex mutex;
+  alignas(kBlockBytes) std::atomic<uint32_t> generation{0};  // read with every request that is counted
+  alignas(kBlockBytes) shm::RobustMutex mutex;
   std::atomic<uint64_t> used_bytes{0};
-  uint64_t gone_count = 0;                        // words of the index that are kGone
-  uint32_t free[kFamilyCount][kLabelSteps] = {};  // places of the first ones, by label_bytes_max
+  uint64_t gone_count = 0;           // words of the index that are kGone
+  uint64_t block_top = 0;            // see BlockMap
+  uint32_t free[kFamilyCount] = {};  // places of the first ones
 };
 
 /// The lock, and the repair if its last owner died.
@@ -66,8 +65,9 @@ class SeriesTable::Lock {
 
 // Twice as many words as series, so that a search ends soon.
 size_t SeriesTable::size_bytes(uint32_t series_max) {
-  return sizeof(Head) + round_up(2 * size_t{series_max} * sizeof(Word), kAlignment) +
-         (size_t{series_max} + 2 * kFamilyCount) * kRecordBytesAverage;
+  const uint64_t blocks = blocks_of(series_max);
+  return sizeof(Head) + round_up(2 * size_t{series_max} * sizeof(Word), kBlockBytes) +
+         round_up(BlockMap::size_bytes(blocks), kBlockBytes) + blocks * kBlockBytes;
 }
 
 SeriesTable SeriesTable::make(void* memory, uint32_t series_max) {
@@ -77,22 +77,36 @@ SeriesTable SeriesTable::make(void* memory, uint32_t series_max) {
   head.seed = shm::make_hash_seed();
   head.series_max = series_max;
   head.index_count = 2 * uint64_t{series_max};
-  head.size_bytes = size_bytes(series_max);
-  head.records_begin = sizeof(Head) + round_up(head.index_count * sizeof(Word), kAlignment);
+  head.map_begin = sizeof(Head) + round_up(head.index_count * sizeof(Word), kBlockBytes);
+  head.records_begin = size_bytes(series_max) - blocks_of(series_max) * kBlockBytes;
   head.used_bytes = head.records_begin;
   head.mutex.initialize();
+  table.blocks().clear();
   return table;
 }
 
 char* SeriesTable::memory() const { return reinterpret_cast<char*>(head_); }
 Word* SeriesTable::index() const { return reinterpret_cast<Word*>(head_ + 1); }
 
+BlockMap SeriesTable::blocks() const {
+  return {reinterpret_cast<uint64_t*>(memory() + head_->map_begin), blocks_of(head_->series_max),
+          &head_->block_top};
+}
+
+/// The place of the map's first block.
+uint64_t SeriesTable::first_place() const { return head_->records_begin / kBlockBytes; }
+
+/// The block that the next record begins at; what is below it is the records'.
+uint64_t SeriesTable::next_record() const {
+  return head_->used_bytes.load(std::memory_order_relaxed) / kBlockBytes - first_place();
+}
+
 SeriesRecord* SeriesTable::record_at(uint64_t place) const {
-  return reinterpret_cast<SeriesRecord*>(memory() + place * kAlignment);
+  return reinterpret_cast<SeriesRecord*>(memory() + place * kBlockBytes);
 }
 
 uint64_t SeriesTable::place_of(const SeriesRecord& record) const {
-  return static_cast<uint64_t>(reinterpret_cast<const char*>(&record) - memory()) / kAlignment;
+  return static_cast<uint64_t>(reinterpret_cast<const char*>(&record) - memory()) / kBlockBytes;
 }
 
 uint64_t SeriesTable::hash_of(Family family, std::string_view labels) const {
@@ -138,45 +152,57 @@ SeriesRecord* SeriesTable::make_apart(Family family, std::string_view labels, si
 }
 
 SeriesRecord* SeriesTable::take_record(Family family, std::string_view labels, size_t value_count) const {
-  SeriesRecord* record = take_free(family, labels.size(), kStepsWasted);
-  if (record == nullptr) record = carve(family, labels.size(), value_count);
-  if (record == nullptr) record = take_free(family, labels.size(), kLabelSteps);
+  SeriesRecord* record = take_free(family);
+  if (record == nullptr) record = carve(family, value_count);
   if (record == nullptr) return nullptr;
+  uint64_t label = 0;
+  if (!labels.empty()) {
+    const auto block = blocks().take_last(blocks_for(labels.size()), next_record());
+    if (!block) {
+      push_free(*record);
+      return nullptr;
+    }
+    const uint64_t place = first_place() + *block;
+    std::memcpy(memory() + place * kBlockBytes, labels.data(), labels.size());
+    label = (place - place_of(*record)) << 32 | labels.size();
+  }
   for (size_t i = 0; i < value_count; i++) record->values()[i].store(0, std::memory_order_relaxed);
-  if (!labels.empty()) std::memcpy(record->label_text(), labels.data(), labels.size());
-  record->label_size.store(static_cast<uint32_t>(labels.size()), std::memory_order_release);
+  record->label.store(label, std::memory_order_release);
   return record;
 }
 
-SeriesRecord* SeriesTable::take_free(Family family, size_t labels_size, size_t steps_wasted) const {
-  auto& lists = head_->free[static_cast<size_t>(family)];
-  const size_t first = step_of(labels_size);
-  for (size_t step = first; step < std::min(first + steps_wasted, kLabelSteps); step++) {
-    if (lists[step] == 0) continue;
-    SeriesRecord* record = record_at(lists[step]);
-    lists[step] = record->next_free;
-    return record;
-  }
-  return nullptr;
+SeriesRecord* SeriesTable::take_free(Family family) const {
+  uint32_t& first = head_->free[static_cast<size_t>(family)];
+  if (first == 0) return nullptr;
+  SeriesRecord* record = record_at(first);
+  first = record->next_free;
+  return record;
 }
 
 /// The sizes are there before the record counts as one.
-SeriesRecord* SeriesTable::carve(Family family, size_t labels_size, size_t value_count) const {
-  const size_t label_bytes = step_of(labels_size) * kLabelStep;
-  const size_t size = record_bytes(value_count, label_bytes);
+SeriesRecord* SeriesTable::carve(Family family, size_t value_count) const {
+  const uint64_t count = record_blocks(value_count);
+  if (!blocks().take_at(next_record(), count)) return nullptr;
   const uint64_t used = head_->used_bytes.load(std::memory_order_relaxed);
-  if (used + size > head_->size_bytes) return nullptr;
-  SeriesRecord* record = record_at(used / kAlignment);
+  SeriesRecord* record = new (memory() + used) SeriesRecord{};
   record->family = family;
   record->value_count = static_cast<uint16_t>(value_count);
-  record->label_bytes_max = static_cast<uint32_t>(label_bytes);
-  head_->used_bytes.store(used + size, std::memory_order_release);
+  head_->used_bytes.store(used + count * kBlockBytes, std::memory_order_release);
   return record;
 }
 
-void SeriesTable::push_free(SeriesRecord& record) const {
+/// Gives back the label text, too.
+void SeriesTable::free_record(SeriesRecord& record) const {
+  const uint64_t label = record.label.load(std::memory_order_relaxed);
   record.state.store(State::kFree, std::memory_order_relaxed);
-  uint32_t& first = head_->free[static_cast<size_t>(record.family)][record.label_bytes_max / kLabelStep];
+  record.label.store(0, std::memory_order_release);
+  if (label != 0)
+    blocks().give(place_of(record) + (label >> 32) - first_place(), blocks_for(label & UINT32_MAX));
+  push_free(record);
+}
+
+void SeriesTable::push_free(SeriesRecord& record) const {
+  uint32_t& first = head_->free[static_cast<size_t>(record.family)];
   record.next_free = first;
   first = static_cast<uint32_t>(place_of(record));
 }
@@ -215,8 +241,8 @@ void SeriesTable::remove(const SeriesRecord& record) const {
 void SeriesTable::each(const Visitor& visit) const {
   const uint64_t end = head_->used_bytes.load(std::memory_order_acquire);
   for (uint64_t at = head_->records_begin; at < end;) {
-    SeriesRecord& record = *record_at(at / kAlignment);
-    at += record_bytes(record.value_count, record.label_bytes_max);
+    SeriesRecord& record = *record_at(at / kBlockBytes);
+    at += record_blocks(record.value_count) * kBlockBytes;
     visit(record);
   }
 }
@@ -227,16 +253,22 @@ void SeriesTable::each_live(const Visitor& visit) const {
   });
 }
 
-/// The index and the lists of what is free, from the records. A search without the lock may miss meanwhile,
-/// and then waits for it.
+/// The index, the map and the lists of what is free, from the records. A search without the lock may miss
+/// meanwhile, and then waits for it.
 void SeriesTable::rebuild() const {
   for (uint64_t i = 0; i < head_->index_count; i++) index()[i].store(kNever, std::memory_order_relaxed);
   std::memset(head_->free, 0, sizeof head_->free);
   head_->gone_count = 0;
+  blocks().clear();
+  blocks().take_at(0, next_record());
   uint64_t live = 0;
   each([&](SeriesRecord& record) {
     const State state = record.state.load(std::memory_order_relaxed);
-    if (state == State::kFree) push_free(record);
+    const uint64_t label = record.label.load(std::memory_order_relaxed);
+    if (state == State::kFree)
+      push_free(record);
+    else if (label != 0)
+      blocks().take_at(place_of(record) + (label >> 32) - first_place(), blocks_for(label & UINT32_MAX));
     if (state != State::kLive) return;
     put(record, hash_of(record.family, record.labels()));
     live++;
@@ -282,7 +314,7 @@ void SeriesTable::release(uint64_t now_s, const Visitor& rescue) const {
     if (record.retired_s.load(std::memory_order_relaxed) + kGraceSeconds > now_s) return;
     rescue(record);
     const Lock lock(*this);
-    push_free(record);
+    free_record(record);
     has_any = true;
   });
   // There is memory again: who was given the overflow series for want of it may ask once more.

@@ -2,14 +2,15 @@
 // Where series are kept: records in shared memory, found by family and label text. What is counted in them
 // is metrics/registry.h's.
 //
-//   head | index: one word x 2 per series allowed | records, one after the other
+//   head | index: one word x 2 per series allowed | map of blocks | records ──►   ◄── label texts
 //
 //   index word:  0: never used    1: gone    else 32 bits of the hash, 32 bits of the record's place
-//   record:      family, sizes, state | values | label text                               64-byte aligned
+//   record:      family, state, where its label text is | values                          64-byte aligned
+//   label text:  as many blocks of 64 bytes as it needs, the last that are free
 //
 // Who knows a series finds it without a lock. Making one, and taking it out of the index, needs the lock; its
-// owner may die in between: the next one makes the index and the lists of free records anew from the records,
-// whose state is written last.
+// owner may die in between: the next one makes the index, the map and the lists of free records anew from the
+// records, whose state is written last.
 //
 // A series that is given back goes in two steps, because processes keep pointers into its record:
 //
@@ -19,7 +20,7 @@
 //                        record serves another series of its family
 //
 // A record stays one of its family for ever, so that who comes later than that (a process that was stopped)
-// miscounts at worst.
+// miscounts at worst. Nobody writes to label texts without the lock, so their blocks serve whoever is next.
 #pragma once
 
 #include <atomic>
@@ -28,6 +29,7 @@
 #include <functional>
 #include <string_view>
 
+#include "metrics/block_map.h"
 #include "metrics/families.h"
 #include "shm/keyed_hash.h"
 #include "shm/robust_mutex.h"
@@ -35,25 +37,24 @@
 namespace moongate::metrics {
 
 inline constexpr size_t kLabelBytesMax = 4096;
+inline constexpr size_t kBlockBytes = 64;  // also the unit of places, which are then below 2^32
 
-/// The values follow at once, then the label text.
+/// The values follow at once.
 struct alignas(8) SeriesRecord {
   enum class State : uint16_t { kFree, kLive, kRetired, kApart };
 
   Family family;
   uint16_t value_count;
-  uint32_t label_bytes_max;
-  std::atomic<uint32_t> label_size;
   std::atomic<State> state;
   uint32_t next_free;
   uint32_t tag;                     // of the hash
+  std::atomic<uint64_t> label;      // how many blocks behind the record, and its size: both change at once
   std::atomic<uint64_t> retired_s;  // by the clock that series are dated with
 
   std::atomic<uint64_t>* values() { return reinterpret_cast<std::atomic<uint64_t>*>(this + 1); }
-  char* label_text() { return reinterpret_cast<char*>(values() + value_count); }
-  std::string_view labels() {
-    const uint32_t size = label_size.load(std::memory_order_acquire);
-    return {label_text(), size < label_bytes_max ? size : label_bytes_max};
+  std::string_view labels() const {
+    const uint64_t there = label.load(std::memory_order_acquire);
+    return {reinterpret_cast<const char*>(this) + (there >> 32) * kBlockBytes, there & UINT32_MAX};
   }
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
@@ -94,14 +95,18 @@ class SeriesTable {
 
   std::atomic<uint64_t>* index() const;
   char* memory() const;
+  BlockMap blocks() const;
+  uint64_t first_place() const;
+  uint64_t next_record() const;
   SeriesRecord* record_at(uint64_t place) const;
   uint64_t place_of(const SeriesRecord& record) const;
   uint64_t hash_of(Family family, std::string_view labels) const;
   SeriesRecord* find(Family family, std::string_view labels, uint64_t hash) const;
   SeriesRecord* take_record(Family family, std::string_view labels, size_t value_count) const;
-  SeriesRecord* take_free(Family family, size_t labels_size, size_t steps_wasted) const;
-  SeriesRecord* carve(Family family, size_t labels_size, size_t value_count) const;
+  SeriesRecord* take_free(Family family) const;
+  SeriesRecord* carve(Family family, size_t value_count) const;
   void push_free(SeriesRecord& record) const;
+  void free_record(SeriesRecord& record) const;
   void put(SeriesRecord& record, uint64_t hash) const;
   void remove(const SeriesRecord& record) const;
   void each(const Visitor& visit) const;

@@ -155,6 +155,7 @@ void push_json(Vm& vm, std::string_view text) {
 
 base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_started) {
   lua_State* state = vm_->state();
+  plugin_faults_.clear();
   push_function("begin_set");
   push_sources(state, next.plugin_sources);
   push_sources(state, next.library_sources);
@@ -169,14 +170,15 @@ base::Result<void> Host::prepare_snapshot(snapshot::Snapshot& next, bool is_star
   do {
     if (options_.on_progress) options_.on_progress();
     push_function("load_step");
-    if (vm_->call(0, 2) != 0) return give_up_snapshot();
-    if (lua_isnil(state, -2)) {
-      std::string reason = lua_tostring(state, -1);
-      lua_pop(state, 2);
+    if (vm_->call(0, 3) != 0) return give_up_snapshot();
+    if (const char* name = lua_tostring(state, -1)) plugin_faults_.emplace(name, lua_tostring(state, -2));
+    if (lua_isnil(state, -3)) {
+      std::string reason = lua_tostring(state, -2);
+      lua_pop(state, 3);
       return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
     }
-    next.script_handle = static_cast<int>(lua_tointeger(state, -2));
-    lua_pop(state, 2);
+    next.script_handle = static_cast<int>(lua_tointeger(state, -3));
+    lua_pop(state, 3);
   } while (next.script_handle == 0);
   return {};
 }
@@ -186,12 +188,13 @@ base::Error Host::give_up_snapshot() {
   std::string reason = pop_error();
   lua_State* state = vm_->state();
   push_function("give_up_set");
-  if (vm_->call(0, 1) != 0) {
+  if (vm_->call(0, 2) != 0) {
     MG_LOG(kError) << "giving up plugins: " << pop_error();
     return base::invalid(reason);
   }
-  if (const char* whose = lua_tostring(state, -1)) reason.insert(0, whose);
-  lua_pop(state, 1);
+  if (const char* whose = lua_tostring(state, -2)) reason.insert(0, whose);
+  if (const char* name = lua_tostring(state, -1)) plugin_faults_.emplace(name, reason);
+  lua_pop(state, 2);
   return base::Error{base::ErrorKind::kScript, base::Side::kSelf, false, reason};
 }
 

@@ -14,6 +14,7 @@
 #include "net/resolver.h"
 #include "script/plugin_accounts.h"
 #include "script/vm.h"
+#include "snapshot/refusal.h"
 #include "snapshot/snapshot.h"
 
 namespace moongate::script {
@@ -53,6 +54,8 @@ class Host {
   /// init() called, each under the budget of one entry. Nothing that serves is touched.
   /// Without `is_started` no init() runs: for who looks at a snapshot and does not serve it.
   base::Result<void> prepare_snapshot(snapshot::Snapshot& next, bool is_started = true);
+  /// Whose code kept the last prepare_snapshot() from it; others may be to blame too where one was cut off.
+  const snapshot::PluginFaults& plugin_faults() const { return plugin_faults_; }
   /// The snapshot serves from now on.
   void adopt_snapshot(const snapshot::Snapshot& now);
   /// Nobody uses the snapshot any more (or it never served): plugins only it had are destroyed.
@@ -167,6 +170,7 @@ class Host {
   Host* former_ = nullptr;  // whose place as current() this one took: a checker beside a worker
   bool is_exiting_ = false;
   PluginAccounts accounts_;
+  snapshot::PluginFaults plugin_faults_;
   int32_t own_running_plugin_ = 0;
   volatile int32_t* running_plugin_ = nullptr;
   volatile uint64_t samples_[kPluginsMax] = {};

@@ -36,7 +36,7 @@ enum class MessageType : uint16_t {
   // worker to control
   kHello,     // worker, pid, number served (0: none)
   kReady,     // number
-  kRefused,   // number, text: the reason
+  kRefused,   // number, text: see refusal.h
   kSwitched,  // number
   // supervisor to control
   kWorkerStarted,  // worker, pid, number: how often it was restarted; text: how the one before it ended;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "snapshot/refusal.h"
 #include "tls/stapling.h"
 #include "worker/worker.h"
 
@@ -110,11 +111,16 @@ void Reload::finish_preparation() {
   base::Result<void> is_ready;
   if (!compiled) is_ready = compiled.error();
   if (is_ready) is_ready = worker_.set_up(*(*compiled)->settings);
-  if (is_ready) is_ready = worker_.host()->prepare_snapshot(**compiled);
+  snapshot::Refusal refusal;
+  if (is_ready) {
+    is_ready = worker_.host()->prepare_snapshot(**compiled);
+    refusal.plugins = worker_.host()->plugin_faults();
+  }
   if (!is_ready) {
     uint64_t refused = number_;
     number_ = 0;
-    return send(MessageType::kRefused, refused, is_ready.error().detail);
+    refusal.reason = is_ready.error().detail;
+    return send(MessageType::kRefused, refused, refusal.to_text());
   }
   ready_ = compiled.take();
   send(MessageType::kReady, number_);

@@ -11,6 +11,13 @@ def mocking(uri, text):
     return {"uri": uri, "plugins": {"mocking": {"response_example": text, "content_type": "text/plain", "with_mock_header": False}}}
 
 
+def picky(init="", name="picky"):
+    """Source of a plugin that control finds right, and that no worker takes when its init() fails."""
+    return f"""return {{ version = 0.1, priority = 1, name = "{name}", schema = {{ type = "object" }},
+        init = function() {init} end,
+        access = function() return 200, "{name}" end }}"""
+
+
 def nodes(address="127.0.0.1:1"):
     return {"type": "roundrobin", "nodes": {address: 1}}
 

@@ -11,7 +11,7 @@ import socket
 import threading
 import unittest
 
-from admin import AdminCase, mocking, nodes
+from admin import AdminCase, mocking, nodes, picky
 from harness import Client, ClosedError, Load, WireError, expect, request, request_bytes, sanitized, wait_for
 
 
@@ -176,6 +176,40 @@ class Together(AdminCase):
         self.restart()
         self.assertEqual((self.gw.get("/two").body, self.gw.get("/f").status), (b"2", 404))
 
+    def test_a_write_is_not_refused_for_what_comes_out_of_quarantine_beside_it(self):
+        self.gw.write_plugin("picky", picky())
+        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
+        self.gw.stop()
+        os.remove(os.path.join(self.gw.plugin_dir, "picky.lua"))
+        self.gw.start()
+        self.assertIn("there is no plugin `picky`", self.quarantined()["consumers/jack"])
+        self.gw.write_plugin("picky", picky("error('no init today')"))
+        self.gw.wait_log("no init today")
+        for i in range(2):
+            self.put(f"/routes/{i}", {**mocking(f"/{i}", str(i)), "plugins": {**mocking("", str(i))["plugins"], "key-auth": {}}})
+            self.assertIn("refused by worker ", self.quarantined()["consumers/jack"])
+            self.assertIn("no init today", self.quarantined()["consumers/jack"])
+            self.assertEqual(self.gw.request("GET", f"/{i}", {"apikey": "jacks"}).status, 401)
+        self.assert_refused(self.admin("PUT", "/routes/2", {"uri": "/2", "plugins": {"picky": {}}}), 400, "no init today")
+        self.assertEqual(self.admin("GET", "/routes/2").status, 404)
+        self.gw.write_plugin("picky", picky())
+        wait_for(lambda: not self.quarantined(), 20, "nothing in quarantine")
+        self.assertEqual(self.gw.request("GET", "/0", {"apikey": "jacks"}).status, 200)
+
+    def quarantined(self):
+        return {text.split(":")[0]: text for text in self.gw.status()["quarantined"]}
+
+    def test_of_writes_that_wait_together_those_are_refused_whose_plugin_a_worker_refuses(self):
+        self.gw.write_plugin("picky", picky("error('no init today')"))
+        key = self.gw.admin_key()
+        with Client(self.gw.admin_port, timeout=30) as client:
+            for i in range(12):
+                body = json.dumps({"uri": f"/t{i}", "plugins": {"picky": {}}} if i % 3 == 0 else mocking(f"/t{i}", "t")).encode()
+                client.send(request_bytes("PUT", f"/apisix/admin/routes/t{i}", {"X-API-KEY": key}, body))
+            statuses = [client.read("PUT").status for _ in range(12)]
+        self.assertEqual(statuses, [400, 201, 201] * 4)
+        self.assertEqual([self.gw.get(f"/t{i}").status for i in range(12)], [404, 200, 200] * 4)
+
     def test_without_waiting_an_answer_comes_when_the_change_is_stored(self):
         done = self.admin("PUT", "/routes/1?wait=false", mocking("/w", "w"))
         self.assertEqual(done.status, 201)
@@ -248,6 +282,28 @@ class Files(AdminCase):
         self.assertEqual([e["key"] for e in self.admin("GET", "/consumers").json()["list"]], ["/apisix/consumers/bob", "/apisix/consumers/aaron"])
         self.put("/routes/2", mocking("/b", "b"))
         self.assertEqual(" ".join(self.gw.status()["quarantined"]), named)
+        self.put("/consumers", {"username": "aaron", "plugins": {"key-auth": {"key": "another"}}})
+        for key in ("another", "other"):
+            self.assertEqual(self.gw.get("/a", {"apikey": key}).status, 200)
+            self.assertEqual(up.last().get("X-Consumer-Username"), "aaron")
+        self.assertEqual(self.gw.status()["quarantined"], [])
+
+    def test_a_file_s_credential_of_a_consumer_in_quarantine_lets_nobody_in_and_refuses_no_start(self):
+        up = self.upstream()
+        self.put("/consumers", {"username": "aaron", "plugins": {"key-auth": {"key": "same"}}})
+        self.gw.stop()
+        consumers = [{"id": "aaron/credentials/c1", "plugins": {"key-auth": {"key": "other"}}}]
+        routes = [{"id": "1", "uri": "/a", "plugins": {"key-auth": {}}, "upstream": {"type": "roundrobin", "nodes": up.nodes}}]
+        self.gw.write_config(json.dumps({"routes": routes, "consumers": [*consumers, {"username": "bob", "plugins": {"key-auth": {"key": "same"}}}]}))
+        self.gw.start()
+        self.assertEqual([self.gw.get("/a", {"apikey": key}).status for key in ("same", "other")], [200, 401])
+        self.assertEqual(up.last().get("X-Consumer-Username"), "bob")
+        named = self.gw.status()["quarantined"]
+        self.assertEqual([text.split(": ")[0] for text in named], ["consumers/aaron", "consumers/aaron/credentials/c1"])
+        self.assertIn("moongate.yaml:1: consumers/aaron is in quarantine, and this with it", named[1])
+        self.put("/routes/2", mocking("/b", "b"))
+        self.assertEqual(self.gw.reload().returncode, 0)
+        self.assertEqual(self.gw.status()["quarantined"], named)
         self.put("/consumers", {"username": "aaron", "plugins": {"key-auth": {"key": "another"}}})
         for key in ("another", "other"):
             self.assertEqual(self.gw.get("/a", {"apikey": key}).status, 200)

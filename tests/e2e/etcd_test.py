@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from admin import mocking
+from admin import mocking, picky
 from certificates import authority, certificate
 from etcd import EtcdCase
 from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, request_bytes,
@@ -265,13 +265,7 @@ class RefusedByWorkers(EtcdCase):
     """What control finds right, and no worker takes: the plugin's init() fails."""
 
     def gateway(self, **more):
-        return super().gateway(plugins={"picky": self.picky("error('no init today')")}, **more)
-
-    @staticmethod
-    def picky(init):
-        return f"""return {{ version = 0.1, priority = 1, name = "picky", schema = {{ type = "object" }},
-            init = function() {init} end,
-            access = function() return 200, "picky" end }}"""
+        return super().gateway(plugins={"picky": picky("error('no init today')")}, **more)
 
     def quarantined(self):
         return {text.split(":")[0]: text for text in self.gw.status()["quarantined"]}
@@ -280,7 +274,7 @@ class RefusedByWorkers(EtcdCase):
         self.etcd.put("routes/a", {"id": "a", "uri": "/a", "plugins": {"picky": {}}})
         wait_for(lambda: "refused by" in self.quarantined().get("routes/a", ""), 20, "the worker's refusal")
         self.assertEqual(self.gw.get("/a").status, 503)
-        self.gw.write_plugin("picky", self.picky(""))
+        self.gw.write_plugin("picky", picky())
         self.wait_body("/a", "picky")
         self.assertEqual(self.quarantined(), {})
 
@@ -295,8 +289,29 @@ class RefusedByWorkers(EtcdCase):
         self.etcd.put("routes/b", {"id": "b", "uri": "/b", "upstream_id": "later"})
         self.wait_status("/b", 200)
         self.assertEqual(list(self.quarantined()), ["routes/a"])
-        self.gw.write_plugin("picky", self.picky(""))
+        self.gw.write_plugin("picky", picky())
         self.wait_body("/a", "picky")
+
+    def test_many_that_use_what_a_worker_refuses_cost_a_few_changes_of_snapshots(self):
+        count, plugins = 60, [f"fussy{i}" for i in range(3)]
+        users = {f"routes/u{i:02}": {"id": f"u{i:02}", "uri": f"/u{i}", "plugins": {plugins[i % 3]: {}}} for i in range(count)}
+        for words in ("not today", "nor tomorrow"):
+            before = self.gw.status()["snapshot"]["number"]
+            for name in plugins:
+                self.gw.write_plugin(name, picky(f"error('{words}')", name))
+            self.etcd.put_all(users)
+            wait_for(lambda words=words: sum(words in reason for reason in self.quarantined().values()) == count, 20, f"all in quarantine for {words}")
+            # Each change that is tried has a number, also one that is refused.
+            self.assertLess(self.gw.status()["snapshot"]["number"] - before, 30)
+            users = {"routes/fine": {"id": "fine", **mocking("/fine", "fine")}}
+        for i in range(count):
+            self.assertIn(f"plugin fussy{i % 3} (", self.quarantined()[f"routes/u{i:02}"])
+            self.assertEqual(self.gw.get(f"/u{i}").status, 503)
+        self.wait_body("/fine", "fine")
+        for name in plugins:
+            self.gw.write_plugin(name, picky(name=name))
+        wait_for(lambda: not self.quarantined(), 20, "all serving")
+        self.assertEqual([self.gw.get(f"/u{i}").body for i in range(3)], [b"fussy0", b"fussy1", b"fussy2"])
 
 
 class BrokenCertificates(EtcdCase):

@@ -3,6 +3,7 @@
 --
 -- What a token is and when it holds: token.lua. Here: where it is found, whose it is, and how a refusal is worded.
 
+local anonymous = require("moongate.anonymous")
 local core = require("apisix.core")
 local auth = require("apisix.utils.auth")
 local bounded_map = require("moongate.bounded_map")
@@ -264,13 +265,9 @@ end
 function _M.rewrite(conf, ctx)
   local consumer, consumer_conf, err = find_consumer(conf, ctx)
   if not consumer then
-    if not conf.anonymous_consumer then
-      return refuse(conf, err)
-    end
-    consumer, consumer_conf, err = consumers.get_anonymous_consumer(conf.anonymous_consumer)
+    consumer, consumer_conf, err = anonymous.stand_in("jwt-auth", conf, err)
     if not consumer then
-      core.log.error("jwt-auth: the anonymous consumer cannot be used: ", err)
-      return refuse(conf, "Invalid user authorization")
+      return refuse(conf, err)
     end
   end
   consumers.attach_consumer(ctx, consumer, consumer_conf)

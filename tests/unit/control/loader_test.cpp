@@ -134,6 +134,41 @@ TEST_CASE("a change of the settings judges again what was right under those befo
       std::string::npos);
 }
 
+TEST_CASE("what another process found right is not judged again, and what differs is") {
+  Folder folder;
+  folder.write("a.yaml", route_text("r1"));
+  std::vector<std::string> judged;
+  class Counting : public RuleValidator {
+   public:
+    explicit Counting(std::vector<std::string>* judged) : judged_(judged) {}
+    moongate::base::Result<std::vector<Complaint>> check(const moongate::config::Document& document,
+                                                         const Sources& sources) override {
+      for (const moongate::config::Resource& resource : document.resources)
+        if (!resource.is_known) judged_->push_back(resource.id);
+      return RuleValidator::check(document, sources);
+    }
+
+   private:
+    std::vector<std::string>* judged_;
+  };
+  const ValidatorFactory factory = [&]() -> moongate::base::Result<std::unique_ptr<Validator>> {
+    return std::unique_ptr<Validator>(new Counting(&judged));
+  };
+  KnownGood there, here;
+  const auto load_with = [&](KnownGood* known) {
+    return load_configuration({{folder.file("a.yaml")}, folder.lua_root(), &factory, known});
+  };
+  const Loaded loaded = load_with(&there);
+  REQUIRE(loaded.ok());
+  REQUIRE(read_notes(write_notes(loaded, there), &here).ok());
+  judged.clear();
+  REQUIRE(load_with(&here).ok());
+  CHECK(judged.empty());
+  folder.write("a.yaml", route_text("r2"));
+  REQUIRE(load_with(&here).ok());
+  CHECK(judged == std::vector<std::string>{"r2"});
+}
+
 TEST_CASE("more Lua below the paths than allowed is an error") {
   Folder folder;
   folder.write("mine/large.lua", std::string(kSourceBytesMax + 1, '-'));

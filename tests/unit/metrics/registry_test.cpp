@@ -218,6 +218,27 @@ TEST_CASE("ids that come and go give their places back, many more than there are
   CHECK(f.has_line("apisix_http_latency_count{route=\"19999\"} 1"));
 }
 
+TEST_CASE("memory of shorter labels that was given back serves longer ones, and the other way") {
+  Fixture f(1000);
+  const uint32_t made_at_start = f.registry.series_count();
+  uint64_t now_s = 1000;
+  int id = 0;
+  // Each time as many as there is memory for, and so much together that the next need what these had.
+  for (const size_t size : {900u, 4000u, 100u, 2500u, 4000u, 900u}) {
+    for (size_t i = 0; i < std::min<size_t>(900, 900'000 / (size + 200)); i++) {
+      Counter* counter = f.registry.counter(Family::kRequests, route(id++) + std::string(size, 'x'));
+      Registry::date(counter, now_s);
+      counter->add();
+    }
+    CHECK(f.page().find("overflow") == std::string::npos);
+    now_s += 100;
+    f.registry.give_back(now_s, {{Family::kRequests, 60}});
+    now_s += SeriesTable::kGraceSeconds;
+    f.registry.give_back(now_s, {{Family::kRequests, 60}});
+    CHECK(f.registry.series_count() == made_at_start);
+  }
+}
+
 TEST_CASE("a series that was given back begins anew, and others keep what they have") {
   Fixture f;
   for (const int i : {1, 2}) {

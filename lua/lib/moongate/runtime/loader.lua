@@ -33,6 +33,7 @@ local sets = {}         -- handle to {modules = {name = PluginModule}, libraries
 local libraries = {}    -- hash of all library sources to {sources, loaded, holders}
 local next_handle = 1
 local building          -- the set that is being loaded, until it is whole or given up
+local no_memory = "not enough memory" -- as LuaJIT says it; the next plugin would only fail for the same
 
 local function run_chunk(text, path, env)
   local chunk, err = load(text, "@" .. path, "t", env)
@@ -178,6 +179,7 @@ end
 
 --- Gives up what is being loaded.
 ---@return string? whose     plugin's code it was at; empty: nobody's. nil: nothing was being loaded
+---@return string? name      of that plugin
 function _M.give_up_set()
   local was = building
   if not was then
@@ -185,7 +187,10 @@ function _M.give_up_set()
   end
   building = nil
   let_go(was.set)
-  return was.plugin and name_plugin(was.plugin) or ""
+  if not was.plugin then
+    return ""
+  end
+  return name_plugin(was.plugin), was.plugin.name
 end
 
 local function load_next(build)
@@ -226,20 +231,34 @@ local function start_next(build)
 end
 
 --- Runs the code of one plugin more: first each is loaded, then each is started, so that every one has a budget of its own.
+--- One that fails does not keep the next from being looked at: whoever makes snapshots is to hear of all in one go.
 ---@return integer? handle   0: there is more to do. nil: the set is given up
----@return string? err       names the file and line
+---@return string? err       what has failed in this step, or first of all when the set is given up; names the file and line
+---@return string? name      of the plugin that has failed in this step
 function _M.load_step()
   local build = building
   build.plugin = nil
   local ok, has_done = pcall(load_next, build)
-  if ok and not has_done then
+  if ok and not has_done and (build.is_starting or not build.err) then
+    build.is_starting = true
     ok, has_done = pcall(start_next, build)
   end
   if not ok then
-    return nil, _M.give_up_set() .. tostring(has_done)
+    local plugin = build.plugin
+    local err = (plugin and name_plugin(plugin) or "") .. tostring(has_done)
+    build.err = build.err or err
+    if plugin and not err:find(no_memory, 1, true) then
+      return 0, err, plugin.name
+    end
+    _M.give_up_set()
+    return nil, build.err, plugin and plugin.name
   end
   if has_done then
     return 0
+  end
+  if build.err then
+    _M.give_up_set()
+    return nil, build.err
   end
   local handle = next_handle
   next_handle = handle + 1
