@@ -11,6 +11,7 @@ local consumers = require("apisix.consumer")
 local schema_def = require("apisix.schema_def")
 
 local attach_consumer = consumers.attach_consumer
+local find_consumer_in_header = consumers.find_consumer_in_header
 local find_consumer_of = consumers.find_consumer
 local request_header = core.request.header
 local type = type
@@ -72,6 +73,14 @@ local function hide_key(conf, ctx, is_in_query)
 end
 
 local function find_consumer(conf, ctx)
+  -- Nearly every request is served here; what is below finds out why another is not.
+  local known, known_conf = find_consumer_in_header("key-auth", "key", ctx, conf.header)
+  if known then
+    if conf.hide_credentials then
+      hide_key(conf, ctx, false)
+    end
+    return known, known_conf
+  end
   local key, is_in_query = read_key(conf, ctx)
   if not key then
     return nil, nil, "Missing API key in request"

@@ -68,8 +68,6 @@ constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /// The first byte in [at, end) that is neither space nor tab, or `end`.
 inline const char* skip_blanks(const char* at, const char* end) {
-  if (end - at >= 2 && at[0] == ' ' && static_cast<uint8_t>(at[1]) > ' ')
-    return at + 1;  // as nearly all send
   while (at != end && is_blank(*at)) ++at;
   return at;
 }

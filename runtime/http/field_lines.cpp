@@ -36,6 +36,18 @@ std::string_view explain_value_end(const char* at, const char* end) {
   return "a control character in a header value";
 }
 
+// Why a line is none: `at` is where its name ended.
+std::string_view explain_line(const char* line, const char* at, const char* end) {
+  if (is_line_end(line, end)) return "bytes after the end of the head";
+  if (at == line && at != end && (*at == '\n' || *at == '\r')) return explain_value_end(at, end);
+  return explain_name_end(line, at, end);
+}
+
+// Whether a colon and one space stand at `at`, and a value behind them, as nearly all write it.
+bool is_value_spaced(const char* at, const char* end) {
+  return end - at > 2 && std::memcmp(at, ": ", 2) == 0 && static_cast<uint8_t>(at[2]) > ' ';
+}
+
 // Sorts a Transfer-Encoding that is not just `chunked` into what is only unknown here (501) and what is wrong
 // (400).
 bool refuse_coding(std::string_view list, HeadFault* fault) {
@@ -121,30 +133,25 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
                        HeadFault* fault) {
   const char* at = bytes.data();
   const char* const end = at + bytes.size();
-  while (true) {
-    if (is_line_end(at, end)) break;
-    if (at == end) return refuse(fault, 400, "a head without the empty line at its end");
+  while (end - at > 2) {
     const char* const name_end = find_token_end(at, end);
-    if (name_end == at || name_end == end || *name_end != ':') {
-      if (name_end == at && name_end != end && (*at == '\n' || *at == '\r')) {
-        return refuse(fault, 400, explain_value_end(at, end));
-      }
-      return refuse(fault, 400, explain_name_end(at, name_end, end));
-    }
+    if (name_end == at || name_end == end || *name_end != ':')
+      return refuse(fault, 400, explain_line(at, name_end, end));
     const std::string_view name(at, static_cast<size_t>(name_end - at));
-    const char* const value = skip_blanks(name_end + 1, end);
+    const bool is_spaced = is_value_spaced(name_end, end);
+    const char* const value = is_spaced ? name_end + 2 : skip_blanks(name_end + 1, end);
     const char* const line_end = find_control(bytes.data(), value, end);
     if (!is_line_end(line_end, end)) return refuse(fault, 400, explain_value_end(line_end, end));
     const char* value_end = line_end;  // up to here no byte below the space is left but tabs
     while (static_cast<uint8_t>(value_end[-1]) <= ' ' && value_end != value) --value_end;
     if (fields->count() == fields_max) return refuse(fault, 431, "too many headers");
-    const bool is_whole_line = value == name_end + 2 && name_end[1] == ' ' && value_end == line_end;
-    const Field& field =
-        fields->add_received(name, {value, static_cast<size_t>(value_end - value)}, is_whole_line);
+    const Field& field = fields->add_received(name, {value, static_cast<size_t>(value_end - value)},
+                                              is_spaced && value_end == line_end);
     if (is_noted(field.id)) note_field(field, facts);
     at = line_end + 2;
   }
-  if (end - at != 2) return refuse(fault, 400, "bytes after the end of the head");
+  if (at == end) return refuse(fault, 400, "a head without the empty line at its end");
+  if (!is_line_end(at, end)) return refuse(fault, 400, explain_line(at, at, end));
   return true;
 }
 

@@ -97,7 +97,6 @@ std::string_view known_name(FieldId id);
   field.value = value;
   field.is_whole_line = is_whole_line;
   set_name_key(&field);
-  key_bits_ |= key_bit(field.key);
   keys_[count_++] = field.key;
   return field;
 }

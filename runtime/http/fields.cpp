@@ -3,6 +3,7 @@
 // at compile time, and one comparison: it runs for every field of every message.
 #include "http/fields.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -179,11 +180,14 @@ void FieldList::reset(base::Arena* arena) {
   fields_ = nullptr;
   keys_ = nullptr;
   key_bits_ = 0;
-  count_ = 0;
+  count_ = indexed_ = 0;
   capacity_ = 0;
 }
 
-const Field* FieldList::find(FieldId id) const { return find(known_fields()[static_cast<size_t>(id)]); }
+const Field* FieldList::find(FieldId id) const {
+  const uint32_t index = find_from(0, known_fields()[static_cast<size_t>(id)]);
+  return index == count_ ? nullptr : fields_ + index;
+}
 
 const Field* FieldList::find(std::string_view name) const {
   return name.empty() ? nullptr : find(Field(name, {}));
@@ -264,23 +268,25 @@ uint32_t FieldList::remove_from(uint32_t first, const Field& field) {
 
 void FieldList::set(const Field& of_that_name, std::string_view value) {
   const uint32_t index = find_index(of_that_name);
-  if (index == count_)
+  if (index == count_) {
     add(of_that_name);
-  else
-    fields_[index] = of_that_name;
+    fields_[index].value = value;
+    return;
+  }
+  fields_[index] = of_that_name;
   fields_[index].value = value;
-  if (index + 1 < count_) remove_from(find_from(index + 1, of_that_name), of_that_name);
+  remove_from(find_from(index + 1, of_that_name), of_that_name);
 }
 
 uint32_t FieldList::remove(FieldId id) { return remove(known_fields()[static_cast<size_t>(id)]); }
 
 void FieldList::remove_at(uint32_t index) {
   MG_ASSERT(index < count_);
-  for (uint32_t i = index + 1; i < count_; ++i) {
-    fields_[i - 1] = fields_[i];
-    keys_[i - 1] = keys_[i];
-  }
   --count_;
+  const uint32_t behind = count_ - index;
+  std::memmove(static_cast<void*>(fields_ + index), fields_ + index + 1, behind * sizeof(Field));
+  std::memmove(keys_ + index, keys_ + index + 1, behind * sizeof(uint32_t));
+  indexed_ = std::min(indexed_, count_);
 }
 
 }  // namespace moongate::http

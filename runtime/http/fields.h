@@ -88,7 +88,7 @@ class FieldList {
   uint32_t count() const { return count_; }
   const Field& operator[](uint32_t index) const { return fields_[index]; }
   void clear() {
-    count_ = 0;
+    count_ = indexed_ = 0;
     key_bits_ = 0;
   }
   void reset(base::Arena* arena);  // forgets everything, allocates from `arena` from now on
@@ -106,7 +106,6 @@ class FieldList {
   void add(const Field& field) {
     if (count_ == capacity_) grow();
     keys_[count_] = field.key;
-    key_bits_ |= key_bit(field.key);
     fields_[count_++] = field;
   }
   /// The same for what a parser found: see Field::is_whole_line. The field is where it belongs from the
@@ -126,8 +125,9 @@ class FieldList {
   static uint64_t key_bit(uint32_t key) { return uint64_t{1} << (key % 64); }
 
   void grow();
-  // Most searches end at once: nothing was ever added that could be called so.
+  // Most searches for what plugins name end at once: nothing in the list could be called so.
   uint32_t find_index(const Field& field) const {
+    for (; indexed_ < count_; ++indexed_) key_bits_ |= key_bit(keys_[indexed_]);
     return (key_bits_ & key_bit(field.key)) == 0 ? count_ : find_from(0, field);
   }
   uint32_t find_from(uint32_t start, const Field& field) const;
@@ -136,8 +136,9 @@ class FieldList {
 
   base::Arena* arena_;
   Field* fields_ = nullptr;
-  uint32_t* keys_ = nullptr;  // of fields_; room for a multiple of 16
-  uint64_t key_bits_ = 0;     // of all keys that are in the list, and of some that were
+  uint32_t* keys_ = nullptr;       // of fields_; room for a multiple of 16
+  mutable uint64_t key_bits_ = 0;  // of the keys of the first indexed_ fields, and of some that were there
+  mutable uint32_t indexed_ = 0;   // below count_ where nobody has searched since the last were added
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
 };

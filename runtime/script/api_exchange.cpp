@@ -95,15 +95,17 @@ int set_field(Exchange& exchange, FieldList& fields, int number, string_view val
 
 constexpr size_t kNumberMax = 40;  // bytes
 
+// std::round for what fits: a call of it would cost more than the rest.
+double round_positive(double number) { return static_cast<double>(static_cast<int64_t>(number + 0.5)); }
+
 // Writes a number as Lua writes it.
 string_view format_number(double number, char* text) {
   size_t size = 0;
   if (number >= 0 && number < 1e14 && number == static_cast<double>(static_cast<uint64_t>(number))) {
     size = static_cast<size_t>(moongate::http::write_number(text, static_cast<uint64_t>(number)) - text);
   } else if (double hundreds = number * 100;
-             hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - std::round(hundreds)) < 1e-6) {
-    auto all =
-        static_cast<uint64_t>(std::round(hundreds));  // seconds with two decimals are what limits write
+             hundreds >= 0 && hundreds < 1e12 && std::fabs(hundreds - round_positive(hundreds)) < 1e-6) {
+    auto all = static_cast<uint64_t>(round_positive(hundreds));  // seconds as limits write them
     char* at = moongate::http::write_number(text, all / 100);
     *at++ = '.';
     *at++ = static_cast<char>('0' + all / 10 % 10);
@@ -333,6 +335,14 @@ int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
 }
 int mg_response_field_remove(void* ex, int name) {
   return is_response_open(of(ex)) ? remove_field(of(ex), of(ex).response_fields(), name) : kTooLate;
+}
+
+int64_t mg_credential_find_in_header(void* ex, const char* plugin, size_t plugin_size, const char* attribute,
+                                     size_t attribute_size, int name) {
+  const moongate::snapshot::Snapshot* snapshot = Host::current().snapshot();
+  const Field* field = name < 0 ? nullptr : of(ex).request.fields.find(named(of(ex), name));
+  if (!snapshot || !field) return -1;
+  return snapshot->consumer_index.find({plugin, plugin_size}, {attribute, attribute_size}, field->value);
 }
 
 int mg_credential_attach(void* ex, const mg_identity* identity) {

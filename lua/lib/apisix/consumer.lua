@@ -11,9 +11,12 @@ local set_header = require("moongate.core.request").set_header
 
 local changed = fields.changed
 local conf_of = consumers.conf
+local exchange_of = require("moongate.phase").exchange
 local find = consumers.find
+local find_in_header = consumers.find_in_header
 local mg_credential_attach = native.C.mg_credential_attach
 local mg_var_set = native.C.mg_var_set
+local name_of = fields.name_of
 local type = type
 
 local identity = ffi.new("mg_identity[1]")
@@ -33,6 +36,20 @@ function _M.find_consumer(plugin_name, attribute, value)
     return consumer, conf_of(plugin_name)
   end
   return nil, nil, "Missing related consumer"
+end
+
+--- As `find_consumer` for the value of a request header; cheaper, and silent about why there is none.
+---@param plugin_name string
+---@param attribute string
+---@param ctx moongate.Ctx
+---@param header string
+---@return table? consumer
+---@return table? conf
+function _M.find_consumer_in_header(plugin_name, attribute, ctx, header)
+  local consumer = find_in_header(plugin_name, attribute, exchange_of(ctx), name_of(header))
+  if consumer then
+    return consumer, conf_of(plugin_name)
+  end
 end
 
 local function put(text, value)

@@ -15,6 +15,7 @@ local C = native.C
 local ffi_string = ffi.string
 local ipairs = ipairs
 local mg_credential_find = C.mg_credential_find
+local mg_credential_find_in_header = C.mg_credential_find_in_header
 local mg_has_managed_credentials = C.mg_has_managed_credentials
 local mg_snapshot_number = C.mg_snapshot_number
 local min = math.min
@@ -193,6 +194,17 @@ function _M.find(plugin_name, attribute, value)
     return nil
   end
   return find_by_secret(plugin_name, attribute, value)
+end
+
+--- The same for the value of a request header, of which no Lua string is made. nil for values of secrets: ask `find`.
+---@param ex ffi.cdata*
+---@param header moongate.HeaderName
+---@return table? consumer
+function _M.find_in_header(plugin_name, attribute, ex, header)
+  local number = tonumber(
+    mg_credential_find_in_header(ex, plugin_name, #plugin_name, attribute, #attribute, header.number)
+  )
+  return number >= 0 and with_secrets(by_credential(plugin_name, number)) or nil
 end
 
 -- {conf_version, nodes, len} as APISIX has it; the nodes, one table for each consumer, only when somebody looks.

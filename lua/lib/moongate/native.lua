@@ -101,6 +101,9 @@ int64_t mg_consumer_by_name(const char *name, size_t size);
 int mg_has_managed_credentials(void);
 int64_t mg_credential_find(const char *plugin, size_t plugin_size, const char *attribute, size_t attribute_size,
                            const char *value, size_t value_size);
+/* The same for the value of a request header, by its number; -1 when there is no such header either. */
+int64_t mg_credential_find_in_header(mg_exchange *ex, const char *plugin, size_t plugin_size, const char *attribute,
+                                     size_t attribute_size, int name);
 /* The credentials of a plugin, one after another. */
 int64_t mg_credential_at(const char *plugin, size_t plugin_size, uint32_t position);
 /* kind 0 the consumer's resource, 1 its version (both by consumer); 2 id, 3 conf, 4 consumer's name (by credential). */

@@ -6,6 +6,7 @@ local core = require("apisix.core")
 local current = require("moongate.current")
 local generators = require("apisix.plugins.request-id.generators")
 
+local mg_var_set = require("moongate.native").C.mg_var_set
 local request_header = core.request.header
 local set_request_header = core.request.set_header
 local set_response_header = core.response.set_header
@@ -70,7 +71,7 @@ function _M.rewrite(conf, ctx)
   if conf.include_in_response then
     ctx[field_of(conf.header_name)] = id
   end
-  ctx.var.apisix_request_id = id
+  mg_var_set(current.ex, "apisix_request_id", 17, id, #id) -- what `ctx.var.apisix_request_id = id` comes to
 end
 
 --- Names the answer, unless the upstream has.
