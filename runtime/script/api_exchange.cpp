@@ -117,9 +117,12 @@ string_view format_number(double number, char* text) {
   return {text, size};
 }
 
-int put_number(Exchange& exchange, FieldList& fields, int name, double number) {
-  char text[kNumberMax];
-  return put_field(exchange, fields, name, format_number(number, text), false);
+// Numbers are written where they stay.
+int put_number(Exchange& exchange, FieldList& fields, int number_of_name, double number) {
+  if (number_of_name < 0) return kRefused;
+  fields.set(named(exchange, number_of_name),
+             format_number(number, exchange.arena.allocate_chars(kNumberMax)));
+  return kChanged;
 }
 
 // The text of the last limit: requests of one route have the same.
