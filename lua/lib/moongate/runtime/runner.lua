@@ -8,7 +8,7 @@ local chains = require("moongate.runtime.chains")
 local consumers = require("moongate.consumers")
 local contexts = require("moongate.runtime.contexts")
 local current = require("moongate.current")
-local entries = require("moongate.runtime.entries")
+local make_entries = require("moongate.runtime.entries").make
 local exit = require("moongate.exit")
 local filters = require("moongate.runtime.filters")
 local log = require("moongate.core.log")
@@ -185,7 +185,7 @@ local function run_filter_phase(slot)
 end
 
 --- What a worker calls, by phase; rewrite stands for access too.
-_M.first_entries, _M.later_entries = entries.make(chains.phases, {
+_M.first_entries, _M.later_entries = make_entries(chains.phases, {
   slot_of = slot_of,
   begin = begin,
   enter = enter,
