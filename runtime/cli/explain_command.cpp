@@ -63,6 +63,10 @@ void print_answer(const Value& answer) {
   }
   print_request(*answer.find("request"));
   print_candidates(*answer.find("candidates"));
+  if (const std::string name = get(answer, "body_variable"); !name.empty())
+    std::printf(
+        "asked for `%s` of the body, taken as unset here: a request with a body may find another route\n",
+        name.c_str());
   const Value* route = answer.find("route");
   std::printf("route %s\n", route->is_object() ? get(*route, "id").c_str() : "none: 404");
   if (const Value* plugins = answer.find("plugins"); plugins->is_array()) print_plugins(*plugins);

@@ -167,7 +167,8 @@ class Explainer {
   Result<Value> run() {
     answer_ = Value::object();
     answer_.set("snapshot", Value::number(static_cast<double>(inspection_.snapshot().number)));
-    for (const char* part : {"request", "refused", "candidates", "route", "plugins", "upstream", "fault"})
+    for (const char* part :
+         {"request", "refused", "candidates", "body_variable", "route", "plugins", "upstream", "fault"})
       answer_.set(part, Value::null());
     if (auto opened = open(); !opened) return opened.error();
     const Result<std::string> head = make_head(question_);
@@ -225,8 +226,14 @@ class Explainer {
     request.set("remote_addr", text(exchange.remote_address));
     answer_.set("request", std::move(request));
     std::vector<router::Trial> trials;
-    const bool is_found = proxy::explain_route(context_, exchange, kTrialsMax, &trials);
+    proxy::BodySearch body;
+    const bool is_found = proxy::explain_route(context_, exchange, kTrialsMax, &trials, &body);
     answer_.set("candidates", describe_trials(exchange, trials));
+    if (!body.asked.empty()) answer_.set("body_variable", text(body.asked));
+    if (body.fault_status != 0) {
+      answer_.set("fault", describe_fault(body.fault_status, body.fault_reason));
+      return {};
+    }
     if (is_found) {
       const snapshot::Route& route = *exchange.route;
       answer_.set("route", describe_route(route, *exchange.match.spec));

@@ -12,7 +12,9 @@ using exchange::StepResult;
 
 namespace {
 
-constexpr uint64_t kBodyMaxBytes = 64U << 20;
+constexpr uint64_t kBodyMaxBytes = 1U << 20;
+constexpr std::string_view kTooLong =
+    "the route is looked for in the request's body, which is longer than 1 MB";
 
 bool is_of_body(std::string_view name) {
   return name.starts_with("post_arg_") || name.starts_with("post_arg.") || name.starts_with("graphql_");
@@ -20,17 +22,14 @@ bool is_of_body(std::string_view name) {
 
 }  // namespace
 
-bool RouteBody::can_collect() const {
-  if (exchange_.client == nullptr || exchange_.body_state != BodyState::kUnread) return false;
-  if (serial_ == exchange_.serial) return false;  // asked for before
-  const bool has_length = exchange_.request.body == http::BodyKind::kLength;
-  return !has_length || exchange_.request.content_length <= kBodyMaxBytes;
-}
-
 StepResult RouteBody::collect() {
   serial_ = exchange_.serial;
   is_over_ = is_waiting_ = false;
   later_.cancel();
+  if (exchange_.request.body == http::BodyKind::kLength && exchange_.request.content_length > kBodyMaxBytes) {
+    on_request_body_failed(413, kTooLong);
+    return StepResult::kNext;
+  }
   exchange_.body_state = BodyState::kReading;
   exchange_.client->set_body_sink(this);
   exchange_.client->read_body_later();
@@ -52,10 +51,8 @@ void RouteBody::on_request_body(const iovec* pieces, int count, bool is_last) {
     return on_request_body_failed(is_full ? 507 : 500, is_full ? "there is no room for the request's body"
                                                                : "the request's body cannot be kept");
   }
-  if (is_last)
-    finish(BodyState::kCollected);
-  else if (exchange_.body.size() > kBodyMaxBytes)
-    finish(BodyState::kUnread);
+  if (exchange_.body.size() > kBodyMaxBytes) return on_request_body_failed(413, kTooLong);
+  if (is_last) finish(BodyState::kCollected);
 }
 
 void RouteBody::on_request_body_failed(uint16_t status, std::string_view reason) {
@@ -79,20 +76,30 @@ void RouteBody::on_later(void* self) {
   body->go_on_(body->context_, body->exchange_);
 }
 
-// A GraphQL query may be an argument of a request without a body.
-bool RouteVariables::can_look(std::string_view name) {
-  has_missed_body_ |= exchange_.body_state == BodyState::kUnread;
-  if (exchange_.body_state == BodyState::kNone) return name.starts_with("graphql_");
-  return exchange_.body_state == BodyState::kCollected;
+RouteVariables::~RouteVariables() {
+  if (!asked_.empty()) context_.script->forget_body();
+}
+
+bool RouteVariables::ask(std::string_view name, const std::string_view* element, std::string_view* value) {
+  using Kind = script::Host::BodyAnswer::Kind;
+  if (has_missed_body_ || fault_status_ != 0) return false;
+  if (asked_.empty()) asked_ = name;
+  const auto answer = context_.script->ask_body(exchange_, name, element);
+  has_missed_body_ = answer.kind == Kind::kBodyMissing;
+  if (answer.kind == Kind::kUnreadable) {
+    fault_status_ = answer.fault_status;
+    fault_reason_ = answer.text;
+  }
+  if (value) *value = answer.text;
+  return answer.kind == Kind::kFound;
 }
 
 bool RouteVariables::find(std::string_view name, std::string_view* value) {
-  if (!is_of_body(name)) return exchange::find_variable(exchange_, name, value);
-  return can_look(name) && context_.script->find_body_variable(exchange_, name, value);
+  return is_of_body(name) ? ask(name, nullptr, value) : exchange::find_variable(exchange_, name, value);
 }
 
 bool RouteVariables::has_element(std::string_view name, std::string_view element) {
-  return is_of_body(name) && can_look(name) && context_.script->has_body_element(exchange_, name, element);
+  return is_of_body(name) && ask(name, &element, nullptr);
 }
 
 }  // namespace moongate::proxy

@@ -13,9 +13,9 @@ namespace moongate::proxy {
 
 /// Collects the body of a request whose route is looked for.
 ///
-/// Shape:   up to 64 MB, in memory or a file as for plugins; a longer body stays with the client.
+/// Shape:   up to 1 MB, in memory or a file as for plugins; a longer body is refused.
 /// Owner:   Context, one for each exchange slot that needed one; recycled, never freed.
-/// Fails:   with a body that cannot be had there are no variables of it; who forwards it says so.
+/// Fails:   a body that cannot be had is kFailed, with what the client is told.
 class RouteBody final : public exchange::BodySink {
  public:
   /// `go_on` searches again, with what there is then.
@@ -23,9 +23,7 @@ class RouteBody final : public exchange::BodySink {
   RouteBody(Context& context, exchange::Exchange& exchange, GoOn go_on)
       : context_(context), exchange_(exchange), go_on_(go_on), later_(on_later, this) {}
 
-  /// False when there is nothing more to be had for this request.
-  bool can_collect() const;
-  /// kNext: it is here already, or cannot be had. kWait: `go_on` follows.
+  /// Of a body that is unread. kNext: it is here already, or cannot be had. kWait: `go_on` follows.
   exchange::StepResult collect();
 
   void on_request_body(const iovec* pieces, int count, bool is_last) override;
@@ -47,19 +45,33 @@ class RouteBody final : public exchange::BodySink {
 };
 
 /// The variables of a request whose route is looked for, those of its body among them.
+///
+/// Fails:   what of the body cannot be looked at is a fault: whatever route the search then finds must not be
+///          taken. From then on, as from where the body is missed, nothing is asked of the body any more.
 class RouteVariables final : public router::VariableSource {
  public:
   RouteVariables(Context& context, exchange::Exchange& exchange) : context_(context), exchange_(exchange) {}
   bool find(std::string_view name, std::string_view* value) override;
   bool has_element(std::string_view name, std::string_view element) override;
-  /// The search asked for a body that has not been read.
+  ~RouteVariables() override;
+  RouteVariables(const RouteVariables&) = delete;
+  RouteVariables& operator=(const RouteVariables&) = delete;
+  /// The search asked for a body that has not been read: it is to be done again with it.
   bool has_missed_body() const { return has_missed_body_; }
+  /// The first variable of the body that was asked for; empty when none was.
+  std::string_view asked() const { return asked_; }
+  /// 0 unless something could not be looked at.
+  uint16_t fault_status() const { return fault_status_; }
+  std::string_view fault_reason() const { return fault_reason_; }
 
  private:
-  bool can_look(std::string_view name);
+  bool ask(std::string_view name, const std::string_view* element, std::string_view* value);
   Context& context_;
   exchange::Exchange& exchange_;
+  std::string_view asked_;
   bool has_missed_body_ = false;
+  uint16_t fault_status_ = 0;
+  std::string_view fault_reason_;
 };
 
 }  // namespace moongate::proxy

@@ -89,17 +89,33 @@ RouteBody& route_body_of(Context& context, Exchange& exchange) {
   return *slot;
 }
 
-StepResult step_route(Context& context, Exchange& exchange) {
+// Finds the route. kAnswer: a route that the body decides on cannot be told, and that is said.
+StepResult search_route(Context& context, Exchange& exchange) {
+  if (exchange.body_state == exchange::BodyState::kFailed) {  // a search asked for it
+    exchange.fail(exchange.body_fault_status, exchange.body_fault_reason);
+    return StepResult::kAnswer;
+  }
   const snapshot::Snapshot& snapshot = *exchange.snapshot;
   RouteVariables variables(context, exchange);
   ScriptFilter filter(context, exchange);
   const router::Request request = routing_request(exchange, variables, filter);
   bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
-  if (variables.has_missed_body() && route_body_of(context, exchange).can_collect()) {
-    if (route_body_of(context, exchange).collect() == StepResult::kWait) return StepResult::kWait;
-    return step_route(context, exchange);
+  if (variables.has_missed_body()) {
+    const StepResult collected = route_body_of(context, exchange).collect();
+    return collected == StepResult::kWait ? collected : search_route(context, exchange);
+  }
+  if (variables.fault_status() != 0) {
+    exchange.fail(variables.fault_status(), variables.fault_reason());
+    return StepResult::kAnswer;
   }
   if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
+  return StepResult::kNext;
+}
+
+StepResult step_route(Context& context, Exchange& exchange) {
+  const StepResult searched = search_route(context, exchange);
+  if (searched != StepResult::kNext) return searched;
+  const snapshot::Snapshot& snapshot = *exchange.snapshot;
   const snapshot::Route* route = exchange.route;
   if (route && route->fault_status != 0) {
     exchange.fail(route->fault_status, route->fault_reason);
@@ -259,11 +275,13 @@ bool settle_request(const Context& context, Exchange& exchange, std::string_view
 }
 
 bool explain_route(Context& context, Exchange& exchange, size_t trials_max,
-                   std::vector<router::Trial>* trials) {
-  exchange::ExchangeVariables variables(exchange);
+                   std::vector<router::Trial>* trials, BodySearch* body) {
+  RouteVariables variables(context, exchange);
   ScriptFilter filter(context, exchange);
   const router::Request request = routing_request(exchange, variables, filter);
-  if (!exchange.snapshot->router->explain(request, &exchange.match, trials_max, trials)) return false;
+  const bool is_found = exchange.snapshot->router->explain(request, &exchange.match, trials_max, trials);
+  *body = {variables.asked(), variables.fault_status(), variables.fault_reason()};
+  if (!is_found || body->fault_status != 0) return false;
   exchange.route = exchange.snapshot->routes[exchange.match.target].get();
   return true;
 }

@@ -10,43 +10,55 @@ namespace moongate::script {
 
 namespace {
 
-/// The arguments of find_body_variable, on top of the stack.
+constexpr lua_Integer kBodyMissing = 1;  // in place of a status: see body_search.lua
+
+/// The arguments of ask_body, on top of the stack.
 int push_question(lua_State* state, const exchange::Exchange& exchange, std::string_view name,
                   const std::string_view* element) {
   lua_pushinteger(state, exchange.slot);
-  lua_pushnumber(state, static_cast<lua_Number>(exchange.serial));
   lua_pushlstring(state, name.data(), name.size());
-  if (element == nullptr) return 3;
+  if (element == nullptr) return 2;
   lua_pushlstring(state, element->data(), element->size());
-  return 4;
+  return 3;
+}
+
+std::string_view kept_text(lua_State* state, int index, exchange::Exchange& exchange) {
+  size_t size = 0;
+  const char* text = lua_tolstring(state, index, &size);
+  return text == nullptr ? std::string_view() : exchange.arena.copy({text, size});
 }
 
 }  // namespace
 
-bool Host::find_body_variable(exchange::Exchange& exchange, std::string_view name, std::string_view* value) {
+Host::BodyAnswer Host::ask_body(exchange::Exchange& exchange, std::string_view name,
+                                const std::string_view* element) {
+  using Kind = BodyAnswer::Kind;
   lua_State* state = vm_->state();
-  push_function("find_body_variable");
-  if (vm_->call(push_question(state, exchange, name, nullptr), 1) != 0) {
+  push_function("ask_body");
+  const int failure = vm_->call(push_question(state, exchange, name, element), 3);
+  if (failure != 0) {
+    const bool is_limit = vm_->was_over_budget() || failure == LUA_ERRMEM;
     MG_LOG(kError) << name << ": " << pop_error();
-    return false;
+    if (is_limit)
+      return {Kind::kUnreadable, 413,
+              "the route is looked for in the request's body, which takes too much time or memory"};
+    return {Kind::kUnreadable, 500,
+            "the route is looked for in the request's body, which could not be looked at"};
   }
-  size_t size = 0;
-  const char* text = lua_tolstring(state, -1, &size);
-  if (text != nullptr) *value = exchange.arena.copy({text, size});
-  lua_pop(state, 1);
-  return text != nullptr;
+  BodyAnswer answer;
+  if (const lua_Integer status = lua_tointeger(state, -2); status == kBodyMissing)
+    answer.kind = Kind::kBodyMissing;
+  else if (status != 0)
+    answer = {Kind::kUnreadable, static_cast<uint16_t>(status), kept_text(state, -1, exchange)};
+  else if (lua_toboolean(state, -3) != 0)
+    answer = {Kind::kFound, 0, kept_text(state, -3, exchange)};
+  lua_pop(state, 3);
+  return answer;
 }
 
-bool Host::has_body_element(exchange::Exchange& exchange, std::string_view name, std::string_view element) {
-  lua_State* state = vm_->state();
-  push_function("find_body_variable");
-  if (vm_->call(push_question(state, exchange, name, &element), 1) != 0) {
-    MG_LOG(kError) << name << ": " << pop_error();
-    return false;
-  }
-  const bool has = lua_toboolean(state, -1) != 0;
-  lua_pop(state, 1);
-  return has;
+void Host::forget_body() {
+  push_function("forget_body");
+  if (vm_->call(0, 0) != 0) MG_LOG(kError) << "forgetting a body: " << pop_error();
 }
 
 }  // namespace moongate::script

@@ -74,10 +74,17 @@ class Host {
   };
   Filtered take_filtered() { return std::move(filtered_); }
   bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
-  /// `post_arg_NAME`, `post_arg.PATH` or `graphql_*` of a body that is here; the view lives as long as the
-  /// request.
-  bool find_body_variable(exchange::Exchange& exchange, std::string_view name, std::string_view* value);
-  bool has_body_element(exchange::Exchange& exchange, std::string_view name, std::string_view element);
+  /// What a search for a route learns of `post_arg_NAME`, `post_arg.PATH` or `graphql_*`.
+  struct BodyAnswer {
+    enum class Kind : uint8_t { kAbsent, kFound, kBodyMissing, kUnreadable };
+    Kind kind = Kind::kAbsent;
+    uint16_t fault_status = 0;  // when it is unreadable
+    std::string_view text;      // the value or the fault's reason; it lives as long as the request
+  };
+  /// With an element: whether the variable is a list that has it.
+  BodyAnswer ask_body(exchange::Exchange& exchange, std::string_view name, const std::string_view* element);
+  /// The search is over.
+  void forget_body();
   /// Ends what the exchange waits for; its coroutine is dropped. False when it is running: the exchange must
   /// live until it has come back.
   bool cancel(exchange::Exchange& exchange);

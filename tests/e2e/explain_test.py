@@ -128,6 +128,17 @@ class Explain(TestCase):
         self.assertRegex(done.stdout, r"post +/orders/\* +\* +not taken: method: GET is none of POST")
         self.assertRegex(done.stdout, r"access +limit-count +1002 +service s")
 
+    def test_says_that_a_body_might_find_another_route(self):
+        routes = [says("body", vars=[["post_arg.model", "==", "big"]]), says("graphql", vars=[["graphql_name", "==", "a"]])]
+        write_atomically(self.path, json.dumps({"routes": [*routes, says("rest")]}))
+        answer = self.explain("GET", "/orders/1")
+        self.assertEqual((answer["route"]["id"], answer["body_variable"]), ("rest", "post_arg.model"))
+        self.assertEqual(self.explain("GET", "/orders/1?query=query+a%7Bb%7D")["route"]["id"], "graphql")
+        answer = self.explain("GET", "/orders/1?query=%7B")
+        self.assertEqual((answer["route"], answer["fault"]["status"]), (None, 400))
+        said = moongate("explain", "GET", "/orders/1", "-c", self.path).stdout
+        self.assertIn("asked for `post_arg.model` of the body", said)
+
     def test_headers_that_only_the_gateway_may_set_do_not_count(self):
         config = {"routes": [says("inner", vars=[["http_x_consumer_username", "==", "root"]]), says("outer", uri="/*")]}
         write_atomically(self.path, json.dumps(config))

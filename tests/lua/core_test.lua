@@ -204,20 +204,23 @@ test("compress_script drops comments and indentation", function()
   check.equal(core.string.compress_script("-- c\n  local a = 1 -- x\n\n  return a\n"), "local a = 1\nreturn a")
 end)
 
-test("of a GraphQL document the first operation and its root fields are read", function()
+test("of a GraphQL document the operation that runs and its root fields are read", function()
   local parse = require("moongate.core.graphql").parse
   for document, expected in pairs({
     ["query getRepo { owner { name } repo { created } }"] = "query getRepo owner,repo",
     ['{ a b: c(x: "}") @skip(if: true) { d } ...F ... on T { x } ... @d { y } }'] = "query  a,c",
     ['mutation M($a: [Int!] = [1]) @d(x: "\\"") { do(a: """x } \\""" y""") }'] = "mutation M do",
     ["# none\nfragment F on T @x { a } subscription { z }"] = "subscription  z",
+    ['\239\187\191# one\r"one" """two""" query Q { z } fragment F on T { a }'] = "query Q z",
   }) do
     local found = parse(document)
     check.equal(found.operation .. " " .. found.name .. " " .. table.concat(found.root_fields, ","), expected)
   end
-  for _, document in ipairs({ "", "{ a", "query", "{ a: }", "{ a ) }", "{ ...on }", '{ "x" }', '{ a(x: ") }', "fragment F on T { a" }) do
+  for _, document in ipairs({ "", "{ a", "query", "{ a: }", "{ a ) }", "{ ...on }", '{ "x" }', '{ a(x: ") }', "fragment F on T { a", "{ a } { b }", "{ a } x", '{ a } "' }) do
     local found, err = parse(document)
     check.equal(found, nil)
     check.equal(type(err), "string")
   end
+  check.equal(parse("{ a } mutation M { b }", "M").operation, "mutation")
+  check.equal(parse("{ a }", "M"), nil)
 end)

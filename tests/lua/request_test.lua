@@ -63,6 +63,7 @@ test("written variables keep their type and reach the runtime", function()
     ctx.var.mine = nil
     check.equal(ctx.var.mine, nil)
     ctx.var.upstream_uri = nil
+    check.equal(request.vars.upstream_uri, "")
     request.vars.upstream_uri = "/y"
     check.equal(ctx.var.upstream_uri, "/y")
     check.raises(function() ngx.var.uri = "/z" end, "cannot be changed")

@@ -237,6 +237,9 @@ function var_mt.__newindex(var, name, value)
     if written then
       written[name] = nil
     end
+    if name == "upstream_uri" and rawget(var, "_ex") ~= nil then
+      mg_var_set(rawget(var, "_ex"), name, #name, "", 0) -- those of the request are sent again
+    end
     return
   end
   local text = tostring(value)

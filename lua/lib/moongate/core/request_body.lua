@@ -15,6 +15,7 @@ local ffi_string = ffi.string
 local find = string.find
 local format = string.format
 local io_open = io.open
+local lower = string.lower
 local pairs = pairs
 local sub = string.sub
 local tonumber = tonumber
@@ -105,7 +106,11 @@ function _M.collect()
 end
 
 local function multipart_boundary(content_type)
-  return content_type:match('boundary="([^"]+)"') or content_type:match("boundary=([^;%s]+)")
+  local _, last = find(lower(content_type), "boundary=", 1, true)
+  if not last then
+    return nil
+  end
+  return content_type:match('^"([^"]+)"', last + 1) or content_type:match("^([^;%s]+)", last + 1)
 end
 
 --- Parses multipart/form-data into name to content; files are taken like fields.
@@ -138,11 +143,29 @@ function _M.decode_multipart(body, content_type)
   return parts
 end
 
+local kinds = {
+  ["application/graphql"] = "graphql",
+  ["application/json"] = "json",
+  ["application/x-www-form-urlencoded"] = "form",
+  ["multipart/form-data"] = "multipart",
+  ["text/json"] = "json",
+}
+
+--- Returns what a body is by its Content-Type, whatever its case: "form", "multipart", "json" (without a type too),
+--- "graphql", or nil for another one.
+---@param content_type string?
+---@return string?
+function _M.kind(content_type)
+  local media_type = lower(content_type and content_type:match("[^;,%s]+") or "application/json")
+  return kinds[media_type] or find(media_type, "^%w.*%+json$") and "json" or nil
+end
+
 local function decode(body, content_type)
-  if find(content_type, "application/x-www-form-urlencoded", 1, true) then
+  local kind = _M.kind(content_type)
+  if kind == "form" then
     return (query.decode(body, 0))
   end
-  if find(content_type, "multipart/form-data", 1, true) then
+  if kind == "multipart" then
     return _M.decode_multipart(body, content_type)
   end
   local value, err = json.decode(body)
@@ -250,27 +273,11 @@ local function steps_of(path)
   return steps
 end
 
---- Returns one argument of the body, for `ctx.var`. Yields.
----@param ctx moongate.Ctx?
+--- Returns what is at a dotted path or a JSONPath in a body that is parsed.
+---@param body table
 ---@param name string
----@param is_path boolean     `name` is a dotted path or a JSONPath into a body of any known type
 ---@return any
-function _M.post_arg(ctx, name, is_path)
-  if not ctx then
-    return nil
-  end
-  if not is_path then
-    local content_type = fields.request_get(phase.exchange(ctx), "content-type")
-    if not content_type or not find(content_type, "application/x-www-form-urlencoded", 1, true) then
-      return nil
-    end
-    local value = _M.post_args(ctx)[name]
-    return type(value) == "table" and value[1] or value
-  end
-  local body = _M.parsed(ctx)
-  if not body then
-    return nil
-  end
+function _M.find_path(body, name)
   if find(name, "[*]", 1, true) or find(name, "..", 1, true) then
     local found = {}
     collect(body, steps_of(name), 1, found)
@@ -284,22 +291,86 @@ function _M.post_arg(ctx, name, is_path)
   return walk(body, name)
 end
 
-local function graphql_text(ctx)
-  local ex = phase.exchange(ctx)
-  local content_type = fields.request_get(ex, "content-type") or ""
-  if find(content_type, "application/graphql", 1, true) then
-    return _M.get(graphql_max_bytes, ctx)
+--- Returns one argument of the body, for `ctx.var`. Yields.
+---@param ctx moongate.Ctx?
+---@param name string
+---@param is_path boolean     `name` is a dotted path or a JSONPath into a body of any known type
+---@return any
+function _M.post_arg(ctx, name, is_path)
+  if not ctx then
+    return nil
   end
-  if find(content_type, "application/json", 1, true) then
-    local body = _M.parsed(ctx)
-    return body and body.query
+  if not is_path then
+    local content_type = fields.request_get(phase.exchange(ctx), "content-type")
+    if _M.kind(content_type) ~= "form" then
+      return nil
+    end
+    local value = _M.post_args(ctx)[name]
+    return type(value) == "table" and value[1] or value
   end
-  C.mg_request_query_get(ex, out)
-  return out[0].data ~= nil and query.decode(ffi_string(out[0].data, out[0].size)).query
+  local body = _M.parsed(ctx)
+  return body and _M.find_path(body, name)
 end
 
---- Returns what the request's GraphQL document says (see graphql.lua), parsed once; nil when there is none, or none that
---- can be read. Yields.
+-- An argument of the URL, a form or a JSON body that is a text; false when it was given several times.
+local function text_of(args, name, is_json)
+  local value = args[name]
+  if type(value) == "table" and not is_json then
+    return false
+  end
+  return type(value) == "string" and value ~= "" and value or nil
+end
+
+local function graphql_argument(from_url, from_body, name, is_json)
+  local of_url, of_body = text_of(from_url, name), text_of(from_body, name, is_json)
+  if of_url == false or of_body == false or (of_url and of_body and of_url ~= of_body) then
+    return nil, "it has several arguments `" .. name .. "` that may differ; send one"
+  end
+  return of_url or of_body
+end
+
+-- What the body has of a GraphQL request, by the names that arguments have.
+local function graphql_body(ctx, kind)
+  if kind == "graphql" then
+    local text, err = _M.get(graphql_max_bytes, ctx)
+    return { query = text }, err
+  end
+  local body = (kind == "json" or kind == "form") and _M.parsed(ctx) or {}
+  if kind == "json" and body[1] ~= nil then
+    return body, "it is a batch of GraphQL requests; send them one by one"
+  end
+  return body
+end
+
+--- Reads the request's GraphQL document, of its URL or its body (see graphql.lua). Yields.
+---@param ctx moongate.Ctx
+---@return {operation: string, name: string, root_fields: string[]}? found     nil without an error: there is none
+---@return string? err
+function _M.read_graphql(ctx)
+  local ex = phase.exchange(ctx)
+  local kind = _M.kind(fields.request_get(ex, "content-type"))
+  local from_body, err = graphql_body(ctx, kind)
+  if err then
+    return nil, err
+  end
+  C.mg_request_query_get(ex, out)
+  local from_url = out[0].data ~= nil and query.decode(ffi_string(out[0].data, out[0].size)) or {}
+  local text, operation
+  text, err = graphql_argument(from_url, from_body, "query", kind == "json")
+  if not text then
+    return nil, err
+  end
+  operation, err = graphql_argument(from_url, from_body, "operationName", kind == "json")
+  if err then
+    return nil, err
+  end
+  local found
+  found, err = graphql.parse(text, operation)
+  return found, err and "its GraphQL document cannot be read: " .. err
+end
+
+--- Returns what the request's GraphQL document says, parsed once; nil when there is none, or none that can be read.
+--- Yields.
 ---@param ctx moongate.Ctx?
 ---@return {operation: string, name: string, root_fields: string[]}?
 function _M.graphql(ctx)
@@ -308,8 +379,7 @@ function _M.graphql(ctx)
   end
   local found = ctx._graphql
   if found == nil then
-    local text = graphql_text(ctx)
-    found = type(text) == "string" and #text <= graphql_max_bytes and graphql.parse(text) or false
+    found = _M.read_graphql(ctx) or false
     ctx._graphql = found
   end
   return found or nil

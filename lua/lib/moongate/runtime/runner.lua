@@ -17,7 +17,7 @@ local var = require("moongate.var")
 local answer = require("moongate.runtime.answer")
 
 local C = native.C
-local array_find = require("moongate.core.table").array_find
+local ask_body = require("moongate.runtime.body_search").ask
 local from_hook = answer.from_hook
 local get_chain = chains.get
 local merge_consumer = consumers.merge
@@ -217,32 +217,15 @@ function _M.take_exit(index)
   return answer.finish(slot.ex, slot.ctx, signal.code)
 end
 
--- The body of the request whose route is looked for, as a ctx of its own: by the exchange's serial, for as long as nobody
--- needs the memory.
-local searches = setmetatable({}, { __mode = "v" })
-
---- Finds a variable of a request's body while its route is looked for; the body is here.
+--- Finds a variable of a request's body while its route is looked for (see body_search.lua).
 ---@param index integer
----@param serial number
 ---@param name string
----@param element string?    asks whether the variable is a list with it
----@return string|boolean?
-function _M.find_body_variable(index, serial, name, element)
-  local slot = slot_of(index)
-  local search = searches[index]
-  if not search or search.serial ~= serial then
-    local ctx = { _ex = slot.ex }
-    search = { serial = serial, vars = new_var(slot.ex, ctx) }
-    searches[index] = search
-  end
-  local value = search.vars[name]
-  if element then
-    return type(value) == "table" and array_find(value, element) ~= nil
-  end
-  if value == nil or type(value) == "table" then
-    return nil
-  end
-  return tostring(value)
+---@param element string?
+---@return string|boolean|nil value
+---@return integer? status
+---@return string? reason
+function _M.ask_body(index, name, element)
+  return ask_body(slot_of(index).ex, name, element)
 end
 
 --- Asks a route's filter_func. A function that fails does not match.
