@@ -68,7 +68,7 @@ void Exchange::end() {
   else
     answer_body.clear();
   waiting_filter = Phase::kNone;
-  is_answer_own = is_piece_last = is_held_last = false;
+  is_answer_own = is_piece_last = is_held_last = is_last_passed = false;
   held.clear();
   websocket = {};
   coding = {};

@@ -171,6 +171,7 @@ class Exchange {
   http::CodingPlan coding;     // what plugins want of this answer; see proxy/answer_coder.h
   bool is_coded = false;       // the body is on its way through a coder
   bool is_head_sent = false;
+  bool is_last_passed = false;  // the answer's end is on its way to the client, or waits for a filter
   uint64_t bytes_sent = 0;
   uint64_t body_bytes_sent = 0;
   uint16_t upstream_status = 0;

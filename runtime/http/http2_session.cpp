@@ -210,6 +210,15 @@ struct Http2Session::Callbacks {
     return 0;
   }
 
+  // A stream beyond the limit is never made, and what follows its head may be here already.
+  static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int code, void* self) {
+    Http2Session& session = of(self);
+    if (!session.is_client_ && frame->hd.type == NGHTTP2_HEADERS && code == NGHTTP2_ERR_REFUSED_STREAM &&
+        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+      session.order_.note_cut(static_cast<uint32_t>(frame->hd.stream_id));
+    return 0;
+  }
+
   static int on_data(nghttp2_session* library, uint8_t, int32_t stream, const uint8_t* data, size_t size,
                      void* self) {
     if (of(self).is_client_) static_cast<void>(nghttp2_session_consume_connection(library, size));
@@ -227,7 +236,7 @@ struct Http2Session::Callbacks {
       session.fault_ = "too many broken streams";
     }
     if (!session.is_client_ && frame->hd.type == NGHTTP2_RST_STREAM &&
-        nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) != 1)
+        nghttp2_session_get_stream_remote_close(library, frame->hd.stream_id) == 0)
       session.order_.note_cut(static_cast<uint32_t>(frame->hd.stream_id));
     if (frame->hd.type == NGHTTP2_GOAWAY)
       session.order_.close_above(static_cast<uint32_t>(frame->goaway.last_stream_id));
@@ -291,6 +300,7 @@ struct Http2Session::Callbacks {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_block_begun);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_field);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);

@@ -13,11 +13,13 @@
 
 namespace moongate::http {
 
-/// Shape:   the last number, the last few gaps, and the streams that were cut off. There are at most
-///          `cuts_max` of those, as many as a client may have open: of older ones it has heard.
+/// Shape:   the last number, the last few gaps, and the streams that were cut off: as many as a
+///          client may have open (`streams_max`), and what it may send beyond that before it has heard of the
+///          limit. Of older ones it has heard.
 class Http2StreamOrder {
  public:
-  explicit Http2StreamOrder(uint32_t cuts_max) : cuts_max_(std::max(cuts_max, 1U)) {}
+  static constexpr uint32_t kFirstFlightMax = 1000;
+  explicit Http2StreamOrder(uint32_t streams_max) : cuts_max_(size_t{streams_max} + kFirstFlightMax) {}
 
   /// No head of this stream or one behind it has come. A client's streams have odd numbers.
   bool is_new(uint32_t stream) const { return stream > last_; }

@@ -120,7 +120,7 @@ void Connection::send_head(Exchange& exchange, const iovec* pieces, int count, b
 }
 
 void Connection::send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
-  if (state_ != State::kExchange) return;
+  if (state_ != State::kExchange || is_answer_ended_) return;
   iovec out[72];
   int used = 0;
   size_t size = 0;

@@ -3,18 +3,34 @@
 
 #include <string>
 
+#include "exchange/variables.h"
+
 namespace moongate::proxy {
 
 using http::FieldId;
 
-bool has_begun_grpc_answer(const exchange::Exchange& exchange) {
+namespace {
+
+// Of gRPC-Web (application/grpc-web), whose trailers are part of its body, only what plugin grpc-web makes of
+// a gRPC answer: an upstream's own has to look broken off.
+bool is_grpc(const exchange::Exchange& exchange, std::string_view type) {
   constexpr std::string_view kContentType = "application/grpc";
-  if (!exchange.is_head_sent || !exchange.upstream_trailers.empty()) return false;
+  if (!type.starts_with(kContentType)) return false;
+  const std::string_view rest = type.substr(kContentType.size());
+  if (rest.empty() || rest.front() == '+' || rest.front() == ';') return true;
+  const auto scheme = exchange::find_upstream_scheme(exchange);
+  return rest.starts_with("-web") && scheme && upstream::is_http2(*scheme);
+}
+
+}  // namespace
+
+bool has_begun_grpc_answer(const exchange::Exchange& exchange) {
+  if (!exchange.is_head_sent || exchange.is_last_passed || !exchange.upstream_trailers.empty()) return false;
   if (exchange.response.status != 200 || exchange.request.is_http10()) return false;
   const http::FieldList& fields = exchange.response.fields;
   const http::Field* type = fields.find(FieldId::kContentType);
   // One that has said its length would look whole, or end in a reset anyway.
-  return type && type->value.starts_with(kContentType) && !fields.find(FieldId::kContentLength);
+  return type && is_grpc(exchange, type->value) && !fields.find(FieldId::kContentLength);
 }
 
 std::string_view make_grpc_trailers(exchange::Exchange& exchange, GrpcStatus status,

@@ -12,7 +12,8 @@ namespace moongate::proxy {
 /// Codes of gRPC that the gateway gives by itself.
 enum class GrpcStatus : uint8_t { kInternal = 13, kUnavailable = 14, kUnauthenticated = 16 };
 
-/// True when an answer of gRPC's has begun that the client expects trailers behind, and has none yet.
+/// True when an answer of gRPC's has begun that the client expects trailers behind, and has neither them nor
+/// its end yet.
 bool has_begun_grpc_answer(const exchange::Exchange& exchange);
 
 /// Lines as ClientSide::set_trailers takes them, in the exchange's memory.

@@ -30,6 +30,11 @@ void Http2Stream::arm_for_client() {
     timer_.stop();
 }
 
+// What comes of the request does not give a client more time that takes nothing of its answer.
+void Http2Stream::arm_for_request() {
+  if (!is_waiting() || !timer_.is_running()) arm_for_client();
+}
+
 // --- the request
 
 void Http2Stream::start(Http2Connection& connection, int32_t id, const http::Http2FieldBlock& block,
@@ -101,7 +106,7 @@ void Http2Stream::on_data(std::string_view bytes) {
   if (!is_wanted_ || !sink_ || !received_.is_empty() || !sink_->wants_body()) return received_.append(bytes);
   const int32_t id = id_;
   Http2Connection& connection = *connection_;
-  arm_for_client();
+  arm_for_request();
   give(bytes, false);
   connection.consume(id, bytes.size());
 }
@@ -126,7 +131,7 @@ void Http2Stream::on_fields(const http::Http2FieldBlock& block, bool is_last) {
 
 void Http2Stream::begin_reading() {
   is_wanted_ = true;
-  arm_for_client();
+  arm_for_request();
   if (!exchange_->request.expects_continue || has_continued_ || body_received_ != 0 || has_ended_) return;
   has_continued_ = true;
   send_interim(100, http::FieldList(&exchange_->arena));
@@ -153,7 +158,7 @@ void Http2Stream::deliver() {
   base::ByteQueue kept;
   kept.swap(received_);
   if (kept.is_empty() && !has_ended_) return;
-  arm_for_client();
+  arm_for_request();
   give(kept.view(), has_ended_);
   if (!kept.is_empty()) connection.consume(id, kept.size());
 }
@@ -161,7 +166,7 @@ void Http2Stream::deliver() {
 void Http2Stream::give(std::string_view bytes, bool is_last) {
   if (is_last) {
     is_given_ = true;
-    arm_for_client();
+    arm_for_request();
     if (!request_trailers_.empty()) sink_->on_request_trailers(request_trailers_);
   }
   iovec piece{const_cast<char*>(bytes.data()), bytes.size()};

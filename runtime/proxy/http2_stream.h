@@ -84,6 +84,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   void finish_exchange(exchange::Ending ending);
   void arm(std::chrono::milliseconds timeout);
   void arm_for_client();
+  void arm_for_request();
   bool ends_with_reset() const;
 
   static constexpr size_t kPendingHighBytes = 64 * 1024;

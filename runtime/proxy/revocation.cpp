@@ -13,7 +13,8 @@ namespace {
 constexpr uint32_t kSliceExchanges = 1000;
 
 bool is_revoked(const exchange::Exchange& exchange, const snapshot::Snapshot& now) {
-  return exchange.client && exchange.credential_print != 0 && exchange.snapshot.get() != &now &&
+  return exchange.client && !exchange.is_last_passed && exchange.credential_print != 0 &&
+         exchange.snapshot.get() != &now &&
          !now.has_credential(exchange.credential_owner, exchange.credential_print);
 }
 

@@ -175,6 +175,7 @@ constexpr uint8_t kStepBeforeProxy = 4;
 
 void write_answer(Context& context, Exchange& exchange) {
   if (!exchange.client) return;
+  exchange.is_last_passed = true;
   iovec piece{exchange.answer_body.data(), exchange.answer_body.size()};
   int count = exchange.answer_body.empty() ? 0 : 1;
   if (exchange.coding.is_wanted() && coder_of(context, exchange).begin(exchange.answer_body.size(), true))
@@ -406,7 +407,7 @@ void send_filtered(Context& context, Exchange& exchange, StepResult result, bool
   if (filtered.is_ended && !is_last) {  // a plugin said that this is the end
     forwarder_of(context, exchange).cancel();
     drop_held(exchange);
-    is_last = true;
+    is_last = exchange.is_last_passed = true;
   }
   iovec piece{filtered.text.data(), filtered.text.size()};
   send_piece(context, exchange, &piece, filtered.text.empty() ? 0 : 1, is_last);
@@ -471,6 +472,7 @@ void break_answer(Context& context, Exchange& exchange) {
 }
 
 void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+  exchange.is_last_passed = is_last;
   remove_hop_by_hop(exchange.response.fields);
   exchange.begin_response();
   exchange.is_answer_own = false;
@@ -488,6 +490,7 @@ void on_response(Context& context, Exchange& exchange, const iovec* pieces, int 
 
 void pass_body(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange.client) return;
+  exchange.is_last_passed |= is_last;
   if (exchange.waiting_filter != Phase::kNone) return hold(exchange, pieces, count, is_last);
   if (!has_hooks(exchange, Phase::kBodyFilter)) return send_piece(context, exchange, pieces, count, is_last);
   std::string chunk;

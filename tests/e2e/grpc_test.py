@@ -15,12 +15,12 @@ import unittest
 
 from certificates import authority, certificate
 from harness import HOST, TestCase, free_port, ok, route, sanitized, wait_for
-from http2_wire import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, RST_STREAM,
-                        SETTINGS, WINDOW_UPDATE, Http2Client, Inflater, block, frame, head)
+from http2_wire import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, REFUSED_STREAM,
+                        RST_STREAM, SETTINGS, WINDOW_UPDATE, Http2Client, Inflater, block, frame, head)
 
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "grpc_peer.py")
 CLEAR = [{"address": f"{HOST}:PORT", "http2": True}]
-MAX_CONCURRENT_STREAMS, REFUSED_STREAM = 3, 7
+MAX_CONCURRENT_STREAMS = 3
 
 
 @functools.lru_cache(maxsize=None)
@@ -586,6 +586,68 @@ class BrokenOff(GrpcTestCase):
         with Http2Client(gw.port) as client:
             answer = client.fetch(grpc_head("20S"), body=b"\0\0\0\0\0")
         self.assertEqual((answer.trailers, answer.reset), (None, 2))
+
+    def test_grpc_web_of_an_upstreams_own_does_not_look_whole(self):
+        def answer(_, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n" + self.MESSAGE + b"\r\n")
+            connection.close()
+        gw = self.serve_grpc(self.upstream(answer).port, scheme="http")
+        with Http2Client(gw.port) as client:
+            answer = client.fetch(grpc_head("20S", "application/grpc-web+proto"), body=b"\0\0\0\0\0")
+        self.assertEqual((answer.body, answer.trailers, answer.reset), (self.MESSAGE, None, 2))
+
+    def serve_revocable(self, nodes, *names, scheme="grpc"):
+        """(gateway, how it is told who is left)"""
+        def resources(*left):
+            return {"consumers": [{"username": name, "plugins": {"key-auth": {"key": name}}} for name in left]}
+        r = {**route("/*", nodes), "plugins": {"key-auth": {}}}
+        r["upstream"]["scheme"] = scheme
+        gw = self.serve({"routes": [r], **resources(*names)}, listen=CLEAR, workers=1, moongate={"client": {"revocation_grace": 0.2}})
+        return gw, lambda *left: gw.apply({"routes": [r], **resources(*left)})
+
+    def test_a_call_that_was_ended_and_waits_for_a_window_stays_as_it_was_ended(self):
+        node = self.begin(lambda stream: None)
+        gw, leave = self.serve_revocable({f"{HOST}:{node.port}": 1}, "jane", "john")
+        with Http2Client(gw.port, settings={INITIAL_WINDOW_SIZE: 5}) as jane, Http2Client(gw.port) as john:
+            call = jane.open(grpc_head("20S") + [("apikey", "jane")], body=b"\0\0\0\0\0")
+            jane.wait(lambda: len(jane.answer(call).body) == 5)
+            johns = john.open(grpc_head("20S") + [("apikey", "john")], body=b"\0\0\0\0\0")
+            john.wait(lambda: john.answer(johns).body == self.MESSAGE)
+            leave("john")
+            gw.wait_log("1 requests ended with the credentials")
+            leave()
+            john.wait(lambda: john.answer(johns).is_over)
+            jane.send(jane.window_update(call, 100))
+            jane.wait(lambda: jane.answer(call).is_over)
+            answer = jane.answer(call)
+        self.assertEqual((answer.body, answer.is_ended), (self.MESSAGE, True))
+        self.assertEqual(answer.trailers.get("grpc-status"), "16")
+
+    def test_an_answer_that_waits_for_a_slow_client_of_http1_ends_once(self):
+        def answer(request, connection):
+            size = int(request.target[1:])
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % size
+                            + b"x" * size + b"\r\n0\r\n\r\n")
+        gw, leave = self.serve_revocable(self.upstream(answer), "jane", scheme="http")
+        clients = []
+        for size in range(1 << 18, 4 << 20, 1 << 15):    # of some of them the end is with the gateway, and nowhere else
+            sock = socket.socket()
+            self.addCleanup(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect((HOST, gw.port))
+            sock.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\nApikey: jane\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % size)
+            clients.append(sock)
+        for sock in clients:
+            sock.settimeout(20)
+            self.assertTrue(sock.recv(1, socket.MSG_PEEK))
+        leave()
+        gw.wait_log("requests ended with the credentials")
+        for sock in clients:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            data = b"".join(iter(lambda s=sock: s.recv(1 << 20), b""))
+            ends = data.split(b"\r\n0\r\n")
+            self.assertEqual(len(ends), 2, data[-1000:])
+            self.assertRegex(ends[1], rb"^(grpc-status: 16\r\n.*\r\n)?\r\nHTTP/1.1 401 ")
 
     def test_a_call_whose_credential_is_gone_is_unauthenticated(self):
         node = self.begin(lambda stream: None)

@@ -6,8 +6,8 @@ import threading
 
 from harness import is_sanitized, memory_kb, ok, sanitized, wait_for
 from http2_wire import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS,
-                        INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM,
-                        SETTINGS, WINDOW_UPDATE, Http2Client, block, frame, head, integer, literal)
+                        INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE,
+                        REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, Http2Client, block, frame, head, integer, literal)
 from http2_test import LOG, Http2TestCase
 from wire import WireError
 
@@ -233,15 +233,22 @@ class Frames(Http2TestCase):
     def test_more_body_than_the_window_ends_the_connection_or_its_stream(self):
         gate = threading.Event()
         self.addCleanup(gate.set)
-        gw, _ = self.serve2(at_head=lambda r, c: gate.wait(20) and None)
+        gw, _ = self.serve2(at_head=lambda r, c: gate.wait(60) and None)
         client = self.client(gw)
         stream = client.open(POST, is_last=False)
+
+        def is_ended():
+            return client.goaways or client.answer(stream).reset is not None
+        # The window opens by what the upstream's side takes, so that it is more than what fits into all buffers on the way.
         try:
-            for _ in range(200):
-                client.data(stream, b"x" * 16384)
+            for _ in range(128):
+                client.data(stream, b"x" * (1 << 20))
+                client.take(0.001)
+                if is_ended():
+                    break
         except OSError:
             pass
-        client.wait(lambda: client.goaways or client.answer(stream).reset is not None)
+        client.wait(is_ended)
         code = client.goaways[-1][1] if client.goaways else client.answer(stream).reset
         self.assertEqual(code, FLOW_CONTROL_ERROR)
 
@@ -372,6 +379,20 @@ class Floods(Http2TestCase):
         client.data(stream, b"x", is_last=True)
         client.wait(lambda: client.answer(stream).reset == CANCEL)
 
+    def test_a_client_without_a_window_gets_no_more_time_by_what_it_sends(self):
+        def answer_early(request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        gw, _ = self.serve2(ok(), at_head=answer_early, moongate={"client": {"send_timeout": 1}})
+        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0})
+        stream = client.open(head("POST"), is_last=False)
+        client.wait(lambda: client.answer(stream).status == 200)
+
+        def is_reset():
+            client.data(stream, b"x")
+            client.take(0.3)
+            return client.answer(stream).reset == CANCEL
+        wait_for(is_reset, 10, "the stream's reset")
+
     def test_a_client_that_reads_nothing_at_all_is_let_go(self):
         gw, _ = self.serve2(ok(b"x" * (4 << 20)), moongate={"client": {"send_timeout": 1}, **LOG})
         client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0x7fffffff}, window=0x7fffffff - 65535)
@@ -393,6 +414,18 @@ class Floods(Http2TestCase):
         gate.set()
         if not client.goaways:
             client.wait(lambda: all(client.answer(s).is_over for s in streams))
+
+    def test_streams_beyond_the_limit_that_come_before_it_was_heard_of_cost_the_others_nothing(self):
+        gw, up = self.serve2(moongate={"client": {"http2_streams_max": 10}})
+        client = self.client(gw, greet=False)
+        streams = range(1, 2 * 40, 2)
+        client.send(PREFACE + frame(SETTINGS) + b"".join(frame(HEADERS, END_HEADERS, s, block(POST)) for s in streams)
+                    + b"".join(frame(DATA, 0, s, b"ab") + frame(DATA, END_STREAM, s, b"cd") for s in streams))
+        client.wait(lambda: all(client.answer(s).is_over for s in streams))
+        answers = [client.answer(s) for s in streams]
+        self.assertEqual([(a.status, a.reset) for a in answers], [(200, None)] * 10 + [(None, REFUSED_STREAM)] * 30)
+        self.assertEqual([r.body for r in up.requests], [b"abcd"] * 10)
+        self.assertEqual((client.goaways, client.fetch().status), ([], 200))
 
 
 if __name__ == "__main__":

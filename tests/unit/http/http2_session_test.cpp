@@ -290,6 +290,31 @@ TEST_CASE("a stream that is refused, or comes behind the last one, may have its 
   CHECK(peer.streams.at(1).has_ended);
 }
 
+TEST_CASE("bodies of refused streams may come with their heads, of more streams than there may be") {
+  Http2Session::Options options;
+  options.streams_max = 2;
+  Peer peer(options);
+  std::string flight = std::string(kHttp2Preface) + frame(kSettings, 0, 0);
+  for (uint32_t stream = 1; stream < 400; stream += 2) flight += get(stream, 4);
+  for (uint32_t stream = 1; stream < 400; stream += 2)
+    flight += frame(kData, 0, stream, "x") + frame(kData, 1, stream, "y");
+  CHECK(peer.receive(flight));
+  CHECK(peer.streams.at(1).body == "xy");
+  CHECK(peer.streams.at(3).has_ended);
+  CHECK(peer.write(kReset).size() == 198);
+  SECTION("once they have ended they have ended") { CHECK_FALSE(peer.receive(frame(kData, 0, 5, "x"))); }
+  SECTION("trailers too") { CHECK_FALSE(peer.receive(get(5))); }
+}
+
+TEST_CASE("a reset of a stream that the client has cancelled forgives it nothing") {
+  Peer peer;
+  peer.greet();
+  REQUIRE(peer.receive(get(1, 4) + frame(kReset, 0, 1, number(8))));
+  peer.session->reset(1, Http2Code::kCancel);
+  peer.write();
+  CHECK_FALSE(peer.receive(frame(kData, 0, 1, "x")));
+}
+
 TEST_CASE("who attaches nobody any more is not called") {
   Peer peer;
   peer.greet();

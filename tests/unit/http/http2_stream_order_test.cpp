@@ -29,16 +29,19 @@ TEST_CASE("a stream that was cut is known until the client has ended it, and no 
   CHECK_FALSE(order.was_cut(1));
 }
 
-TEST_CASE("as many cuts are remembered as there may be streams, whatever their numbers") {
+TEST_CASE(
+    "as many cuts are remembered as there may be streams, and a first flight more, whatever their numbers") {
   Http2StreamOrder order(100);
+  constexpr uint32_t kRemembered = 100 + Http2StreamOrder::kFirstFlightMax;
+  constexpr uint32_t kFirst = 5001 - 2 * (kRemembered - 1);
   for (uint32_t stream = 1; stream < 5000; stream += 2) {
     order.begin(stream);
-    if (stream == 1 || stream >= 4802) order.note_cut(stream);
+    if (stream == 1 || stream >= kFirst) order.note_cut(stream);
   }
   CHECK(order.was_cut(1));
-  order.note_cut(4801);  // the 101st
+  order.note_cut(kFirst - 2);  // one more than there is room for
   CHECK_FALSE(order.was_cut(1));
-  CHECK(order.was_cut(4803));
+  CHECK(order.was_cut(kFirst));
   CHECK(order.was_cut(4999));
 }
 
