@@ -349,8 +349,14 @@ AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_for
     const config::OwnedKind* owned = config::find_owned(dependent.key.first);
     return owned != nullptr && owned->owner == key.first;  // it goes along
   });
-  if (dependents.empty()) return std::nullopt;
   const std::string noun(admin_resource(key.first).noun);
+  const auto used_by_file = [&](const ResourceKey& user) {
+    return admin_error(
+        400, "can not delete this " + noun + ", " + resource_name(user) + " in " + live_.place_of(user) +
+                 " is still using it and the next start would refuse it; change it there first");
+  };
+  if (const auto owned = live_.find_owned_in_file(key)) return used_by_file(*owned);
+  if (dependents.empty()) return std::nullopt;
   if (!is_forced) {
     const bool is_direct = key.first == Kind::kService || key.first == Kind::kStreamRoute;
     return admin_error(400, "can not delete this " + noun + (is_direct ? " directly, " : ", ") +
@@ -358,11 +364,7 @@ AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_for
                                 (key.first == Kind::kStreamRoute ? " as superior_id" : " now"));
   }
   for (const Dependent& dependent : dependents) {
-    if (dependent.is_stored) continue;
-    return admin_error(400,
-                       "can not delete this " + noun + ", " + resource_name(dependent.key) + " in " +
-                           live_.place_of(dependent.key) +
-                           " is still using it and the next start would refuse it; change it there first");
+    if (!dependent.is_stored) return used_by_file(dependent.key);
   }
   return std::nullopt;
 }

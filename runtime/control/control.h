@@ -85,6 +85,7 @@ class Control {
     bool is_sync = false;                             // news of etcd, and none of the above
     std::vector<StoredChange> news = {};              // some of them; empty: those that wait
     AdminCaller caller = {};                          // of a rollback
+    bool is_again = false;  // workers have refused the sources for what is held back by now
   };
 
   Control(net::EventLoop& loop, const ControlStart& start);
@@ -102,6 +103,8 @@ class Control {
   void add_job(Job job);
   void start_next_job();
   void run_reload(Job& job);
+  bool hold_blamed(const snapshot::BlobView& view, const snapshot::PluginFaults& faults);
+  ResourceStore::Map stored_with_held();
   void run_rollback(Job& job);
   bool is_as_read(const Loaded& loaded) const;
   bool serves_code(const std::string& path, uint64_t hash) const;
@@ -168,6 +171,7 @@ class Control {
   void judge_again(SyncBatch* batch);
   void begin_recheck();
   void take_back_recheck(bool is_invalid);
+  void bound_recheck(const Job& job);
   bool blame_plugins(const std::vector<StoredChange>& changes, Job* job);
   void blame_rechecked(const std::vector<StoredChange>& changes, const std::string& reason);
   bool run_whole_sync(Job& job);
@@ -188,6 +192,7 @@ class Control {
   void on_worker_gone(WorkerLink& link);
   void bring_up_to_date(WorkerLink& link);
   void note_serving();
+  bool leave_in_quarantine(const snapshot::PluginFaults& faults);
   void fall_back(const std::string& reason);
   void on_supervisor_messages();
   void on_supervisor_message(snapshot::Message message);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/references.h"
 #include "control/times.h"
 #include "metrics/labels.h"
 #include "metrics/registry.h"
@@ -74,7 +75,10 @@ void Control::run_reload(Job& job) {
   // What changed before now is in what is read now.
   files_.settle();
   keep_scripts(Scripts::kNone);
-  Loaded loaded = load_configuration(load_options());
+  LoadOptions options = load_options();
+  const ResourceStore::Map stored = job.is_again ? stored_with_held() : ResourceStore::Map();
+  if (job.is_again) options.stored = &stored;
+  Loaded loaded = load_configuration(options);
   base::Clock::refresh();
   watch_sources(loaded);
   if (!loaded.ok()) return refuse_job(std::move(loaded.errors));
@@ -97,7 +101,31 @@ void Control::run_reload(Job& job) {
   }
   Result<std::string> blob = number_blob(loaded.blob, next_number_++, job.reason);
   if (!blob) return refuse_job({blob.error().detail});
+  if (!job.is_again) live_.releases().forget_all();
   start_round(blob.take());
+}
+
+/// Workers have said whose code fails. What uses it and is in quarantine in `view` stays there, and is not
+/// held against the files; whether that is anything.
+bool Control::hold_blamed(const snapshot::BlobView& view, const snapshot::PluginFaults& faults) {
+  bool is_any = false;
+  for (const snapshot::Record& record : view.records_of(snapshot::RecordKind::kQuarantined)) {
+    const auto key = parse_resource_name(record.id);
+    const StoredResource* stored = key ? resources_->find(*key) : nullptr;
+    if (stored == nullptr || !stored->fault.empty()) continue;
+    is_any = live_.releases().hold(*key, stored->json, faults) || is_any;
+  }
+  return is_any;
+}
+
+/// What the Admin API has made, with what workers have said of it.
+ResourceStore::Map Control::stored_with_held() {
+  ResourceStore::Map stored = resources_->all();
+  for (const auto& [key, fault] : live_.releases().held()) {
+    const auto found = stored.find(key);
+    if (found != stored.end() && found->second.fault.empty()) found->second.fault = fault;
+  }
+  return stored;
 }
 
 /// Whether the files and their code are what they were when they were read last. Code that has come and gone
@@ -180,6 +208,7 @@ void Control::run_rollback(Job& job) {
   Result<std::string> blob =
       number_blob(*stored, next_number_++, job.reason + " to " + std::to_string(wanted));
   if (!blob) return refuse_job({blob.error().detail});
+  live_.releases().forget_all();
   start_round(blob.take());
 }
 
@@ -245,7 +274,7 @@ void Control::on_round_progress() {
         links_.send(*link, MessageType::kAbandon, round_->number());
       }
       const std::string reason = round_->reason();
-      const Job& job = jobs_.front();
+      Job& job = jobs_.front();
       const bool is_invalid = round_->is_invalid();
       round_deadline_.stop();
       round_.reset();
@@ -253,7 +282,10 @@ void Control::on_round_progress() {
       if (!job.writes.empty() && pending_.is_conflict) return hold_writes();
       if (!job.writes.empty()) return refuse_writes(is_invalid ? 400 : 503, reason);
       source_hash_ = snapshot::Hash128{};  // the same content may be fine at the next try
-      return refuse_job({reason});
+      if (!is_invalid || job.rollback_to || !hold_blamed(current_.view, blamed_)) return refuse_job({reason});
+      job.is_again = true;
+      is_job_begun_ = false;
+      return next_job_.schedule(loop_);
     }
   }
 }
@@ -378,7 +410,6 @@ void Control::finish_job(const Value& answer) {
   end_catching_up();
   for (const auto& give : job.answers) give(answer);
   recheck_.begin_of_refused();
-  live_.releases().forget_all();
   queue_shared_news();
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }

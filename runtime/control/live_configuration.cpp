@@ -453,6 +453,17 @@ std::string LiveConfiguration::place_of(const ResourceKey& key) const {
   return record == nullptr || record->place == kStoredPlace ? "" : std::string(record->place);
 }
 
+std::optional<ResourceKey> LiveConfiguration::find_owned_in_file(const ResourceKey& owner) const {
+  const config::OwnedKind* owned = config::find_owned_by(owner.first);
+  if (owned == nullptr || !place_of(owner).empty()) return std::nullopt;
+  const std::string prefix = owner.second + std::string(owned->mark);
+  for (const Record& record : view_.records_of(snapshot::record_kind(owned->kind))) {
+    if (record.place != kStoredPlace && record.id.starts_with(prefix))
+      return ResourceKey{owned->kind, std::string(record.id)};
+  }
+  return std::nullopt;
+}
+
 template <class Look>
 void LiveConfiguration::each_body(Kind kind, Look look) const {
   for (const Record& record : view_.records_of(snapshot::record_kind(kind))) {

@@ -70,6 +70,8 @@ class LiveConfiguration {
   /// "file:line" when a file has it, else empty.
   std::string place_of(const ResourceKey& key) const;
   std::vector<Dependent> find_dependents(const ResourceKey& key) const;
+  /// What a file has that belongs to `owner`, which no file has.
+  std::optional<ResourceKey> find_owned_in_file(const ResourceKey& owner) const;
   /// Folders of plugins that came with this batch.
   const std::vector<std::string>& added_folders() const { return added_folders_; }
   const base::FileStamps& added_stamps() const { return added_stamps_; }

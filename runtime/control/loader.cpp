@@ -423,10 +423,15 @@ class Loader {
   /// A credential of a file whose consumer was made elsewhere and is not served lets nobody in, and its file
   /// is not to blame for that.
   void quarantine_owned(const config::Document& document) {
+    std::set<std::string_view> served;  // a file's consumer serves whatever the store has of that name
+    for (const Resource& resource : document.resources) {
+      if (resource.kind == Kind::kConsumer && !resource.is_stored) served.insert(resource.id);
+    }
     for (const Resource& resource : document.resources) {
       if (resource.kind != Kind::kCredential || resource.is_stored || findings_.concerns(resource)) continue;
-      const std::string owner = resource_name({Kind::kConsumer, std::string(config::owner_id(resource.id))});
-      if (findings_.quarantined().count(owner) > 0)
+      const std::string_view owner_id = config::owner_id(resource.id);
+      const std::string owner = resource_name({Kind::kConsumer, std::string(owner_id)});
+      if (served.count(owner_id) == 0 && findings_.quarantined().count(owner) > 0)
         findings_.quarantine(resource, owner + " is in quarantine, and this with it");
     }
   }

@@ -23,6 +23,7 @@ struct Recheck {
   bool is_of_refused = false;
   /// What workers have refused since then, and why.
   std::map<ResourceKey, std::string> refused = {};
+  size_t refusals = 0;  // one after the other, with nothing served between them
   // As it was before the job under way, should a worker refuse what that makes:
   size_t job_passes = 0;
   ResourceKey job_from = {};
@@ -50,10 +51,15 @@ struct Recheck {
     if (passes == 0) end();
     from = next.value_or(ResourceKey());
   }
+  /// What workers have refused is remembered: the job under way may yet be refused as well.
   void end() {
     passes = 0;
     is_of_refused = false;
-    refused.clear();
+  }
+  /// The job has come to its end.
+  void end_job() {
+    refusals = 0;
+    if (!is_due()) refused.clear();
   }
 };
 

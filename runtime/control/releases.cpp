@@ -10,14 +10,14 @@ const std::string* Releases::find_held(const ResourceKey& key) const {
   return found == held_.end() ? nullptr : &found->second;
 }
 
+bool Releases::hold(const ResourceKey& key, std::string_view json, const snapshot::PluginFaults& faults) {
+  const std::string fault = find_plugin_fault(key, json, faults);
+  return !fault.empty() && held_.emplace(key, std::string(kRefusedByWorker) + fault).second;
+}
+
 bool Releases::blame(const snapshot::PluginFaults& faults) {
   bool is_any = false;
-  for (const auto& [key, json] : made_) {
-    const std::string fault = find_plugin_fault(key, json, faults);
-    if (fault.empty()) continue;
-    held_[key] = std::string(kRefusedByWorker) + fault;
-    is_any = true;
-  }
+  for (const auto& [key, json] : made_) is_any = hold(key, json, faults) || is_any;
   return is_any;
 }
 
@@ -40,6 +40,7 @@ void Releases::note_taken() {
     count_max_ = kNoLimit;
   is_barred_ = false;
   doubted_.clear();
+  made_.clear();
 }
 
 }  // namespace moongate::control

@@ -30,6 +30,10 @@ class Releases {
   bool takes_more() const { return !is_barred_ && made_.size() < count_max_; }
   void add(const ResourceKey& key, std::string_view json) { made_.emplace_back(key, json); }
 
+  /// Keeps back one that uses a plugin whose code workers refuse; false if it does not, or was kept already.
+  bool hold(const ResourceKey& key, std::string_view json, const snapshot::PluginFaults& faults);
+  const std::map<ResourceKey, std::string>& held() const { return held_; }
+
   /// The snapshot was refused for the code of some plugins. Whether it is to be made again without those that
   /// use them.
   bool blame(const snapshot::PluginFaults& faults);

@@ -197,6 +197,17 @@ std::vector<const Resource*> by_age(const config::Document& document) {
   return resources;
 }
 
+/// Schemas let references pass wherever a text may be; nobody could ask for a resource of such a name.
+void check_name(const Resource& resource, Findings& findings) {
+  const config::OwnedKind* owned = config::find_owned(resource.kind);
+  const size_t mark = owned == nullptr ? resource.id.npos : resource.id.find(owned->mark);
+  const std::string own = mark == resource.id.npos ? "" : resource.id.substr(mark + owned->mark.size());
+  const std::string& name = config::is_reference(own) ? own : resource.id;
+  if (!config::is_reference(name)) return;
+  findings.add(resource, {resource.kind == Kind::kConsumer ? "username" : "id"},
+               "expected a name, got the reference " + name + "; write the name itself");
+}
+
 }  // namespace
 
 void check_references(const config::Document& document, Findings& findings) {
@@ -236,6 +247,7 @@ void check_resources(const config::Document& document, Findings& findings) {
   const bool has_parameters = document.settings.router == config::RouterKind::kUriWithParameter;
   for (const Resource& resource : document.resources) {
     if (resource.is_known || findings.concerns(resource)) continue;
+    check_name(resource, findings);
     if (auto parsed = parse_resource(resource); !parsed) {
       findings.add_detail(resource, parsed.error().detail);
       continue;

@@ -162,6 +162,15 @@ void Control::take_back_recheck(bool is_invalid) {
   if (is_invalid) recheck_.count = std::max<size_t>(1, recheck_.job_count / 2);
 }
 
+/// Each refusal puts one at least aside. More of them than there are would keep every other change waiting.
+void Control::bound_recheck(const Job& job) {
+  if (++recheck_.refusals <= current_.quarantined.size() + job.news.size() + 1) return;
+  MG_LOG(kError) << "what is in quarantine is not judged again before the next change: workers have refused "
+                 << recheck_.refusals << " snapshots in a row";
+  recheck_.end();
+  recheck_.refusals = 0;
+}
+
 std::string Control::sync_reason() const {
   std::string reason = rollback_words() + "etcd: " + resource_name(pending_.changes.front().key);
   if (pending_.changes.size() > 1) reason += " and " + std::to_string(pending_.changes.size() - 1) + " more";
@@ -203,6 +212,7 @@ bool Control::run_whole_sync(Job& job) {
     return true;
   }
   job.reason = sync_reason();
+  live_.releases().begin();  // nothing comes out beside what is loaded
   Result<std::string> blob = number_blob(loaded.blob, next_number_++, job.reason);
   if (!blob)
     refuse_sync(false, blob.error().detail);
@@ -217,7 +227,9 @@ ResourceStore::Map Control::wanted_resources() const {
   for (auto& [key, value] : wanted) {
     const bool is_refused = value.fault.starts_with(kRefusedByWorker) && !recheck_.is_of_refused;
     if (value.json.empty() || is_refused) continue;
-    if (const auto refused = recheck_.refused.find(key); refused != recheck_.refused.end()) {
+    // One that was mended meanwhile has no fault any more.
+    const auto refused = recheck_.refused.find(key);
+    if (!value.fault.empty() && refused != recheck_.refused.end()) {
       value.fault = refused->second;
       continue;
     }
@@ -286,6 +298,7 @@ void Control::keep_news(const std::vector<StoredChange>& changes) {
 
 void Control::end_sync() {
   take_job();
+  recheck_.end_job();
   compact_store();
   const bool is_more = !news_.empty() || std::any_of(jobs_.begin(), jobs_.end(),
                                                      [](const Job& job) { return !job.news.empty(); });
@@ -354,6 +367,7 @@ void Control::refuse_sync(bool is_invalid, const std::string& reason) {
   };
   if (is_invalid && (blame_plugins(changes, &job) || live_.releases().doubt(reason))) {
     take_back_recheck(false);
+    bound_recheck(job);
     jobs_.push_front(std::move(job));
   } else if (!is_invalid || job.news.empty()) {
     MG_LOG(kError) << "what etcd has changed is not served yet, snapshot " << current_.about.number

@@ -89,10 +89,10 @@ void Control::on_staples() {
 }
 
 void Control::on_refused(WorkerLink& link, const Message& message, bool is_of_round) {
-  const snapshot::Refusal refusal = snapshot::Refusal::from_text(message.text);
+  snapshot::Refusal refusal = snapshot::Refusal::from_text(message.text);
+  for (auto& [plugin, fault] : refusal.plugins) fault = "worker " + std::to_string(link.index) + ": " + fault;
   if (is_of_round) {
-    for (const auto& [plugin, fault] : refusal.plugins)
-      blamed_[plugin] = "worker " + std::to_string(link.index) + ": " + fault;
+    for (const auto& [plugin, fault] : refusal.plugins) blamed_[plugin] = fault;
     round_->on_refused(link.index, refusal.reason);
     return on_round_progress();
   }
@@ -101,7 +101,35 @@ void Control::on_refused(WorkerLink& link, const Message& message, bool is_of_ro
                  << ", which others may serve: " << refusal.reason;
   const bool is_served = std::any_of(links_.all().begin(), links_.all().end(),
                                      [](const auto& other) { return other.second->serving != 0; });
-  if (!is_served && !is_serving_) fall_back(refusal.reason);
+  if (is_served || is_serving_ || leave_in_quarantine(refusal.plugins)) return;
+  fall_back(refusal.reason);
+}
+
+/// The first snapshot does not serve for what was in quarantine in the one before: it stays there, and the
+/// rest of the sources serves.
+bool Control::leave_in_quarantine(const snapshot::PluginFaults& faults) {
+  const auto& list = store_->list();
+  const auto before = std::find_if(list.rbegin(), list.rend(), [&](const snapshot::StoredSnapshot& one) {
+    return one.hash != current_.about.hash && one.number < current_.about.number;
+  });
+  if (before == list.rend()) return false;
+  const Result<std::string> stored = store_->load(before->number);
+  if (!stored) return false;
+  const Result<snapshot::BlobView> view = snapshot::BlobView::open(*stored);
+  if (!view || !hold_blamed(*view, faults)) return false;
+  const ResourceStore::Map resources = stored_with_held();
+  LoadOptions options = load_options();
+  options.stored = &resources;
+  // What was odd at the start is as odd now.
+  options.is_tolerated = [](const std::string&) { return true; };
+  keep_scripts(Scripts::kNone);
+  const Loaded loaded = load_configuration(options);
+  base::Clock::refresh();
+  if (!loaded.ok()) return false;
+  Result<std::string> blob = number_blob(loaded.blob, next_number_++, current_.about.reason);
+  if (!blob || !set_current(blob.take())) return false;
+  for (auto& [index, link] : links_.all()) bring_up_to_date(*link);
+  return true;
 }
 
 /// The first snapshot does not serve: the newest one in the store that is another may.

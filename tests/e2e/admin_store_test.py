@@ -196,6 +196,40 @@ class Together(AdminCase):
         wait_for(lambda: not self.quarantined(), 20, "nothing in quarantine")
         self.assertEqual(self.gw.request("GET", "/0", {"apikey": "jacks"}).status, 200)
 
+    def test_a_consumer_that_a_files_credential_belongs_to_is_not_deleted(self):
+        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}}})
+        self.gw.apply({"routes": [], "consumers": [{"id": "jack/credentials/c", "plugins": {"key-auth": {"key": "other"}}}]})
+        for answer in (self.admin("DELETE", "/consumers/jack"), self.admin("DELETE", "/consumers/jack?force=true"), self.admin("PUT", "/configs", {"routes": []}, {"X-Digest": "1"})):
+            self.assert_refused(answer, 400, "consumers/jack/credentials/c in ")
+        self.gw.apply({"routes": []})
+        self.assertEqual(self.admin("DELETE", "/consumers/jack").status, 200)
+
+    def test_files_are_taken_beside_what_is_in_quarantine_at_once_and_at_a_start(self):
+        self.gw.write_plugin("picky", picky())
+        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
+        self.gw.stop()
+        os.remove(os.path.join(self.gw.plugin_dir, "picky.lua"))
+        self.gw.start()
+        self.gw.write_plugin("picky", picky("error('no init today')"))
+        self.gw.wait_log("no init today")
+        for name in ("one", "two"):
+            self.gw.apply({"routes": [{"id": "file", **mocking("/file", name)}]})
+            self.assertIn("no init today", self.quarantined()["consumers/jack"])
+            self.assertEqual(self.gw.get("/file").body, name.encode())
+        self.gw.stop()
+        self.gw.write_config(json.dumps({"routes": [{"id": "file", **mocking("/file", "three")}]}))
+        self.gw.start()
+        wait_for(lambda: self.gw.get("/file").body == b"three", 20, "the files being served")
+        self.assertFalse(self.gw.status()["is_last_good"])
+        self.assertIn("no init today", self.quarantined()["consumers/jack"])
+        self.put("/routes/1", mocking("/1", "1"))
+        self.gw.write_plugin("picky", picky())
+        wait_for(lambda: not self.quarantined(), 20, "nothing in quarantine")
+        # What was never in quarantine is not put there to get a mistake of the files past.
+        self.gw.write_plugin("picky", picky("error('not again')"))
+        self.assertNotEqual(self.gw.reload().returncode, 0)
+        self.assertEqual(self.quarantined(), {})
+
     def quarantined(self):
         return {text.split(":")[0]: text for text in self.gw.status()["quarantined"]}
 

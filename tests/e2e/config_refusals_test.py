@@ -106,6 +106,9 @@ CASES = {
                                    ["names no variable"]),
     "a secret manager": ({"consumers": [{"username": "a", "plugins": {"key-auth": {"key": "$secret://aws/1/a/b"}}}]}, "$secret://",
                          "consumers[0].plugins.key-auth.key", ["secrets of aws are not supported", "$env://NAME"]),
+    "a reference for a name": ({"consumers": [{"username": "$env://MOONGATE_TEXT", "plugins": {"key-auth": {"key": "a"}}}]}, "$env://",
+                               "consumers[0].username", ["expected a name", "write the name itself"]),
+    "a reference for an id": (of_route(id="$env://MOONGATE_TEXT"), "$env://", "routes[0].id", ["expected a name"]),
     "a resolved value its plugin refuses": (with_plugins({"ip-restriction": {"whitelist": ["$env://MOONGATE_TEXT"]}}), '"ip-restriction"',
                                             "routes[0].plugins.ip-restriction", ["invalid ip address: $env://MOONGATE_TEXT"]),
 }

@@ -292,6 +292,20 @@ class RefusedByWorkers(EtcdCase):
         self.gw.write_plugin("picky", picky())
         self.wait_body("/a", "picky")
 
+    def test_plugins_that_are_refused_one_after_the_other_hold_up_no_write_after_a_reload(self):
+        # Longer than a message holds: what one worker says of the last does not come with the first.
+        plugins = [f"fussy{i}" for i in range(30)]
+        for name in plugins:
+            self.gw.write_plugin(name, picky(f"error('{'not today ' * 30}')", name))
+        self.etcd.put_all({f"routes/{name}": {"id": name, "uri": "/" + name, "plugins": {name: {}}} for name in plugins})
+        wait_for(lambda: len(self.quarantined()) == len(plugins), 30, "all in quarantine")
+        before = self.gw.status()["snapshot"]["number"]
+        self.assertEqual(self.gw.reload().returncode, 0)
+        self.assertEqual(self.admin_of(self.gw, "PUT", "/routes/x", mocking("/x", "x")).status, 201)
+        self.assertEqual(self.gw.get("/x").body, b"x")
+        self.assertLess(self.gw.status()["snapshot"]["number"] - before, 2 * len(plugins))
+        self.assertEqual(len(self.quarantined()), len(plugins))
+
     def test_many_that_use_what_a_worker_refuses_cost_a_few_changes_of_snapshots(self):
         count, plugins = 60, [f"fussy{i}" for i in range(3)]
         users = {f"routes/u{i:02}": {"id": f"u{i:02}", "uri": f"/u{i}", "plugins": {plugins[i % 3]: {}}} for i in range(count)}
@@ -478,6 +492,17 @@ class BrokenValues(EtcdCase):
         self.assertEqual((self.gw.get("/mine").body, self.gw.status()["is_last_good"]), (b"file", False))
         self.gw.apply(self.config())
         self.wait_body("/mine", "etcd")
+
+    def test_a_credential_of_a_files_consumer_is_not_in_quarantine_for_another_of_that_name(self):
+        guarded = mocking("/a", "a")
+        guarded["plugins"]["key-auth"] = {}
+        self.gw.apply({**self.config(), "routes": [{"id": "a", **guarded}],
+                       "consumers": [{"username": "jack"}, {"id": "jack/credentials/c", "plugins": {"key-auth": {"key": "of-file"}}}]})
+        self.etcd.put("consumers/jack", {"username": "jack", "plugins": {"key-auth": {"key": "of-etcd"}}})
+        wait_for(lambda: "consumers/jack: is in " in " ".join(self.gw.status()["quarantined"]), 10, "the collision being named")
+        self.restart()
+        self.assertEqual(self.gw.get("/a", {"apikey": "of-file"}).status, 200)
+        self.assertEqual(len(self.gw.status()["quarantined"]), 1)
 
     def test_a_value_over_the_limit_is_left_out(self):
         self.etcd.end(signal.SIGTERM)
