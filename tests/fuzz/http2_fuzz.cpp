@@ -46,7 +46,7 @@ std::string make_block(std::string_view text) {
 
 class Frames final : public fuzz::Play {
  public:
-  explicit Frames(fuzz::World& world) : Play(world, {false, false, true}) {
+  explicit Frames(fuzz::World& world) : Play(world, {false, false, tls::Protocols::kEither}) {
     say(std::string(http::kHttp2Preface) + make_frame(kSettings, 0, 0, {}));
   }
 
