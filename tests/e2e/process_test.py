@@ -21,6 +21,8 @@ def is_alive(pid):
 
 
 class Crashes(TestCase):
+    KILLS = 6  # each is replaced later than the one before: a worker that dies young waits
+
     def steady_load(self, gw, connections=32):
         """Under load: new connections for each request, so that only the killed worker's own requests may fail."""
         load = Load(gw.port, lambda i: (request_bytes("GET", f"/{i}", {"Connection": "close"}), expect(200, b"x" * 100)),
@@ -30,14 +32,14 @@ class Crashes(TestCase):
     def test_a_worker_killed_under_load_is_replaced_and_costs_its_own_requests_only(self):
         gw = self.serve({"routes": [ANSWER]}, workers=2)
         load = self.steady_load(gw)
-        for _ in range(10):
-            victim = gw.worker_pids()[0]
+        for _ in range(self.KILLS):
+            seen, victim = load.answered, gw.worker_pids()[0]
+            wait_for(lambda: load.answered > seen + 50, 30, "load going on")
             os.kill(victim, signal.SIGKILL)
             wait_for(lambda: not is_alive(victim) and len(gw.worker_pids()) == 2 and victim not in gw.worker_pids(), 10, "a replacement")
         load.stop()
         self.assertEqual(load.mismatches, [])
-        self.assertLessEqual(len(load.errors), 10 * 32, load.summary())
-        self.assertGreater(load.statuses[200], 500)
+        self.assertLessEqual(len(load.errors), self.KILLS * 32, load.summary())
         self.assertFalse([e for e in load.errors if e.startswith("connect")], "a connection was refused")
 
     def test_every_worker_killed_at_once_comes_back(self):
