@@ -190,7 +190,10 @@ end
 ---@param ctx moongate.Ctx
 ---@return integer? status
 function _M.rewrite(_, ctx)
-  ctx.original_request_origin = core.request.header(ctx, "Origin")
+  local origin = core.request.header(ctx, "Origin")
+  if origin then
+    ctx.original_request_origin = origin
+  end
   if core.request.get_method() == "OPTIONS" then
     return 200
   end

@@ -208,21 +208,65 @@ end)
 test("a ctx takes nothing along to the next request", function()
   local contexts = require("moongate.runtime.contexts")
   local var = require("moongate.var")
-  local ctx = contexts.new()
-  ctx.consumer, ctx._exit = { username = "jack" }, nil
-  check.equal(contexts.recycle(ctx), ctx)
+  local ctx, shape = contexts.recycle()
+  ctx.consumer = { username = "jack" }
+  check.equal(contexts.recycle(ctx, shape), ctx)
   check.equal(next(ctx), nil)
   ctx.mine = "of the first"
-  local other = contexts.recycle(ctx)
+  local other = contexts.recycle(ctx, shape)
   check.equal(other == ctx, false)
   check.equal(next(other), nil)
   setmetatable(other, { __index = { mine = "of the first" } })
-  check.equal(contexts.recycle(other).mine, nil)
+  check.equal(contexts.recycle(other, shape).mine, nil)
 
-  local vars = var.new(nil, ctx)
-  vars.remote_addr = "192.0.2.1"
-  check.equal(var.recycle(vars, nil, ctx), vars)
-  check.equal(rawget(vars, "remote_addr"), nil)
+  local vars, vars_shape = var.recycle(nil, nil, nil, ctx)
+  check.equal(var.recycle(vars, vars_shape, nil, ctx), vars)
   vars.my_variable = "of the first"
-  check.equal(rawget(var.recycle(vars, nil, ctx), "my_variable"), nil)
+  check.equal(rawget(var.recycle(vars, vars_shape, nil, ctx), "my_variable"), nil)
+end)
+
+test("a table of requests learns the keys that are left in it, and only those that come back", function()
+  local recycle = require("moongate.kept_keys").make({ "usual" })
+  local t, shape = recycle()
+  for round = 1, 3 do
+    t.usual, t.mine, t.count, t["once-" .. round] = round, round, round, round
+    local before = t
+    t, shape = recycle(t, shape)
+    check.equal(next(t), nil)
+    check.equal(t == before, false)
+  end
+  for round = 1, 3 do
+    t.usual, t.mine, t.count = round, round, round
+    local before = t
+    t, shape = recycle(t, shape)
+    check.equal(next(t), nil)
+    check.equal(t, before)
+  end
+end)
+
+test("a table of requests that was born before a key was learned is not used again", function()
+  local recycle = require("moongate.kept_keys").make({ "usual" })
+  local old, old_shape = recycle()
+  local t, shape = recycle()
+  for _ = 1, 2 do
+    t.mine = true
+    t, shape = recycle(t, shape)
+  end
+  check.equal(recycle(t, shape), t)
+  check.equal(recycle(old, old_shape) == old, false)
+end)
+
+test("what is never the same is not learned without end", function()
+  local recycle = require("moongate.kept_keys").make({ "usual" })
+  local t, shape = recycle()
+  for round = 1, 2000 do
+    t["key-" .. round], t["key-" .. round - 1] = true, true
+    local left, shape_before = next(t), shape
+    check.equal(left ~= nil, true)
+    t, shape = recycle(t, shape)
+    check.equal(next(t), nil)
+    if round > 10 then
+      check.equal(shape, shape_before)
+    end
+  end
 end)

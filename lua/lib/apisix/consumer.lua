@@ -82,7 +82,9 @@ function _M.attach_consumer(ctx, consumer, conf)
   local print, ex, name = consumer._print, ctx._ex, consumer.consumer_name
   if print and ex then
     if attach(ex, consumer, print) and ex == current.ex then
-      ctx.headers = nil
+      if ctx.headers then -- nil under a new key would take the place of another (moongate.kept_keys)
+        ctx.headers = nil
+      end
       return
     end
   elseif ex and name then -- of no credential: logs and metrics know the name all the same

@@ -3,7 +3,7 @@
 --
 -- The exit is raised as an error whose value is a table made here. The runner runs hooks without pcall, so the error
 -- reaches it, and it asks `is_signal`. A plugin's own pcall may catch the error; therefore the exit is also recorded
--- in `ctx._exit` before it is raised, and the runner looks there after each hook that returns. Whoever looks first
+-- for the ctx before it is raised, and the runner looks there after each hook that returns. Whoever looks first
 -- takes it with `take`. The status and body of the answer are already with the exchange at that moment.
 
 local ffi = require("ffi")
@@ -25,16 +25,16 @@ local signal_mt = {
 
 local _M = {}
 
--- How many requests have an exit that nobody took. A hook that returns is followed by one comparison with it; only when
--- it is not zero does anybody look into a ctx.
-local recorded = ffi.new("int32_t[1]")
-_M.recorded = recorded
+-- The exits that nobody took yet, by ctx, and how many they are. A hook that returns is followed by one comparison with the
+-- count; only when it is not zero does anybody look for an exit.
+local recorded, count = {}, ffi.new("int32_t[1]")
+_M.recorded, _M.count = recorded, count
 
 local function record(ctx, signal)
-  if not ctx._exit then
-    recorded[0] = recorded[0] + 1
+  if not recorded[ctx] then
+    count[0] = count[0] + 1
   end
-  ctx._exit = signal
+  recorded[ctx] = signal
 end
 
 --- Ends the hook that runs. Never returns.
@@ -64,14 +64,17 @@ function _M.is_signal(err)
   return getmetatable(err) == signal_mt
 end
 
---- Returns the exit recorded in `ctx`, once; nil when there is none.
+--- Returns the exit recorded for `ctx`, once; nil when there is none.
 ---@param ctx moongate.Ctx
 ---@return moongate.ExitSignal?
 function _M.take(ctx)
-  local signal = ctx._exit
+  if count[0] == 0 then
+    return nil
+  end
+  local signal = recorded[ctx]
   if signal then
-    ctx._exit = nil
-    recorded[0] = recorded[0] - 1
+    recorded[ctx] = nil
+    count[0] = count[0] - 1
   end
   return signal
 end

@@ -262,30 +262,28 @@ function var_mt.__newindex(var, name, value)
   written[name] = value
 end
 
-local new, empty = kept_keys.make({ "_ex", "_ctx", "_written", "remote_addr", "host", "scheme" }, var_mt)
+local recycle = kept_keys.make({ "_ex", "_ctx" }, var_mt)
 
---- Makes the `ctx.var` of a request.
+--- Gives a request its `ctx.var`: see kept_keys.lua.
+---@param var moongate.Var?     of the request before it in this slot
+---@param shape table?
 ---@param ex ffi.cdata*?
 ---@param ctx moongate.Ctx?     the ctx it will belong to; without it the running one is used
----@return moongate.Var
-function _M.new(ex, ctx)
-  local var = new()
+---@return moongate.Var var
+---@return table shape
+function _M.recycle(var, shape, ex, ctx)
+  var, shape = recycle(var, shape)
   rawset(var, "_ex", ex)
   rawset(var, "_ctx", ctx)
-  return var
+  return var, shape
 end
 
---- Makes the `ctx.var` of a request that is over ready for the next one in its slot.
----@param var moongate.Var
----@param ex ffi.cdata*
----@param ctx moongate.Ctx
----@return moongate.Var     another one when more than the usual was in this
-function _M.recycle(var, ex, ctx)
-  if not empty(var) then
-    return _M.new(ex, ctx)
-  end
-  rawset(var, "_ex", ex)
-  rawset(var, "_ctx", ctx)
+--- Makes a `ctx.var` of its own.
+---@param ex ffi.cdata*?
+---@param ctx moongate.Ctx?
+---@return moongate.Var
+function _M.new(ex, ctx)
+  local var = _M.recycle(nil, nil, ex, ctx)
   return var
 end
 
@@ -323,6 +321,13 @@ function _M.register(name, getter, is_volatile)
   plans:set(name, exact[name])
 end
 
+-- Only what is there is taken out: nil under a new key takes the place of another key all the same (kept_keys.lua).
+local function forget(t, key)
+  if rawget(t, key) ~= nil then
+    rawset(t, key, nil)
+  end
+end
+
 --- Forgets everything that came from a request header.
 ---@param ctx moongate.Ctx?
 ---@param name moongate.HeaderName
@@ -330,14 +335,11 @@ function _M.forget_header(ctx, name)
   if not ctx then
     return
   end
-  -- Only what is there is taken out: to store nil under a new key makes room for it all the same.
-  if ctx.headers then
-    ctx.headers = nil
-  end
+  forget(ctx, "headers")
   if name.special == "cookie" then
-    ctx._cookies = nil
+    forget(ctx, "_cookies")
   elseif name.special == "host" and ctx.var then
-    rawset(ctx.var, "host", nil)
+    forget(ctx.var, "host")
   end
 end
 
@@ -345,7 +347,7 @@ end
 ---@param ctx moongate.Ctx?
 function _M.forget_query(ctx)
   if ctx then
-    ctx.req_uri_args = nil
+    forget(ctx, "req_uri_args")
   end
 end
 

@@ -6,6 +6,7 @@ local core = require("apisix.core")
 local ffi = require("ffi")
 local native = require("moongate.native")
 local phase = require("moongate.phase")
+local forget_query = require("moongate.var").forget_query
 
 local C = native.C
 local byte = string.byte
@@ -148,7 +149,7 @@ function _M.apply(ctx, path, query)
   else
     query = query or sent
   end
-  ctx.req_uri_args = nil
+  forget_query(ctx)
   if C.mg_request_uri_set(ex, path, #path, query, query and #query or 0, out) == 0 then
     return false, native.text(out[0]) or "it is not canonical"
   end

@@ -66,11 +66,11 @@ _M.calls = calls
 -- Writes the source of a function that calls `count` hooks. A hook that answers, or that called exit() behind a pcall of its own, ends the run:
 -- its index comes back with what it returned. All of it is one line: compiled code looks for a stop at each new one.
 local function write_run(count)
-  local upvalues, calls_of = { "local running, recorded, calls" }, {}
+  local upvalues, calls_of = { "local running, exits, exit_count, calls" }, {}
   for i = 1, count do
     upvalues[#upvalues + 1] = (("f#, n#, c#"):gsub("#", i))
     calls_of[i] = (("running[0] = n# calls[c#] = calls[c#] + 1 code, body = f#(confs[#], ctx) "
-      .. "if code ~= nil or body ~= nil or recorded[0] ~= 0 and ctx._exit then running[0] = 0 return #, code, body end "):gsub("#", i))
+      .. "if code ~= nil or body ~= nil or exit_count[0] ~= 0 and exits[ctx] then running[0] = 0 return #, code, body end "):gsub("#", i))
   end
   return concat(upvalues, ", ") .. " = ... return function(confs, ctx) local code, body " .. concat(calls_of)
     .. "running[0] = 0 end"
@@ -86,7 +86,7 @@ local function make_run(hooks)
   if run then
     return run
   end
-  local upvalues = { running_plugin, exit.recorded, calls }
+  local upvalues = { running_plugin, exit.recorded, exit.count, calls }
   for _, hook in ipairs(hooks) do
     upvalues[#upvalues + 1] = hook.fn
     upvalues[#upvalues + 1] = hook.number

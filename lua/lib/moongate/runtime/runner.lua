@@ -21,7 +21,7 @@ local ask_body = require("moongate.runtime.body_search").ask
 local from_hook = answer.from_hook
 local get_chain = chains.get
 local merge_consumer = consumers.merge
-local new_ctx, recycle_ctx = contexts.new, contexts.recycle
+local recycle_ctx = contexts.recycle
 local new_var, recycle_var = var.new, var.recycle
 local run_body, run_filters = filters.run_body, filters.run
 local take_exit = exit.take
@@ -35,7 +35,10 @@ local _M = {}
 local slots = {}
 
 local function make_slot(index)
-  local slot = { ex = C.mg_exchange_at(index), ctx = nil, vars = nil, arg = { false, false }, phase = "", chain = nil, global_chain = nil }
+  local slot = {
+    ex = C.mg_exchange_at(index), ctx = nil, ctx_shape = nil, vars = nil, vars_shape = nil, arg = { false, false }, phase = "",
+    chain = nil, global_chain = nil,
+  }
   slots[index] = slot
   return slot
 end
@@ -48,16 +51,12 @@ end
 local function begin(slot, chain_handle, global_handle)
   local chain = get_chain(chain_handle)
   slot.chain, slot.global_chain = chain, get_chain(global_handle)
-  local ex = slot.ex
-  local ctx, vars = slot.ctx, slot.vars
+  local ex, ctx, vars = slot.ex, slot.ctx, nil
   if ctx then
     take_exit(ctx)
-    ctx = recycle_ctx(ctx)
-    vars = recycle_var(vars, ex, ctx)
-  else
-    ctx = new_ctx()
-    vars = new_var(ex, ctx)
   end
+  ctx, slot.ctx_shape = recycle_ctx(ctx, slot.ctx_shape)
+  vars, slot.vars_shape = recycle_var(slot.vars, slot.vars_shape, ex, ctx)
   ctx._ex, ctx.var = ex, vars
   slot.ctx, slot.vars = ctx, vars
   local arg = slot.arg -- a filter that was cut off left its chunk
