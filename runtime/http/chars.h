@@ -101,6 +101,12 @@ inline unsigned mask_controls(__m128i block) {
   return to_mask(_mm_or_si128(low_but_tab, match_byte(block, 0x7F)));
 }
 
+/// A bit for each byte of `block` that is printable ASCII, by one comparison: one further, all others are
+/// negative or small.
+inline unsigned mask_printable(__m128i block) {
+  return to_mask(_mm_cmpgt_epi8(_mm_add_epi8(block, _mm_set1_epi8(1)), _mm_set1_epi8(0x20)));
+}
+
 /// All bits of each byte of `block` that is one of the `count` from `first` on. They are moved to the highest
 /// signed values, where one comparison finds them; bytes above 0x7F pass them by.
 inline __m128i match_range(__m128i block, char first, int count) {
@@ -158,6 +164,20 @@ inline const char* find_control(const char* first, const char* at, const char* e
   return at;
 }
 
+/// The same for what ends in CR as a rule and holds nothing but printable ASCII.
+inline const char* find_line_end(const char* first, const char* at, const char* end) {
+#if defined(__SSE2__)
+  for (; end - at >= 16; at += 16) {
+    const unsigned mask = mask_printable(load_block(at));
+    if (mask == 0xFFFFU) continue;
+    at += __builtin_ctz(~mask);
+    if (*at == '\r') return at;
+    break;
+  }
+#endif
+  return find_control(first, at, end);
+}
+
 /// Whether some byte of `text` may be in no field value. Short texts are one comparison: their ends overlap.
 inline bool has_control(std::string_view text) {
   const char* const end = text.data() + text.size();
@@ -178,6 +198,18 @@ inline const char* find_target_end(const char* at, const char* end) {
   }
 #endif
   while (at != end && has_flag(*at, kTargetChar)) ++at;
+  return at;
+}
+
+/// The first `c` in [at, end), or `end`.
+inline const char* find_byte(const char* at, const char* end, char c) {
+#if defined(__SSE2__)
+  for (; end - at >= 16; at += 16) {
+    const unsigned mask = to_mask(match_byte(load_block(at), c));
+    if (mask != 0) return at + __builtin_ctz(mask);
+  }
+#endif
+  while (at != end && *at != c) ++at;
   return at;
 }
 

@@ -43,6 +43,10 @@ std::string_view explain_line(const char* line, const char* at, const char* end)
   return explain_name_end(line, at, end);
 }
 
+[[gnu::cold]] bool refuse_name(const char* line, const char* end, HeadFault* fault) {
+  return refuse(fault, 400, explain_line(line, find_token_end(line, end), end));
+}
+
 // Whether a colon and one space stand at `at`, and a value behind them, as nearly all write it.
 bool is_value_spaced(const char* at, const char* end) {
   return end - at > 2 && std::memcmp(at, ": ", 2) == 0 && static_cast<uint8_t>(at[2]) > ' ';
@@ -79,17 +83,9 @@ bool read_length(std::string_view text, uint64_t* length, HeadFault* fault) {
 }
 
 // Those note_field() has a case for: most fields are none of them, and a call for each would show.
-bool is_noted(FieldId id) {
-  static_assert(static_cast<unsigned>(FieldId::kCount) <= 64);
-  constexpr auto kNoted = [] {
-    uint64_t ids = 0;
-    for (const FieldId noted : {FieldId::kHost, FieldId::kContentLength, FieldId::kTransferEncoding,
-                                FieldId::kConnection, FieldId::kUpgrade, FieldId::kExpect, FieldId::kTe})
-      ids |= uint64_t{1} << static_cast<unsigned>(noted);
-    return ids;
-  }();
-  return (kNoted >> static_cast<unsigned>(id) & 1) != 0;
-}
+constexpr FieldIds kNoted = {FieldId::kHost,       FieldId::kContentLength, FieldId::kTransferEncoding,
+                             FieldId::kConnection, FieldId::kUpgrade,       FieldId::kExpect,
+                             FieldId::kTe};
 
 }  // namespace
 
@@ -134,20 +130,24 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
   const char* at = bytes.data();
   const char* const end = at + bytes.size();
   while (end - at > 2) {
-    const char* const name_end = find_token_end(at, end);
-    if (name_end == at || name_end == end || *name_end != ':')
-      return refuse(fault, 400, explain_line(at, name_end, end));
+    const char* const name_end = find_byte(at, end, ':');
+    if (name_end == end) return refuse_name(at, end, fault);
+    if (name_end == at) return refuse_name(at, end, fault);
     const std::string_view name(at, static_cast<size_t>(name_end - at));
+    const NameKey name_key = find_name_key(name);
+    // A known name is one; only of another each byte is looked at.
+    if (name_key.id == FieldId::kOther && find_token_end(at, end) != name_end)
+      return refuse_name(at, end, fault);
     const bool is_spaced = is_value_spaced(name_end, end);
     const char* const value = is_spaced ? name_end + 2 : skip_blanks(name_end + 1, end);
-    const char* const line_end = find_control(bytes.data(), value, end);
+    const char* const line_end = find_line_end(bytes.data(), value, end);
     if (!is_line_end(line_end, end)) return refuse(fault, 400, explain_value_end(line_end, end));
     const char* value_end = line_end;  // up to here no byte below the space is left but tabs
     while (static_cast<uint8_t>(value_end[-1]) <= ' ' && value_end != value) --value_end;
     if (fields->count() == fields_max) return refuse(fault, 431, "too many headers");
-    const Field& field = fields->add_received(name, {value, static_cast<size_t>(value_end - value)},
+    const Field& field = fields->add_received(name, name_key, {value, static_cast<size_t>(value_end - value)},
                                               is_spaced && value_end == line_end);
-    if (is_noted(field.id)) note_field(field, facts);
+    if (kNoted.has(name_key.id)) note_field(field, facts);
     at = line_end + 2;
   }
   if (at == end) return refuse(fault, 400, "a head without the empty line at its end");

@@ -43,15 +43,8 @@ inline NameWords name_words(std::string_view name) {
   return {kSpaces << 24 | byte(size - 1) << 16 | byte(size / 2) << 8 | byte(0), kSpaces};
 }
 
-/// Lower-cases letters and leaves '-' alone. Of all other bytes only CR becomes one of these, a '-': see
-/// has_control(). Names of up to 16 bytes are equal but for that when sizes and folded words are.
+/// Lower-cases letters and leaves '-' alone; what else it makes of other bytes is good for a key only.
 constexpr NameWords fold(NameWords words) { return {words.first | kSpaces, words.last | kSpaces}; }
-
-/// Whether some byte has neither of the bits that make a letter or a dash.
-constexpr bool has_control(NameWords words) {
-  constexpr uint64_t kBits = kSpaces << 1;
-  return (((words.first | words.first << 1) & (words.last | words.last << 1)) & kBits) != kBits;
-}
 
 constexpr uint64_t kLastFactor = 0x9FB21C651E98DF25U;
 
@@ -60,7 +53,8 @@ constexpr uint32_t mix_name(NameWords words, size_t size, uint64_t factor) {
 }
 
 struct KnownName {
-  NameWords words{0, 0};
+  NameWords words{0, 0};  // in lower case
+  NameWords cases{0, 0};  // the bits that tell the cases of its letters apart
   uint32_t size = 0;
   FieldId id = FieldId::kOther;
 };
@@ -74,30 +68,37 @@ extern const KnownNames kKnownNames;
 
 std::string_view known_name(FieldId id);
 
-/// Fills a field's id and key from its name. Always in place: the parser does it for every line.
-[[gnu::always_inline]] inline void set_name_key(Field* field) {
-  const NameWords raw = name_words(field->name);
-  const NameWords words = fold(raw);
-  const size_t size = field->name.size();
-  field->key = mix_name(words, size, kKnownNames.factor);
-  const KnownName& known = kKnownNames.slots[field->key >> 24];
-  const bool is_known = known.words.first == words.first && known.words.last == words.last &&
-                        known.size == size && !has_control(raw) &&
-                        (size <= 16 || equals_ignoring_case(field->name, known_name(known.id)));
-  field->id = is_known ? known.id : FieldId::kOther;
+struct NameKey {
+  FieldId id;
+  uint32_t key;
+};
+
+/// The id and the key of a name that is not empty, whatever its bytes: those of a name with an id are tokens.
+/// Always in place: the parser does it for every line.
+[[gnu::always_inline]] inline NameKey find_name_key(std::string_view name) {
+  const NameWords raw = name_words(name);
+  const size_t size = name.size();
+  const uint32_t key = mix_name(fold(raw), size, kKnownNames.factor);
+  const KnownName& known = kKnownNames.slots[key >> 24];
+  const bool is_known = (raw.first | known.cases.first) == known.words.first &&
+                        (raw.last | known.cases.last) == known.words.last && known.size == size &&
+                        (size <= 16 || equals_ignoring_case(name, known_name(known.id)));
+  return {is_known ? known.id : FieldId::kOther, key};
 }
 
 /// In place for the same reason.
-[[gnu::always_inline]] inline const Field& FieldList::add_received(std::string_view name,
+[[gnu::always_inline]] inline const Field& FieldList::add_received(std::string_view name, NameKey name_key,
                                                                    std::string_view value,
                                                                    bool is_whole_line) {
   if (count_ == capacity_) grow();
   Field& field = fields_[count_];
   field.name = name;
   field.value = value;
+  field.id = name_key.id;
   field.is_whole_line = is_whole_line;
-  set_name_key(&field);
-  keys_[count_++] = field.key;
+  field.key = name_key.key;
+  keys_[count_++] = name_key.key;
+  ids_.add(name_key.id);
   return field;
 }
 

@@ -3,7 +3,6 @@
 // at compile time, and one comparison: it runs for every field of every message.
 #include "http/fields.h"
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -58,7 +57,7 @@ constexpr std::array<std::string_view, static_cast<size_t>(FieldId::kCount)> kNa
                                                                                        "x-forwarded-proto",
                                                                                        "x-real-ip"};
 
-// The folded words of a name known at compile time.
+// The words of a name known at compile time: it is in lower case.
 constexpr NameWords words_of(std::string_view name) {
   const auto load = [name](size_t from, size_t count) {
     uint64_t word = 0;
@@ -66,9 +65,18 @@ constexpr NameWords words_of(std::string_view name) {
     return word;
   };
   const size_t size = name.size();
-  if (size >= 8) return fold({load(0, 8), load(size - 8, 8)});
-  if (size >= 4) return fold({load(size - 4, 4) << 32 | load(0, 4), 0});
-  return fold({load(size - 1, 1) << 16 | load(size / 2, 1) << 8 | load(0, 1), 0});
+  if (size >= 8) return {load(0, 8), load(size - 8, 8)};
+  if (size >= 4) return {load(size - 4, 4) << 32 | load(0, 4), kSpaces};
+  return {kSpaces << 24 | load(size - 1, 1) << 16 | load(size / 2, 1) << 8 | load(0, 1), kSpaces};
+}
+
+// A letter's case for each byte that is one.
+constexpr uint64_t cases_of(uint64_t word) {
+  uint64_t cases = 0;
+  for (unsigned i = 0; i < 64; i += 8) {
+    if (is_letter(static_cast<uint8_t>(word >> i))) cases |= uint64_t{0x20} << i;
+  }
+  return cases;
 }
 
 constexpr bool is_perfect(uint64_t factor) {
@@ -92,7 +100,8 @@ constexpr KnownNames make_known_names() {
   for (size_t i = 1; i < kNames.size(); ++i) {
     const NameWords words = words_of(kNames[i]);
     const auto size = static_cast<uint32_t>(kNames[i].size());
-    names.slots[mix_name(words, size, names.factor) >> 24] = {words, size, static_cast<FieldId>(i)};
+    const NameWords cases = {cases_of(words.first), cases_of(words.last)};
+    names.slots[mix_name(words, size, names.factor) >> 24] = {words, cases, size, static_cast<FieldId>(i)};
   }
   return names;
 }
@@ -128,7 +137,10 @@ std::string_view known_name(FieldId id) { return kNames[static_cast<size_t>(id)]
 
 Field::Field(std::string_view field_name, std::string_view field_value)
     : name(field_name), value(field_value) {
-  if (!name.empty()) set_name_key(this);
+  if (name.empty()) return;
+  const NameKey found = find_name_key(name);
+  id = found.id;
+  key = found.key;
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
@@ -176,15 +188,14 @@ bool is_same_name(const Field& a, const Field& b) {
 }  // namespace
 
 void FieldList::reset(base::Arena* arena) {
+  clear();
   arena_ = arena;
   fields_ = nullptr;
   keys_ = nullptr;
-  key_bits_ = 0;
-  count_ = indexed_ = 0;
   capacity_ = 0;
 }
 
-const Field* FieldList::find(FieldId id) const {
+const Field* FieldList::find_known(FieldId id) const {
   const uint32_t index = find_from(0, known_fields()[static_cast<size_t>(id)]);
   return index == count_ ? nullptr : fields_ + index;
 }
@@ -278,15 +289,15 @@ void FieldList::set(const Field& of_that_name, std::string_view value) {
   remove_from(find_from(index + 1, of_that_name), of_that_name);
 }
 
-uint32_t FieldList::remove(FieldId id) { return remove(known_fields()[static_cast<size_t>(id)]); }
+uint32_t FieldList::remove_known(FieldId id) { return remove(known_fields()[static_cast<size_t>(id)]); }
 
 void FieldList::remove_at(uint32_t index) {
   MG_ASSERT(index < count_);
   --count_;
+  if (index < indexed_) --indexed_;
   const uint32_t behind = count_ - index;
   std::memmove(static_cast<void*>(fields_ + index), fields_ + index + 1, behind * sizeof(Field));
   std::memmove(keys_ + index, keys_ + index + 1, behind * sizeof(uint32_t));
-  indexed_ = std::min(indexed_, count_);
 }
 
 }  // namespace moongate::http

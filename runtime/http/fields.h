@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "base/arena.h"
@@ -54,6 +55,26 @@ enum class FieldId : uint8_t {
   kCount
 };
 
+/// A set of ids.
+class FieldIds {
+ public:
+  constexpr FieldIds() = default;
+  constexpr FieldIds(std::initializer_list<FieldId> ids) {
+    for (const FieldId id : ids) add(id);
+  }
+  constexpr void add(FieldId id) { bits_ |= bit(id); }
+  constexpr bool has(FieldId id) const { return (bits_ & bit(id)) != 0; }
+  constexpr bool has_any(FieldIds ids) const { return (bits_ & ids.bits_) != 0; }
+
+ private:
+  static_assert(static_cast<unsigned>(FieldId::kCount) <= 64);
+  static constexpr uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
+
+  uint64_t bits_ = 0;
+};
+
+struct NameKey;  // field_name.h
+
 struct Field {
   Field() = default;
   Field(std::string_view field_name, std::string_view field_value);
@@ -90,11 +111,14 @@ class FieldList {
   void clear() {
     count_ = indexed_ = 0;
     key_bits_ = 0;
+    ids_ = {};
   }
   void reset(base::Arena* arena);  // forgets everything, allocates from `arena` from now on
 
+  /// False when no field has one of these ids, which most lists say at once; true says nothing.
+  bool may_have(FieldIds ids) const { return ids_.has_any(ids); }
   /// First field of that name, or null.
-  const Field* find(FieldId id) const;
+  const Field* find(FieldId id) const { return ids_.has(id) ? find_known(id) : nullptr; }
   const Field* find(std::string_view name) const;
   const Field* find(const Field& of_that_name) const {
     const uint32_t index = find_index(of_that_name);
@@ -107,17 +131,19 @@ class FieldList {
     if (count_ == capacity_) grow();
     keys_[count_] = field.key;
     fields_[count_++] = field;
+    ids_.add(field.id);
   }
   /// The same for what a parser found: see Field::is_whole_line. The field is where it belongs from the
   /// start.
-  const Field& add_received(std::string_view name, std::string_view value, bool is_whole_line);
+  const Field& add_received(std::string_view name, NameKey name_key, std::string_view value,
+                            bool is_whole_line);
   /// Replaces the first field of that name and removes further ones, or appends.
   void set(std::string_view name, std::string_view value) { set(Field(name, {}), value); }
   void set(const Field& of_that_name, std::string_view value);
   /// Removes every field of that name; how many there were.
   uint32_t remove(std::string_view name) { return name.empty() ? 0 : remove(Field(name, {})); }
   uint32_t remove(const Field& field) { return remove_from(find_index(field), field); }
-  uint32_t remove(FieldId id);
+  uint32_t remove(FieldId id) { return ids_.has(id) ? remove_known(id) : 0; }
   /// Removes the field at `index`.
   void remove_at(uint32_t index);
 
@@ -125,6 +151,8 @@ class FieldList {
   static uint64_t key_bit(uint32_t key) { return uint64_t{1} << (key % 64); }
 
   void grow();
+  const Field* find_known(FieldId id) const;
+  uint32_t remove_known(FieldId id);
   // Most searches for what plugins name end at once: nothing in the list could be called so.
   uint32_t find_index(const Field& field) const {
     for (; indexed_ < count_; ++indexed_) key_bits_ |= key_bit(keys_[indexed_]);
@@ -141,6 +169,7 @@ class FieldList {
   mutable uint32_t indexed_ = 0;   // below count_ where nobody has searched since the last were added
   uint32_t count_ = 0;
   uint32_t capacity_ = 0;
+  FieldIds ids_;  // of the fields, and of some that were there
 };
 
 }  // namespace moongate::http

@@ -55,21 +55,10 @@ char* write_status_line(char* at, uint16_t status, std::string_view reason) {
 char* write_number(char* at, uint64_t number) { return std::to_chars(at, at + 20, number).ptr; }
 
 bool is_hop_by_hop(const Field& field, std::string_view connection) {
-  switch (field.id) {
-    case FieldId::kConnection:
-    case FieldId::kKeepAlive:
-    case FieldId::kProxyConnection:
-    case FieldId::kTe:
-    case FieldId::kTransferEncoding:
-    case FieldId::kUpgrade:
-      return true;
-    case FieldId::kOther:
-      return !connection.empty() && has_list_token(connection, field.name);
-    // The other names we know travel end to end. Connection cannot take them away: a client would rid itself
-    // of Host, of its length or of the address that a proxy before us noted.
-    default:
-      return false;
-  }
+  if (kHopByHop.has(field.id)) return true;
+  // The other names we know travel end to end. Connection cannot take them away: a client would rid itself of
+  // Host, of its length or of the address that a proxy before us noted.
+  return field.id == FieldId::kOther && !connection.empty() && has_list_token(connection, field.name);
 }
 
 }  // namespace moongate::http

@@ -30,6 +30,11 @@ char* write_status_line(char* at, uint16_t status, std::string_view reason);
 /// Appends a decimal number.
 char* write_number(char* at, uint64_t number);
 
+/// What never travels on, whatever Connection says.
+inline constexpr FieldIds kHopByHop = {FieldId::kConnection,       FieldId::kKeepAlive,
+                                       FieldId::kProxyConnection,  FieldId::kTe,
+                                       FieldId::kTransferEncoding, FieldId::kUpgrade};
+
 /// True for fields that belong to one connection and never travel on (RFC 9110 7.6.1): Connection and what it
 /// lists, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade. `connection` is the Connection
 /// field's value, or empty.

@@ -35,6 +35,7 @@ std::string_view trim(std::string_view text) {
 // Fields that Connection names end here. Nearly every request has `keep-alive`, `close` or no such field at
 // all.
 void remove_listed(http::FieldList& fields) {
+  if (!fields.may_have({FieldId::kConnection})) return;
   for (uint32_t i = 0; i < fields.count(); i++) {
     if (fields[i].id != FieldId::kConnection) continue;
     std::string_view listed = fields[i].value;
@@ -85,13 +86,13 @@ bool is_other_forwarded_field(std::string_view name, bool is_peer_trusted) {
   return is_forwarded && (!is_peer_trusted || name.find('_') != std::string_view::npos);
 }
 
-bool is_forwarded_field(FieldId id) {
-  return (id >= FieldId::kXForwardedFor && id <= FieldId::kXRealIp) || id == FieldId::kForwarded;
-}
+constexpr http::FieldIds kForwarded = {FieldId::kForwarded,       FieldId::kXForwardedFor,
+                                       FieldId::kXForwardedHost,  FieldId::kXForwardedPort,
+                                       FieldId::kXForwardedProto, FieldId::kXRealIp};
 
 // Fields the gateway knows by no id of their own, and clients may not set.
 bool is_dropped(const http::Field& field, bool is_peer_trusted) {
-  if (field.id != FieldId::kOther || (field.name[0] | 0x20) != 'x') return false;
+  if ((field.name[0] | 0x20) != 'x') return false;
   return is_identity_field(field.name) || is_other_forwarded_field(field.name, is_peer_trusted);
 }
 
@@ -108,9 +109,11 @@ void settle_identity(const Context& context, Exchange& exchange) {
   exchange.remote_address = exchange.peer_address;
   exchange.is_peer_trusted = is_trusted_peer(context, exchange);
   remove_listed(fields);
+  const bool is_peer_trusted = exchange.is_peer_trusted;
   for (uint32_t i = 0; i < fields.count();) {
-    const bool is_forwarded = is_forwarded_field(fields[i].id);
-    if (is_forwarded ? !exchange.is_peer_trusted : is_dropped(fields[i], exchange.is_peer_trusted)) {
+    const http::Field& field = fields[i];
+    const bool is_forwarded = kForwarded.has(field.id);
+    if (is_forwarded ? !is_peer_trusted : field.id == FieldId::kOther && is_dropped(field, is_peer_trusted)) {
       fields.remove_at(i);
       continue;
     }

@@ -17,19 +17,22 @@ using http::FieldId;
 namespace {
 
 // Fields the gateway writes itself or that end here.
-constexpr uint64_t kReplaced = [] {
-  uint64_t bits = 0;
-  for (FieldId id :
-       {FieldId::kHost, FieldId::kContentLength, FieldId::kExpect, FieldId::kForwarded, FieldId::kXRealIp,
-        FieldId::kXForwardedFor, FieldId::kXForwardedProto, FieldId::kXForwardedHost,
-        FieldId::kXForwardedPort, FieldId::kConnection, FieldId::kKeepAlive, FieldId::kProxyConnection,
-        FieldId::kTe, FieldId::kTransferEncoding, FieldId::kUpgrade, FieldId::kTrailer})
-    bits |= uint64_t{1} << static_cast<unsigned>(id);
-  return bits;
-}();
-static_assert(static_cast<size_t>(FieldId::kCount) <= 64);
-
-bool is_replaced(FieldId id) { return (kReplaced >> static_cast<unsigned>(id) & 1) != 0; }
+constexpr http::FieldIds kReplaced = {FieldId::kHost,
+                                      FieldId::kContentLength,
+                                      FieldId::kExpect,
+                                      FieldId::kForwarded,
+                                      FieldId::kXRealIp,
+                                      FieldId::kXForwardedFor,
+                                      FieldId::kXForwardedProto,
+                                      FieldId::kXForwardedHost,
+                                      FieldId::kXForwardedPort,
+                                      FieldId::kConnection,
+                                      FieldId::kKeepAlive,
+                                      FieldId::kProxyConnection,
+                                      FieldId::kTe,
+                                      FieldId::kTransferEncoding,
+                                      FieldId::kUpgrade,
+                                      FieldId::kTrailer};
 
 char* write_port(char* at, std::string_view name, uint16_t port) {
   char text[8];
@@ -121,7 +124,7 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
   char* at =
       http::write_request_line(start, exchange.request.method_text, uri.wire_path, uri.query, uri.has_query);
   at = http::write_field(at, "Host", host);
-  at = http::write_fields(at, fields, [](const Field& field) { return is_replaced(field.id); });
+  at = http::write_fields(at, fields, [](const Field& field) { return kReplaced.has(field.id); });
   at = write_forwarded(at, exchange);
   if (body == BodyKind::kChunked) {
     at = http::write_field(at, "Transfer-Encoding", "chunked");

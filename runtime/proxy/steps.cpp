@@ -339,13 +339,19 @@ namespace {
 
 // Fields of the upstream's connection, and what each of its Connection fields lists.
 void remove_hop_by_hop(http::FieldList& fields) {
+  if (!fields.may_have(http::kHopByHop)) return;
   std::string listed;  // most upstreams list nothing but whether the connection goes on
-  for (const http::Field& field : fields) {
-    if (field.id != FieldId::kConnection || field.value == "keep-alive" || field.value == "close") continue;
-    if (!listed.empty()) listed += ',';
-    listed += field.value;
-  }
   for (uint32_t i = 0; i < fields.count();) {
+    const http::Field& field = fields[i];
+    if (!http::kHopByHop.has(field.id)) {
+      i++;
+      continue;
+    }
+    if (field.id == FieldId::kConnection && field.value != "keep-alive" && field.value != "close")
+      listed.append(listed.empty() ? "" : ",").append(field.value);
+    fields.remove_at(i);
+  }
+  for (uint32_t i = 0; !listed.empty() && i < fields.count();) {
     if (http::is_hop_by_hop(fields[i], listed))
       fields.remove_at(i);
     else

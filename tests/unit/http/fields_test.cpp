@@ -120,6 +120,19 @@ TEST_CASE("a list keeps order through growth, replacement and removal") {
   CHECK(fields[97].name == "name-99");
 }
 
+TEST_CASE("a field that nobody has looked for yet is found after another was removed") {
+  base::Arena arena;
+  FieldList fields(&arena);
+  fields.add("A", "1");
+  fields.add("B", "2");
+  CHECK(fields.find("Not-There") == nullptr);
+  fields.add("C", "3");
+  fields.remove_at(0);
+  REQUIRE(fields.find("C") != nullptr);
+  fields.set("c", "4");
+  CHECK(fields.count() == 2);
+}
+
 TEST_CASE("known names are found, replaced and removed by id and by text alike") {
   base::Arena arena;
   FieldList fields(&arena);
