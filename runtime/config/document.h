@@ -72,6 +72,8 @@ struct Document {
   Settings settings;
   /// In the order of the file within each kind.
   std::vector<Resource> resources;
+  /// What some of these refer to and nobody has now, which is no mistake of theirs: only id and kind.
+  std::vector<Resource> absent = {};
 };
 
 /// Takes a merged tree apart. The first mistake is the error: "path:line: field: what; what would be right".

@@ -219,7 +219,7 @@ AdminBatch::Fault AdminBatch::check_precondition(const AdminWrite& write,
 
 AdminBatch::Fault AdminBatch::check_not_in_file(const ResourceKey& key) const {
   const std::string place = live_.place_of(key);
-  if (place.empty() || find(key) != nullptr) return std::nullopt;
+  if (place.empty()) return std::nullopt;
   HttpResponse response =
       admin_error(405, resource_name(key) + " is in " + place + "; change it there, or use another id here");
   response.fields.emplace_back("Allow", "GET");
@@ -318,16 +318,14 @@ AdminBatch::Fault AdminBatch::add_delete(const AdminWrite& write, AdminEffect* e
   if (key.first == Kind::kCredential) {
     if (auto fault = check_owner_is_there(write)) return fault;
   }
-  if (auto fault = check_not_in_file(key)) return fault;
   const StoredResource* present = find(key);
-  if (present == nullptr) return admin_not_found();
+  if (present == nullptr) {
+    auto fault = check_not_in_file(key);
+    return fault ? std::move(fault) : admin_not_found();
+  }
   if (auto fault = check_precondition(write, present)) return fault;
   if (auto fault = check_not_used(key, write.is_forced)) return fault;
-  const std::vector<ResourceKey> owned = owned_by(key);
-  for (const ResourceKey& one : owned) {
-    if (auto fault = check_not_in_file(one)) return fault;
-  }
-  for (const ResourceKey& one : owned) remove_value(one, effect);
+  for (const ResourceKey& one : owned_by(key)) remove_value(one, effect);
   remove_value(key, effect);
   Value body = Value::object();
   body.set("deleted", Value::string("1"));
@@ -338,7 +336,7 @@ AdminBatch::Fault AdminBatch::add_delete(const AdminWrite& write, AdminEffect* e
 
 void AdminBatch::remove_value(const ResourceKey& key, AdminEffect* effect) {
   effect->changes.push_back({key, find(key)->json, ""});
-  live_.remove(key);
+  live_.remove_stored(key);
   revision_++;
   changed_[key] = std::nullopt;
 }
@@ -353,9 +351,12 @@ AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_for
   const auto used_by_file = [&](const ResourceKey& user) {
     return admin_error(
         400, "can not delete this " + noun + ", " + resource_name(user) + " in " + live_.place_of(user) +
-                 " is still using it and the next start would refuse it; change it there first");
+                 " is still using it and " +
+                 (live_.is_shared() ? "would answer 503 without it" : "the next start would refuse it") +
+                 "; change it there first");
   };
-  if (const auto owned = live_.find_owned_in_file(key)) return used_by_file(*owned);
+  const std::vector<ResourceKey> owned = live_.find_owned_in_files(key);
+  if (!owned.empty() && live_.place_of(key).empty()) return used_by_file(owned.front());
   if (dependents.empty()) return std::nullopt;
   if (!is_forced) {
     const bool is_direct = key.first == Kind::kService || key.first == Kind::kStreamRoute;

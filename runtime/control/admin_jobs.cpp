@@ -176,13 +176,7 @@ void Control::refuse_writes(uint16_t status, const std::string& reason) {
   if (is_again) {
     if (!job.writes.empty()) jobs_.push_front(std::move(job));
   } else if (job.writes.size() > 1 && status == 400) {
-    for (auto write = job.writes.rbegin(); write != job.writes.rend(); ++write) {
-      Job single;
-      single.reason = job.reason;
-      single.is_single = true;
-      single.writes.push_back(std::move(*write));
-      jobs_.push_front(std::move(single));
-    }
+    try_apart(std::move(job));
   } else {
     MG_LOG(kError) << "a change by the Admin API is refused, snapshot " << current_.about.number
                    << " serves on: " << reason;
@@ -191,17 +185,41 @@ void Control::refuse_writes(uint16_t status, const std::string& reason) {
   if (!jobs_.empty()) next_job_.schedule(loop_);
 }
 
+/// In their order, those that bring code one by one and the others in between together; all one by one when
+/// none brings any.
+void Control::try_apart(Job job) {
+  const bool is_any_suspect = std::any_of(job.writes.begin(), job.writes.end(),
+                                          [](const AdminWrite& write) { return write.brings_code; });
+  std::vector<Job> apart;
+  for (AdminWrite& write : job.writes) {
+    const bool joins =
+        is_any_suspect && !write.brings_code && !apart.empty() && !apart.back().writes.front().brings_code;
+    if (!joins) {
+      Job& next = apart.emplace_back();
+      next.reason = job.reason;
+      next.is_single = true;
+    }
+    apart.back().writes.push_back(std::move(write));
+  }
+  jobs_.insert(jobs_.begin(), std::make_move_iterator(apart.begin()), std::make_move_iterator(apart.end()));
+}
+
 /// Refuses the writes whose plugins the worker has named, and keeps out what only came out of quarantine
 /// beside them. Whether the rest is to be tried again.
 bool Control::set_blamed_aside(const std::string& reason) {
-  bool is_any = live_.releases().blame(blamed_);
+  const snapshot::PluginFaults blamed = blamed_new_code();
+  bool is_any = live_.releases().blame(blamed);
   for (const AdminEffect& effect : pending_.batch->effects()) {
     std::string fault;
+    bool brings_code = false;
     for (const AdminEffect::Change& change : effect.changes) {
-      if (fault.empty()) fault = find_plugin_fault(change.key, change.after, blamed_);
+      if (fault.empty()) fault = find_plugin_fault(change.key, change.after, blamed);
+      brings_code = brings_code || !find_plugin_fault(change.key, change.after, new_code_).empty();
     }
     for (AdminWrite& write : jobs_.front().writes) {
-      if (&write != effect.write || fault.empty()) continue;
+      if (&write != effect.write) continue;
+      write.brings_code = brings_code;
+      if (fault.empty()) continue;
       MG_LOG(kError) << "a change by the Admin API is refused: " << fault;
       write.give(admin_error(400, fault));
       write.answer = nullptr;

@@ -115,6 +115,8 @@ class Control {
   void look_at_sources();
   bool take_load_notes();
   void start_round(std::string blob);
+  void find_new_code();
+  snapshot::PluginFaults blamed_new_code() const;
   void on_round_progress();
   void commit_round();
   void audit_rollback();
@@ -138,6 +140,7 @@ class Control {
   void end_writes();
   void refuse_writes(uint16_t status, const std::string& reason);
   bool set_blamed_aside(const std::string& reason);
+  void try_apart(Job job);
   enum class Scripts : uint8_t { kNone, kChanges, kSchemas };
   void keep_scripts(Scripts kept);
   void end_scripts();
@@ -231,7 +234,8 @@ class Control {
   std::deque<Job> jobs_;
   bool is_job_begun_ = false;  // the first of them
   std::optional<SwitchRound> round_;
-  snapshot::PluginFaults blamed_;  // by workers, in the last round
+  snapshot::PluginFaults blamed_;    // by workers, in the last round
+  snapshot::PluginFaults new_code_;  // of plugins, that it would have brought when it was refused
   std::string round_blob_;
   snapshot::Descriptor round_memfd_;
   SwitchRound::State round_state_seen_ = SwitchRound::State::kPreparing;

@@ -76,14 +76,16 @@ std::string Findings::line_of(const Resource& resource, const std::vector<std::s
 }
 
 void Findings::add(const Resource& resource, const std::vector<std::string>& path, const std::string& text) {
-  note(resource, line_of(resource, path, text));
+  note(resource, path, line_of(resource, path, text));
 }
 
-void Findings::note(const Resource& resource, std::string line) {
+void Findings::note(const Resource& resource, const std::vector<std::string>& path, std::string line) {
   concerned_.insert(&resource);
-  if (is_tolerated_ && is_tolerated_(resource)) {
-    wrong_.insert(resource.name());
-    if (quarantined_.emplace(resource.name(), line).second)
+  if (is_tolerated_ && is_tolerated_(resource, path)) {
+    // Not resource.name(): of a file's that is a position, which the next edit may change.
+    const std::string name = resource_name({resource.kind, resource.id});
+    if (resource.is_stored) wrong_.insert(name);
+    if (quarantined_.emplace(name, line).second)
       warnings_.push_back("quarantined, its routes answer 503: " + line);
     return;
   }
@@ -94,11 +96,13 @@ void Findings::quarantine(const std::string& name, const std::string& reason) {
   if (quarantined_.emplace(name, reason).second) warnings_.push_back("quarantined: " + name + ": " + reason);
 }
 
-void Findings::quarantine(const Resource& resource, const std::string& reason) {
+void Findings::quarantine(const Resource& resource, const std::string& reason, const std::string& hint) {
   concerned_.insert(&resource);
   const std::string place = place_of(resource, {});
-  // Not resource.name(): that is a position in the file, which the next edit may change.
-  quarantine(resource_name({resource.kind, resource.id}), (place.empty() ? "" : place + ": ") + reason);
+  const std::string name = resource_name({resource.kind, resource.id});
+  const std::string text = (place.empty() ? "" : place + ": ") + reason;
+  if (quarantined_.emplace(name, text).second)
+    warnings_.push_back("quarantined: " + name + ": " + text + hint);
 }
 
 void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,
@@ -115,8 +119,9 @@ void Findings::warn(const Resource& resource, const std::vector<std::string>& pa
 void Findings::add_detail(const Resource& resource, const std::string& detail) {
   const std::vector<std::string> path = path_of(resource.body, detail);
   const std::string place = place_of(resource, path);
-  note(resource, (place.empty() ? "" : place + ": ") + resource.name() +
-                     (!path.empty() || begins_with_field(detail) ? "." : ": ") + detail);
+  note(resource, path,
+       (place.empty() ? "" : place + ": ") + resource.name() +
+           (!path.empty() || begins_with_field(detail) ? "." : ": ") + detail);
 }
 
 }  // namespace moongate::control

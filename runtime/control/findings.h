@@ -19,16 +19,15 @@ class Findings {
   /// Without places yet (no file has been read), errors have none.
   void set_places(const config::Places& places) { places_ = &places; }
 
-  /// Resources of which `is_tolerated` is said do not refuse the whole when something is wrong with them:
-  /// they are quarantined, and their routes answer 503.
-  void set_tolerated(std::function<bool(const config::Resource&)> is_tolerated) {
-    is_tolerated_ = std::move(is_tolerated);
-  }
+  /// Resources of which `is_tolerated` is said do not refuse the whole when something is wrong with them, or
+  /// with what the path leads to: they are quarantined, and their routes answer 503.
+  using IsTolerated = std::function<bool(const config::Resource&, const std::vector<std::string>& path)>;
+  void set_tolerated(IsTolerated is_tolerated) { is_tolerated_ = std::move(is_tolerated); }
   /// The same for one that is known to be wrong.
   void quarantine(const std::string& name, const std::string& reason);
-  /// The same for a resource of the document that another one keeps from serving.
-  void quarantine(const config::Resource& resource, const std::string& reason);
-  /// Names of those that were found to be wrong and tolerated.
+  /// The same for a resource of the document that another one keeps from serving. The hint is only told now.
+  void quarantine(const config::Resource& resource, const std::string& reason, const std::string& hint = {});
+  /// Names of stored ones that were found to be wrong and tolerated.
   const std::set<std::string>& wrong() const { return wrong_; }
   /// By name, with the first thing that is wrong.
   const std::map<std::string, std::string>& quarantined() const { return quarantined_; }
@@ -55,13 +54,13 @@ class Findings {
  private:
   std::string line_of(const config::Resource& resource, const std::vector<std::string>& path,
                       const std::string& text) const;
-  void note(const config::Resource& resource, std::string line);
+  void note(const config::Resource& resource, const std::vector<std::string>& path, std::string line);
 
   const config::Places* places_ = nullptr;
   std::vector<std::string> errors_;
   std::vector<std::string> warnings_;
   std::set<const config::Resource*> concerned_;
-  std::function<bool(const config::Resource&)> is_tolerated_;
+  IsTolerated is_tolerated_;
   std::map<std::string, std::string> quarantined_;
   std::set<std::string> wrong_;
 };

@@ -234,6 +234,25 @@ void Control::start_round(std::string blob) {
   on_round_progress();
 }
 
+/// Code that served until now may be broken by what is new beside it: whoever uses the old is not to blame.
+void Control::find_new_code() {
+  new_code_.clear();
+  const Result<snapshot::BlobView> tried = snapshot::BlobView::read(round_blob_);
+  if (!tried) return;
+  for (const snapshot::Record& record : tried->records_of(snapshot::RecordKind::kPluginSource)) {
+    const snapshot::Record* served = current_.view.find(record.kind, record.id);
+    if (served == nullptr || served->hash != record.hash) new_code_.emplace(record.id, "is new");
+  }
+}
+
+/// What workers have said of it; of all code when none is new.
+snapshot::PluginFaults Control::blamed_new_code() const {
+  snapshot::PluginFaults blamed = blamed_;
+  if (!new_code_.empty())
+    std::erase_if(blamed, [&](const auto& fault) { return new_code_.count(fault.first) == 0; });
+  return blamed;
+}
+
 void Control::restart_deadline() {
   round_deadline_.start(loop_.timers(), std::chrono::seconds(kPrepareSeconds));
 }
@@ -278,6 +297,7 @@ void Control::on_round_progress() {
       const bool is_invalid = round_->is_invalid();
       round_deadline_.stop();
       round_.reset();
+      find_new_code();
       if (job.is_sync) return refuse_sync(is_invalid, reason);
       if (!job.writes.empty() && pending_.is_conflict) return hold_writes();
       if (!job.writes.empty()) return refuse_writes(is_invalid ? 400 : 503, reason);

@@ -7,6 +7,8 @@
 
 #include "base/json.h"
 #include "control/certificate_words.h"
+#include "control/closed_names.h"
+#include "control/held.h"
 #include "control/plugin_sources.h"
 #include "control/references.h"
 #include "control/resource_checks.h"
@@ -186,7 +188,7 @@ Result<void> LiveConfiguration::put_resource(Resource resource, std::vector<std:
     return checked;
   }
   note_credentials(resource);
-  if (key.first == Kind::kSsl) close_names(key.second, "");
+  close_names(key, "");
   return {};
 }
 
@@ -346,13 +348,32 @@ void LiveConfiguration::drop_credentials(const ResourceKey& key) {
 }
 
 void LiveConfiguration::remove(const ResourceKey& key) {
+  std::vector<ResourceKey> below = find_owned_in_files(key);
   for (const Dependent& dependent : find_dependents(key)) {
     newly_quarantined_[resource_name(dependent.key)] =
         std::string(reference_field(key.first)) + ": " + resource_name(key) + " was deleted by force";
+    for (ResourceKey& owned : find_owned_in_files(dependent.key)) below.push_back(std::move(owned));
   }
+  // Why, is told for each of a file by itself when all is known: review_files().
+  for (const ResourceKey& owned : below) newly_quarantined_[resource_name(owned)] = "";
   changes_[key] = std::nullopt;
   drop_credentials(key);
-  if (key.first == Kind::kSsl) close_names(key.second, "");
+  close_names(key, "");
+}
+
+bool LiveConfiguration::remove_stored(const ResourceKey& key) {
+  const bool is_served = place_of(key).empty();
+  if (is_served) {
+    remove(key);
+  } else {
+    close_names(key, "");
+    quarantine(key, "");
+  }
+  return is_served;
+}
+
+void LiveConfiguration::close_names(const ResourceKey& key, const std::string& names) {
+  if (closed_kind(key.first)) closed_names_[key] = names;
 }
 
 void LiveConfiguration::quarantine(const ResourceKey& key, const std::string& reason) {
@@ -365,6 +386,7 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
   std::map<std::string, std::string> quarantined;
   releases_.begin();
   review_quarantine(&quarantined);
+  drop_unused_code();
   // The changes point into it, so it must not move.
   records.reserve(changes_.size() + closed_names_.size() + added_.plugins.size() + added_.libraries.size() +
                   quarantined.size());
@@ -374,9 +396,10 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
     if (body) records.push_back({kind, 0, order, key.second, kStoredPlace, *body, 0});
     changes.push_back({kind, key.second, body ? &records.back() : nullptr});
   }
-  for (const auto& [id, names] : closed_names_) {
-    if (!names.empty()) records.push_back({RecordKind::kClosedNames, 0, 0, id, kStoredPlace, names, 0});
-    changes.push_back({RecordKind::kClosedNames, id, names.empty() ? nullptr : &records.back()});
+  for (const auto& [key, names] : closed_names_) {
+    const RecordKind kind = *closed_kind(key.first);
+    if (!names.empty()) records.push_back({kind, 0, 0, key.second, kStoredPlace, names, 0});
+    changes.push_back({kind, key.second, names.empty() ? nullptr : &records.back()});
   }
   for (const auto& [kind, files] : {std::pair(RecordKind::kPluginSource, &added_.plugins),
                                     std::pair(RecordKind::kLibrarySource, &added_.libraries)}) {
@@ -398,10 +421,30 @@ Result<std::string> LiveConfiguration::finish(const snapshot::BlobWriter::About&
   return blob;
 }
 
+/// What only came for a change that was wrong is not to be loaded, or to fail, for the others.
+void LiveConfiguration::drop_unused_code() {
+  if (added_.plugins.empty()) return;
+  std::set<std::string> used;
+  for (const auto& [key, body] : changes_) {
+    if (body) add_plugins_of(make_known(key, *body), &used);
+  }
+  std::erase_if(added_.plugins, [&](const SourceFile& plugin) {
+    if (used.count(plugin.name) > 0) return false;
+    const std::string own = "apisix.plugins." + plugin.name + ".";
+    std::erase_if(added_.libraries, [&](const SourceFile& file) { return file.name.starts_with(own); });
+    return true;
+  });
+  if (added_.plugins.empty()) added_.libraries.clear();
+}
+
 /// Who stays in quarantine, and who is right again now that something else has changed.
 void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* quarantined) {
   for (const Record& record : view_.records_of(RecordKind::kQuarantined)) {
     const auto key = parse_resource_name(record.id);
+    if (key && !place_of(*key).empty()) {
+      (*quarantined)[std::string(record.id)] = record.body;
+      continue;
+    }
     const bool is_decided =
         key && (changes_.count(*key) > 0 || wanted_otherwise_.count(std::string(record.id)) > 0);
     if (is_decided) releases_.forget(*key);
@@ -424,11 +467,56 @@ void LiveConfiguration::review_quarantine(std::map<std::string, std::string>* qu
   for (const auto& [name, reason] : newly_quarantined_) {
     const auto key = parse_resource_name(name);
     const bool is_changed = key && changes_.count(*key) > 0;
-    if (!is_changed) (*quarantined)[name] = reason;
+    if (!is_changed && (!reason.empty() || quarantined->count(name) == 0)) (*quarantined)[name] = reason;
   }
   for (const auto& [name, reason] : wanted_otherwise_) {
     if (!reason.empty()) (*quarantined)[name] = reason;
   }
+  review_files(quarantined);
+}
+
+/// Now that it is known what the store has: what files have was judged by their load but for what it refers
+/// to.
+void LiveConfiguration::review_files(std::map<std::string, std::string>* quarantined) {
+  for (const auto& [key, body] : changes_) {
+    if (key.first != Kind::kSsl) continue;
+    for (const Dependent& dependent : find_dependents(key)) {
+      if (!dependent.is_stored) quarantined->emplace(resource_name(dependent.key), "");
+    }
+  }
+  for (auto at = quarantined->begin(); at != quarantined->end();) {
+    const auto held = at++;
+    const auto key = parse_resource_name(held->first);
+    if (!key || place_of(*key).empty() || is_taken(*key)) continue;
+    if (const auto reason = why_held(*key, *quarantined))
+      held->second = place_of(*key) + ": " + *reason;
+    else
+      quarantined->erase(held);
+  }
+}
+
+/// Whether the store has another one of a file's id.
+bool LiveConfiguration::is_taken(const ResourceKey& key) const {
+  const auto wanted = wanted_otherwise_.find(resource_name(key));
+  return wanted == wanted_otherwise_.end() ? stored_->find(key) != stored_->end() : !wanted->second.empty();
+}
+
+/// What a resource of a file refers to, and is not served; nothing when all is.
+std::optional<std::string> LiveConfiguration::why_held(
+    const ResourceKey& key, const std::map<std::string, std::string>& quarantined) {
+  const Resource resource = make_known(key, find_body(key).value_or("{}"));
+  bool has_certificate = false;
+  for (const ResourceKey& referred : references_of(key, resource.body)) {
+    const bool is_quarantined = quarantined.count(resource_name(referred)) > 0;
+    const bool is_left_out = referred.first == Kind::kConsumer && why_held(referred, quarantined);
+    if (!find_body(referred) || is_left_out) return describe_held(referred, is_quarantined || is_left_out);
+    has_certificate = has_certificate || referred.first == Kind::kSsl;
+  }
+  if (!has_certificate) return std::nullopt;
+  // It may be of another type, or switched off.
+  std::vector<std::string> warnings;
+  const auto checked = check(resource, &warnings);
+  return checked ? std::nullopt : std::optional(checked.error().detail);
 }
 
 /// Puts one that nothing is served of, unless a worker is known to refuse it.
@@ -453,15 +541,16 @@ std::string LiveConfiguration::place_of(const ResourceKey& key) const {
   return record == nullptr || record->place == kStoredPlace ? "" : std::string(record->place);
 }
 
-std::optional<ResourceKey> LiveConfiguration::find_owned_in_file(const ResourceKey& owner) const {
+std::vector<ResourceKey> LiveConfiguration::find_owned_in_files(const ResourceKey& owner) const {
+  std::vector<ResourceKey> found;
   const config::OwnedKind* owned = config::find_owned_by(owner.first);
-  if (owned == nullptr || !place_of(owner).empty()) return std::nullopt;
+  if (owned == nullptr) return found;
   const std::string prefix = owner.second + std::string(owned->mark);
   for (const Record& record : view_.records_of(snapshot::record_kind(owned->kind))) {
     if (record.place != kStoredPlace && record.id.starts_with(prefix))
-      return ResourceKey{owned->kind, std::string(record.id)};
+      found.emplace_back(owned->kind, std::string(record.id));
   }
-  return std::nullopt;
+  return found;
 }
 
 template <class Look>

@@ -51,11 +51,13 @@ class LiveConfiguration {
                                                     uint64_t created_index);
   /// One resource goes. Who refers to it is quarantined.
   void remove(const ResourceKey& key);
+  /// What the store has of that name goes: nothing else does where a file has one. Whether it was served.
+  bool remove_stored(const ResourceKey& key);
   /// One that is not served as it is wanted, or not at all; without a reason it is none of them any more.
   void quarantine(const ResourceKey& key, const std::string& reason);
-  /// Names that no handshake gets for a certificate that is wrong (names_to_close); none any more when empty,
-  /// or once it is put.
-  void close_names(const std::string& id, const std::string& names) { closed_names_[id] = names; }
+  /// What is closed along with a resource that is wrong: names_to_close(). Nothing any more when empty, or
+  /// once it is put.
+  void close_names(const ResourceKey& key, const std::string& names);
   /// The next snapshot.
   base::Result<std::string> finish(const snapshot::BlobWriter::About& about);
   /// The changes were not made, whatever was found about credentials on the way.
@@ -65,13 +67,15 @@ class LiveConfiguration {
   /// Gives back its memory; the next batch loads all again.
   void forget_validator() { validator_.reset(); }
 
+  /// Whether others write to the store as well.
+  bool is_shared() const { return !settings_.etcd.host.empty(); }
   /// Canonical JSON of a resource as it is with the changes so far.
   std::optional<std::string> find_body(const ResourceKey& key) const;
   /// "file:line" when a file has it, else empty.
   std::string place_of(const ResourceKey& key) const;
   std::vector<Dependent> find_dependents(const ResourceKey& key) const;
-  /// What a file has that belongs to `owner`, which no file has.
-  std::optional<ResourceKey> find_owned_in_file(const ResourceKey& owner) const;
+  /// What files have that belongs to `owner`.
+  std::vector<ResourceKey> find_owned_in_files(const ResourceKey& owner) const;
   /// Folders of plugins that came with this batch.
   const std::vector<std::string>& added_folders() const { return added_folders_; }
   const base::FileStamps& added_stamps() const { return added_stamps_; }
@@ -94,6 +98,11 @@ class LiveConfiguration {
   void add_with_referred(const ResourceKey& key, std::map<ResourceKey, std::string>* bodies) const;
   config::Document context_of(const config::Resource& resource) const;
   void review_quarantine(std::map<std::string, std::string>* quarantined);
+  void drop_unused_code();
+  void review_files(std::map<std::string, std::string>* quarantined);
+  bool is_taken(const ResourceKey& key) const;
+  std::optional<std::string> why_held(const ResourceKey& key,
+                                      const std::map<std::string, std::string>& quarantined);
   base::Result<void> release(const ResourceKey& key, const std::string& json);
   template <class Look>
   void each_body(config::Kind kind, Look look) const;
@@ -112,7 +121,7 @@ class LiveConfiguration {
   std::map<ResourceKey, std::optional<std::string>> changes_;  // canonical bodies
   std::map<std::string, std::string> newly_quarantined_;
   std::map<std::string, std::string> wanted_otherwise_;  // in quarantine whatever is served for them
-  std::map<std::string, std::string> closed_names_;      // by ids of certificates, as far as they change
+  std::map<ResourceKey, std::string> closed_names_;      // as far as they change
   Releases releases_;
   const ResourceStore::Map* stored_ = nullptr;
   std::map<ResourceKey, uint64_t> created_;  // of what this batch has of a shared store

@@ -16,6 +16,7 @@
 #include "config/suggest.h"
 #include "control/closed_names.h"
 #include "control/findings.h"
+#include "control/held.h"
 #include "control/plugin_sources.h"
 #include "control/references.h"
 #include "control/resource_checks.h"
@@ -44,10 +45,11 @@ class Loader {
     out_.wrong = findings_.wrong();
     auto& warnings = findings_.warnings();
     out_.warnings.insert(out_.warnings.end(), warnings.begin(), warnings.end());
-    if (out_.errors.size() > kErrorsMax) {
-      const size_t more = out_.errors.size() - kErrorsMax;
-      out_.errors.resize(kErrorsMax);
-      out_.errors.push_back("and " + std::to_string(more) + " more");
+    for (std::vector<std::string>* texts : {&out_.errors, &out_.warnings}) {
+      if (texts->size() <= kErrorsMax) continue;
+      const size_t more = texts->size() - kErrorsMax;
+      texts->resize(kErrorsMax);
+      texts->push_back("and " + std::to_string(more) + " more");
     }
     if (!out_.errors.empty()) out_.blob.clear();
     return std::move(out_);
@@ -80,6 +82,7 @@ class Loader {
     if (auto found = find_stored(document->settings); !found) return found;
     if (auto added = add_stored(*document); !added) return added;
     if (!findings_.is_empty()) return {};
+    note_absent(findings_, document);
     Result<CollectedSources> collected = collect(*document);
     const auto& paths = document->settings.plugin_paths;
     out_.folders.insert(out_.folders.end(), paths.begin(), paths.end());
@@ -98,7 +101,7 @@ class Loader {
     if (auto checked = check(**validator, *document, collected->sources); !checked) return checked;
     check_resources(*document, findings_);
     check_credentials(*document, findings_);
-    quarantine_owned(*document);
+    hold_referring(*document, findings_);
     if (!findings_.is_empty()) return {};
     out_.settings = document->settings;
     out_.plugin_count = collected->sources.plugins.size();
@@ -110,7 +113,7 @@ class Loader {
     if (auto checked = checker.check(judged_by_compiling.take(), *document, findings_); !checked)
       return checked;
     if (findings_.quarantined().size() != quarantined) {
-      quarantine_owned(*document);
+      hold_referring(*document, findings_);
       if (auto written = write(*document, collected->sources); !written) return written;
     }
     remember_known();
@@ -128,6 +131,7 @@ class Loader {
   /// What was made through the Admin API stands beside what the files have.
   Result<void> add_stored(config::Document& document) {
     if (stored_ == nullptr || stored_->empty()) return {};
+    set_tolerated(document);
     const bool is_shared = !document.settings.etcd.host.empty();
     std::set<ResourceKey> left_out;
     for (const Resource& resource : document.resources) {
@@ -139,7 +143,8 @@ class Loader {
       const bool is_left_out = is_shared && options_.is_tolerated && options_.is_tolerated(name);
       if (is_left_out) {
         left_out.insert(key);
-        if (key.first == Kind::kSsl) closed_names_[key.second] = names_to_close(same->second.json);
+        // Its names are this gateway's too; the hosts of its service are those that the file says.
+        if (key.first == Kind::kSsl) closed_[key] = names_to_close(key, same->second.json);
         findings_.quarantine(name, taken_by_file(findings_.place_of(resource, {})));
         continue;
       }
@@ -152,8 +157,7 @@ class Loader {
     for (const auto& [key, stored] : *stored_) {
       if (left_out.count(key) > 0) continue;
       if (!stored.fault.empty()) findings_.quarantine(resource_name(key), stored.fault);
-      if (!stored.fault.empty() && key.first == Kind::kSsl)
-        closed_names_[key.second] = names_to_close(stored.json);
+      if (!stored.fault.empty()) closed_[key] = names_to_close(key, stored.json);
       if (!stored.fault.empty() && stored.stand_in.empty()) continue;
       Result<Resource> resource = make_resource(key, stored.fault.empty() ? stored.json : stored.stand_in);
       if (!resource) return resource.error();
@@ -161,10 +165,18 @@ class Loader {
       resource->created_index = stored.created_index;
       document.resources.push_back(resource.take());
     }
-    findings_.set_tolerated([this](const Resource& resource) {
-      return resource.is_stored && options_.is_tolerated && options_.is_tolerated(resource.name());
-    });
     return {};
+  }
+
+  void set_tolerated(const config::Document& document) {
+    findings_.set_tolerated(
+        [this, &document](const Resource& resource, const std::vector<std::string>& path) {
+          const bool is_tolerated =
+              options_.is_tolerated && options_.is_tolerated(resource_name({resource.kind, resource.id}));
+          if (resource.is_stored) return is_tolerated;
+          const bool is_shared = !document.settings.etcd.host.empty();
+          return (is_shared || is_tolerated) && is_about_stored_certificate(document, resource, path);
+        });
   }
 
   /// Stored resources are read as they lie in the store; which of their fields are encrypted the schemas say.
@@ -377,8 +389,9 @@ class Loader {
       if (is_unknown_consumer(resource)) continue;
       writer.add(Record{snapshot::record_kind(resource.kind), 0, order, resource.id, place, bodies_[i], 0});
     }
-    for (const auto& [id, names] : closed_names_) {
-      if (!names.empty()) writer.add(Record{RecordKind::kClosedNames, 0, 0, id, kStoredPlace, names, 0});
+    for (const auto& [key, names] : closed_) {
+      if (!names.empty())
+        writer.add(Record{*closed_kind(key.first), 0, 0, key.second, kStoredPlace, names, 0});
     }
     if (const std::string& path = document.settings.upstream.tls_trusted_certificate; !path.empty())
       writer.add(Record{RecordKind::kTrusted, 0, 0, "", path, trusted_, 0});
@@ -420,22 +433,6 @@ class Loader {
     return view;
   }
 
-  /// A credential of a file whose consumer was made elsewhere and is not served lets nobody in, and its file
-  /// is not to blame for that.
-  void quarantine_owned(const config::Document& document) {
-    std::set<std::string_view> served;  // a file's consumer serves whatever the store has of that name
-    for (const Resource& resource : document.resources) {
-      if (resource.kind == Kind::kConsumer && !resource.is_stored) served.insert(resource.id);
-    }
-    for (const Resource& resource : document.resources) {
-      if (resource.kind != Kind::kCredential || resource.is_stored || findings_.concerns(resource)) continue;
-      const std::string_view owner_id = config::owner_id(resource.id);
-      const std::string owner = resource_name({Kind::kConsumer, std::string(owner_id)});
-      if (served.count(owner_id) == 0 && findings_.quarantined().count(owner) > 0)
-        findings_.quarantine(resource, owner + " is in quarantine, and this with it");
-    }
-  }
-
   /// A consumer that is wrong, or shows the key of another, lets nobody in.
   bool is_unknown_consumer(const Resource& resource) const {
     const bool is_consumer = resource.kind == Kind::kConsumer || resource.kind == Kind::kCredential;
@@ -459,10 +456,10 @@ class Loader {
   SnapshotChecker own_checker_;
   Findings findings_;
   const ResourceStore::Map* stored_ = nullptr;
-  std::set<std::string> file_plugins_;               // those that the files name
-  std::map<std::string, std::string> closed_names_;  // by ids of certificates that are wrong in the store
-  std::string trusted_;                              // what upstream.tls_trusted_certificate holds
-  std::vector<std::string> bodies_;  // of the document's resources, as the snapshot will have them
+  std::set<std::string> file_plugins_;         // those that the files name
+  std::map<ResourceKey, std::string> closed_;  // names_to_close() of what is wrong in the store
+  std::string trusted_;                        // what upstream.tls_trusted_certificate holds
+  std::vector<std::string> bodies_;            // of the document's resources, as the snapshot will have them
   snapshot::Hash128 surroundings_;
   std::vector<std::pair<const Resource*, snapshot::Hash128>> keys_;
   Loaded out_;

@@ -87,12 +87,7 @@ void SyncBatch::add(const StoredChange& change) {
 
 void SyncBatch::remove(const ResourceKey& key) {
   changed_[key] = std::nullopt;
-  if (!live_.place_of(key).empty()) {  // the file's one is served
-    if (key.first == Kind::kSsl) live_.close_names(key.second, "");
-    return live_.quarantine(key, "");
-  }
-  live_.remove(key);
-  judge_dependents(key);
+  if (live_.remove_stored(key)) judge_dependents(key);
 }
 
 void SyncBatch::put(const ResourceKey& key, StoredResource value) {
@@ -100,7 +95,8 @@ void SyncBatch::put(const ResourceKey& key, StoredResource value) {
   const std::string place = live_.place_of(key);
   if (!place.empty()) {
     value.fault = taken_by_file(place);
-    if (key.first == Kind::kSsl) live_.close_names(key.second, names_to_close(value.json));
+    // Its names are this gateway's too; the hosts of its service are those that the file says.
+    if (key.first == Kind::kSsl) live_.close_names(key, names_to_close(key, value.json));
     live_.quarantine(key, value.fault);
     changed_[key] = std::move(value);
     return;
@@ -120,7 +116,7 @@ void SyncBatch::put(const ResourceKey& key, StoredResource value) {
       live_.remove(key);
       if (was_there) judge_dependents(key);
     }
-    if (key.first == Kind::kSsl) live_.close_names(key.second, names_to_close(value.json));
+    live_.close_names(key, names_to_close(key, value.json));
   }
   live_.quarantine(key, value.fault);
   changed_[key] = std::move(value);

@@ -312,10 +312,11 @@ void Control::end_sync() {
 /// Workers have said whose code fails: all that is new and uses it is at fault, in one go. Whether that is
 /// anything, so that the job is to be tried again.
 bool Control::blame_plugins(const std::vector<StoredChange>& changes, Job* job) {
-  bool is_any = live_.releases().blame(blamed_);
+  const snapshot::PluginFaults blamed = blamed_new_code();
+  bool is_any = live_.releases().blame(blamed);
   const auto fault_of = [&](const StoredChange& change) {
     const bool is_right = change.value && change.value->fault.empty();
-    std::string fault = is_right ? find_plugin_fault(change.key, change.value->json, blamed_) : "";
+    std::string fault = is_right ? find_plugin_fault(change.key, change.value->json, blamed) : "";
     return fault.empty() ? fault : std::string(kRefusedByWorker) + fault;
   };
   std::set<ResourceKey> news;

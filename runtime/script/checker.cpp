@@ -279,6 +279,7 @@ Result<Checker::Selection> Checker::select(const config::Document& document) {
     selection.speakers.insert({config::kind_name(first->kind), first->id});
     same.push_back(&resource);
   }
+  for (const config::Resource& resource : document.absent) selection.all.push_back(&resource);
   for (size_t begin = 0; begin < same.size(); begin += kPlainBatch) {
     const size_t count = std::min(kPlainBatch, same.size() - begin);
     if (auto found = find_plain({same.data() + begin, count}, &right); !found) return found.error();

@@ -55,8 +55,9 @@ enum class RecordKind : uint16_t {
   // What came later stands behind: numbers are in files that an older version has written.
   kGraphqlCostDecoration,  // a resource
   kClosedNames,  // id: of an `ssls` resource that is wrong; body: JSON list of the names no handshake gets
+  kClosedHosts,  // id: of a service that is wrong; body: JSON list of its hosts, which its routes are for
 };
-inline constexpr uint16_t kRecordKindCount = 22;
+inline constexpr uint16_t kRecordKindCount = 23;
 
 RecordKind record_kind(config::Kind kind);
 /// Nothing for kinds that are no resource.

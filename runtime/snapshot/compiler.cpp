@@ -63,6 +63,7 @@ struct Compiler::RouteInput {
   const GroupEntry* plugin_config = nullptr;
   std::string fault;
   uint16_t fault_status = 0;
+  std::vector<std::string> closed_hosts = {};  // of a service that is wrong
 };
 
 Compiler::Compiler(BlobView blob, Pin present, upstream::Pool& pool, Graveyard& graveyard)
@@ -349,7 +350,11 @@ void Compiler::add_consumer(const Record& record) {
   consumer->group_id = conf->group_id;
   consumer->body_json = record.body;
   uint64_t hash = record.hash;
-  if (auto group = consumer_groups_.find(conf->group_id); group != consumer_groups_.end()) {
+  if (!conf->group_id.empty()) {
+    const auto group = consumer_groups_.find(conf->group_id);
+    // Whoever came in without it would have none of its limits.
+    if (group == consumer_groups_.end())
+      return complain(record, "group_id: there is no consumer group " + conf->group_id, true);
     consumer->plugins = group->second->plugins;
     hash = mix(hash, group->second->hash);
   }
@@ -368,8 +373,11 @@ void Compiler::add_credential(const Record& record) {
   auto conf = config::parse_credential(*value, record.id);
   if (!conf) return complain(record, conf.error().detail);
   auto owner = next_->consumer_by_name.find(conf->consumer);
-  if (owner == next_->consumer_by_name.end())
-    return complain(record, "id: there is no consumer " + conf->consumer + "; add one of that username");
+  if (owner == next_->consumer_by_name.end()) {
+    const bool is_left_out = blob_.find(RecordKind::kConsumer, conf->consumer) != nullptr;
+    return complain(record, "id: there is no consumer " + conf->consumer + "; add one of that username",
+                    is_left_out);
+  }
   for (const PluginConf& plugin : to_plugins(
            record, conf->plugins, "/apisix/consumers/" + std::string(record.id), version_text(record.hash))) {
     add_credential_of(owner->second, conf->id, plugin);
@@ -415,10 +423,7 @@ std::shared_ptr<Route> Compiler::compile_route(const Record& record) {
   RouteInput input{record, conf.take(), nullptr, nullptr, {}, 0};
   if (!input.conf.service_id.empty()) {
     input.service = find_service(input.conf.service_id);
-    if (input.service == nullptr) {
-      input.fault_status = 404;
-      input.fault = "the route's service " + input.conf.service_id + " is not there";
-    }
+    if (input.service == nullptr) close_without_service(&input);
   }
   if (!input.conf.plugin_config_id.empty()) {
     input.plugin_config = find_plugin_config(input.conf.plugin_config_id);
@@ -437,12 +442,29 @@ std::shared_ptr<Route> Compiler::compile_route(const Record& record) {
   return route->origin.spec ? route : nullptr;
 }
 
+/// In a shared store it may be wrong, or not there yet: its routes are closed as all that cannot be served
+/// safely are, and only for its hosts where they are known. Otherwise it was deleted by force.
+void Compiler::close_without_service(RouteInput* input) const {
+  const std::string& id = input->conf.service_id;
+  const Record* closed = blob_.find(RecordKind::kClosedHosts, id);
+  input->fault_status = closed != nullptr || is_shared() ? 503 : 404;
+  input->fault = "the route's service " + id + " is not there";
+  const Result<Value> hosts = closed == nullptr ? Result<Value>(Value()) : base::parse_json(closed->body);
+  if (!hosts || !hosts->is_array()) return;
+  for (const Value& host : hosts->items()) {
+    if (host.is_string()) input->closed_hosts.push_back(host.as_string());
+  }
+}
+
 /// What the router is to know of the route; null, and a complaint, when it cannot be found by that.
 std::shared_ptr<const router::RouteSpec> Compiler::make_spec(const RouteInput& input) {
   router::RouteSpec spec;
   spec.id = input.conf.id;
   spec.uris = input.conf.uris;
-  spec.hosts = input.conf.hosts.empty() && input.service ? input.service->conf.hosts : input.conf.hosts;
+  if (!input.conf.hosts.empty())
+    spec.hosts = input.conf.hosts;
+  else
+    spec.hosts = input.service ? input.service->conf.hosts : input.closed_hosts;
   for (const std::string& name : input.conf.methods) {
     http::Method method = http::find_method(name);
     if (method == http::Method::kOther)
@@ -524,7 +546,7 @@ std::shared_ptr<Route> Compiler::make_route(const RouteInput& input) {
     fault = service->fault;
   }
   if (!fault.empty() && route->fault_status == 0) {
-    route->fault_status = conf.upstream_id.empty() ? 503 : 502;
+    route->fault_status = conf.upstream_id.empty() || is_shared() ? 503 : 502;
     route->fault_reason = fault;
   }
   if (route->upstream) route->timeouts = route->upstream->options().timeouts;

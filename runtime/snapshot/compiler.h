@@ -88,6 +88,7 @@ class Compiler {
     uint32_t entry = 0;                // in Snapshot::route_order
     uint32_t had = RouteIndex::kNone;  // slot of its predecessor
   };
+  struct RouteInput;
   void do_some();
   void read_records();
   void begin_snapshot(std::shared_ptr<Surroundings> around);
@@ -121,6 +122,8 @@ class Compiler {
   void add_global_rule(const Record& record);
   void finish_globals();
   ServiceEntry* find_service(const std::string& id);
+  void close_without_service(RouteInput* input) const;
+  bool is_shared() const { return !next_->settings->etcd.host.empty(); }
   GroupEntry* find_plugin_config(const std::string& id);
   std::shared_ptr<Route> compile_route(const Record& record);
   static uint64_t print_of(const Record& record);
@@ -129,7 +132,6 @@ class Compiler {
   void add_to_list(const Record& record, std::shared_ptr<const Route> route);
   void leave_out(const Record& record);
   bool reuse_route(const Record& record);
-  struct RouteInput;
   std::shared_ptr<Route> make_route(const RouteInput& input);
   void take_over(const std::string& id, Route& route) const;
   std::shared_ptr<const router::RouteSpec> make_spec(const RouteInput& input);

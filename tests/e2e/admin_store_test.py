@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Admin API acknowledged is served by every worker, and again after whatever happens to the processes."""
 
+import contextlib
 import json
 import os
 import random
@@ -235,14 +236,40 @@ class Together(AdminCase):
 
     def test_of_writes_that_wait_together_those_are_refused_whose_plugin_a_worker_refuses(self):
         self.gw.write_plugin("picky", picky("error('no init today')"))
-        key = self.gw.admin_key()
-        with Client(self.gw.admin_port, timeout=30) as client:
-            for i in range(12):
-                body = json.dumps({"uri": f"/t{i}", "plugins": {"picky": {}}} if i % 3 == 0 else mocking(f"/t{i}", "t")).encode()
-                client.send(request_bytes("PUT", f"/apisix/admin/routes/t{i}", {"X-API-KEY": key}, body))
-            statuses = [client.read("PUT").status for _ in range(12)]
+        statuses = self.put_at_once([{"plugins": {"picky": {}}} if i % 3 == 0 else mocking(f"/t{i}", "t") for i in range(12)])
         self.assertEqual(statuses, [400, 201, 201] * 4)
         self.assertEqual([self.gw.get(f"/t{i}").status for i in range(12)], [404, 200, 200] * 4)
+
+    def spoil_old(self):
+        """Plugin `old` serves; plugin `guilty` brings code beside which `old` cannot begin any more."""
+        self.gw.write_plugin("old", picky("if pcall(require, 'apisix.plugins.guilty.lib') then error('spoilt') end", "old"))
+        self.put("/routes/served", {"uri": "/served", "plugins": {"old": {}}})
+        self.gw.write_plugin("guilty/init", picky(name="guilty"))
+        self.gw.write_plugin("guilty/lib", "return {}")
+
+    def put_at_once(self, bodies):
+        """Each on a connection of its own; those that come while one is made wait together."""
+        key = self.gw.admin_key()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Client(self.gw.admin_port, timeout=30)) for _ in bodies]
+            for i, (client, body) in enumerate(zip(clients, bodies)):
+                client.send(request_bytes("PUT", f"/apisix/admin/routes/t{i}", {"X-API-KEY": key}, json.dumps({"uri": f"/t{i}", **body}).encode()))
+            return [client.read("PUT").status for client in clients]
+
+    def test_of_writes_that_wait_together_none_is_refused_for_code_that_another_spoils(self):
+        self.spoil_old()
+        before = self.gw.status()["snapshot"]["number"]
+        bodies = [{"plugins": {"guilty" if i == 7 else "old": {}}} for i in range(12)]
+        self.assertEqual(self.put_at_once(bodies), [400 if i == 7 else 201 for i in range(12)])
+        self.assertEqual([self.gw.get(f"/t{i}").status for i in range(12)], [404 if i == 7 else 200 for i in range(12)])
+        self.assertEqual(self.gw.get("/served").body, b"old")
+        # One refusal of all of them, one of the guilty one, and those before and behind it together.
+        self.assertLess(self.gw.status()["snapshot"]["number"] - before, 8)
+
+    def test_code_of_a_write_that_is_wrong_itself_is_not_brought_by_the_others(self):
+        self.spoil_old()
+        self.assertEqual(self.put_at_once([{"plugins": {"guilty": 7}}, mocking("/t1", "1"), {"plugins": {"old": {}}}]), [400, 201, 201])
+        self.assertEqual(self.put_at_once([{"plugins": {"guilty": {}}}]), [400])
 
     def test_without_waiting_an_answer_comes_when_the_change_is_stored(self):
         done = self.admin("PUT", "/routes/1?wait=false", mocking("/w", "w"))

@@ -306,6 +306,18 @@ class RefusedByWorkers(EtcdCase):
         self.assertLess(self.gw.status()["snapshot"]["number"] - before, 2 * len(plugins))
         self.assertEqual(len(self.quarantined()), len(plugins))
 
+    def test_of_news_none_is_in_quarantine_for_code_that_another_spoils(self):
+        self.gw.write_plugin("old", picky("if pcall(require, 'apisix.plugins.guilty.lib') then error('spoilt') end", "old"))
+        self.etcd.put("routes/served", {"id": "served", "uri": "/served", "plugins": {"old": {}}})
+        self.wait_body("/served", "old")
+        self.gw.write_plugin("guilty/init", picky(name="guilty"))
+        self.gw.write_plugin("guilty/lib", "return {}")
+        self.etcd.put_all({f"routes/t{i}": {"id": f"t{i}", "uri": f"/t{i}", "plugins": {"guilty" if i == 7 else "old": {}}} for i in range(12)})
+        for i in range(12):
+            self.wait_status(f"/t{i}", 503 if i == 7 else 200)
+        wait_for(lambda: list(self.quarantined()) == ["routes/t7"], 20, "only the guilty one in quarantine")
+        self.assertEqual(self.gw.get("/served").body, b"old")
+
     def test_many_that_use_what_a_worker_refuses_cost_a_few_changes_of_snapshots(self):
         count, plugins = 60, [f"fussy{i}" for i in range(3)]
         users = {f"routes/u{i:02}": {"id": f"u{i:02}", "uri": f"/u{i}", "plugins": {plugins[i % 3]: {}}} for i in range(count)}
@@ -490,6 +502,11 @@ class BrokenValues(EtcdCase):
         self.assertEqual(self.gw.get("/mine").body, b"file")
         self.restart()
         self.assertEqual((self.gw.get("/mine").body, self.gw.status()["is_last_good"]), (b"file", False))
+        for verb, body in (("PUT", mocking("/mine", "admin")), ("PATCH", {"desc": "admin"})):
+            self.assert_refused(self.admin(verb, "/routes/mine", body), 405, "routes/mine is in ")
+        self.assertEqual(self.admin("DELETE", "/routes/mine").status, 200)
+        self.assertEqual((self.gw.get("/mine").body, self.gw.status()["quarantined"], self.etcd.get("routes/mine")), (b"file", [], None))
+        self.etcd.put("routes/mine", {"id": "mine", **mocking("/mine", "etcd")})
         self.gw.apply(self.config())
         self.wait_body("/mine", "etcd")
 

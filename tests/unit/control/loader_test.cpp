@@ -186,3 +186,49 @@ TEST_CASE("a numbered copy has the same content") {
   REQUIRE(view.reason() == "reload");
   REQUIRE(view.hash() == loaded.hash);
 }
+
+namespace {
+
+const std::string kWaiting = "routes:\n  - {id: a, uri: /a, upstream_id: u1}\n";
+
+/// The file's configuration with an upstream that the shared store has wrong.
+Loaded load_beside(const Folder& folder, const ResourceStore::Map& stored) {
+  const ValidatorFactory factory = rule_factory();
+  LoadOptions options{{folder.file("a.yaml")}, folder.lua_root(), &factory};
+  options.stored = &stored;
+  options.is_tolerated = [](const std::string&) { return true; };
+  return load_configuration(options);
+}
+
+std::string quarantined_in(const Loaded& loaded, const std::string& name) {
+  REQUIRE(loaded.errors.empty());
+  const BlobView view = BlobView::open(loaded.blob).take();
+  const auto* record = view.find(RecordKind::kQuarantined, name);
+  return record == nullptr ? "" : std::string(record->body);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a file's route waits for what the shared store has wrong or lacks, and is in the snapshot as it is") {
+  Folder folder;
+  folder.write("a.yaml", "moongate: {etcd: {host: \"http://127.0.0.1:1\"}}\n" + kWaiting);
+  ResourceStore::Map stored;
+  CHECK(quarantined_in(load_beside(folder, stored), "routes/a") ==
+        folder.file("a.yaml") +
+            ":3: upstream_id: upstreams/u1 is in no file and, as far as is known here, not in etcd; this "
+            "waits for it");
+  stored[{moongate::config::Kind::kUpstream, "u1"}] = {"{}", 1, 1, 0, "is wrong", ""};
+  const Loaded loaded = load_beside(folder, stored);
+  CHECK(quarantined_in(loaded, "routes/a") ==
+        folder.file("a.yaml") + ":3: upstream_id: upstreams/u1 is in quarantine, and this with it");
+  CHECK(BlobView::open(loaded.blob)->find(RecordKind::kRoute, "a") != nullptr);
+  stored.begin()->second = {R"({"type":"roundrobin","nodes":{"127.0.0.1:1":1}})", 1, 1, 0, "", ""};
+  CHECK(quarantined_in(load_beside(folder, stored), "routes/a").empty());
+}
+
+TEST_CASE("without a shared store nothing waits for what nobody has") {
+  Folder folder;
+  folder.write("a.yaml", kWaiting);
+  CHECK(quarantined_in(load_beside(folder, {}), "routes/a").empty());
+}

@@ -358,3 +358,33 @@ TEST_CASE("names that are closed for a certificate stand where it would, among t
     CHECK_FALSE(names.add(name, nullptr));
   CHECK(names.add("d.example.com", nullptr));
 }
+
+TEST_CASE(
+    "routes of a service that is wrong elsewhere are closed for its hosts, or for all where these are not "
+    "known") {
+  Fixture f;
+  auto snapshot = f.compile({{RecordKind::kClosedHosts, "s", R"(["a.example"])"},
+                             {RecordKind::kClosedHosts, "t", "[]"},
+                             route("a", R"("service_id": "s")"),
+                             route("b", R"("service_id": "t")"),
+                             route("c", R"("service_id": "s", "hosts": ["c.example"])"),
+                             route("d", R"("service_id": "nowhere")")});
+  const auto hosts = [&](const std::string& id) { return find(*snapshot, id).origin.spec->hosts; };
+  CHECK(hosts("a") == std::vector<std::string>{"a.example"});
+  CHECK(hosts("b").empty());
+  CHECK(hosts("c") == std::vector<std::string>{"c.example"});
+  for (const char* id : {"a", "b", "c"}) CHECK(find(*snapshot, id).fault_status == 503);
+  CHECK(find(*snapshot, "d").fault_status == 404);
+}
+
+TEST_CASE("a consumer without its group is nobody, and so is its credential") {
+  Fixture f;
+  const Written group{RecordKind::kConsumerGroup, "g", R"({"plugins": {}})"};
+  const Written consumer{RecordKind::kConsumer, "jack", R"({"username": "jack", "group_id": "g"})"};
+  const Written credential{RecordKind::kCredential, "jack/credentials/c",
+                           R"({"plugins": {"key-auth": {"key": "k"}}})"};
+  CHECK(f.compile({group, consumer, credential})->credentials.size() == 1);
+  auto snapshot = f.compile({consumer, credential});
+  CHECK(snapshot->consumer_by_name.count("jack") == 0);
+  CHECK(snapshot->credentials.empty());
+}
