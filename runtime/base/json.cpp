@@ -15,6 +15,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 namespace moongate::base {
@@ -405,7 +406,6 @@ std::string to_json(const Value& value, bool is_canonical) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   out.push_back('"');
   for (size_t at = 0; at < text.size();) {
     const auto c = static_cast<unsigned char>(text[at]);
@@ -421,8 +421,7 @@ void append_json_string(std::string& out, std::string_view text) {
       out += "\\t";
     } else if (c < 0x20 || c == 0x7F) {
       out += "\\u00";
-      out.push_back(kHex[c >> 4]);
-      out.push_back(kHex[c & 15]);
+      out += to_hex(text.substr(at, 1));
     } else if (length == 0) {
       out += "\xEF\xBF\xBD";
     } else {

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/hex.h"
+
 namespace moongate::base {
 namespace {
 
@@ -36,9 +38,7 @@ void append_escaped(std::string& out, std::string_view text) {
     if (byte == '\n' || byte == '\t' || (byte >= 0x20 && byte != 0x7f)) {
       out.push_back(c);
     } else {
-      char hex[8];
-      std::snprintf(hex, sizeof hex, "\\x%02x", byte);
-      out.append(hex);
+      out.append("\\x").append(to_hex({&c, 1}));
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/hex.h"
 #include "base/random.h"
 
 namespace moongate::base {
@@ -14,9 +15,9 @@ struct Digits {
 };
 
 constexpr std::array<Digits, 256> make_digits() {
-  constexpr char kHex[] = "0123456789abcdef";
   std::array<Digits, 256> digits{};
-  for (size_t byte = 0; byte < digits.size(); byte++) digits[byte] = {{kHex[byte / 16], kHex[byte % 16]}};
+  for (size_t byte = 0; byte < digits.size(); byte++)
+    digits[byte] = {{kHexLower[byte / 16], kHexLower[byte % 16]}};
   return digits;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/ascii.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -29,13 +30,7 @@ constexpr size_t kKeyMin = 16;
 Result<std::string> make_key() {
   char bytes[kKeyBytes];
   if (!base::fill_random(bytes, sizeof bytes)) return base::io_error("random bytes for a key");
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string key;
-  for (const unsigned char byte : bytes) {
-    key.push_back(kDigits[byte >> 4]);
-    key.push_back(kDigits[byte & 15]);
-  }
-  return key;
+  return base::to_hex({bytes, sizeof bytes});
 }
 
 /// The value of the cookie `x_api_key`.

@@ -213,13 +213,15 @@ bool Control::set_blamed_aside(const std::string& reason) {
     std::string fault;
     bool brings_code = false;
     for (const AdminEffect::Change& change : effect.changes) {
+      if (change.after.empty()) continue;
       if (fault.empty()) fault = find_plugin_fault(change.key, change.after, blamed);
       brings_code = brings_code || !find_plugin_fault(change.key, change.after, new_code_).empty();
     }
     for (AdminWrite& write : jobs_.front().writes) {
       if (&write != effect.write) continue;
       write.brings_code = brings_code;
-      if (fault.empty()) continue;
+      // What control does by itself stays in the job: set aside, it would be tried again without end.
+      if (fault.empty() || !write.answer) continue;
       MG_LOG(kError) << "a change by the Admin API is refused: " << fault;
       write.give(admin_error(400, fault));
       write.answer = nullptr;

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -23,15 +24,7 @@ constexpr auto kLastRetry = std::chrono::hours(1);
 constexpr auto kLookAtLeast = std::chrono::minutes(1);  // the calendar may be set meanwhile
 constexpr std::string_view kSuffix = ".der";
 
-std::string file_name(const std::string& key) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string name;
-  for (const unsigned char byte : key) {
-    name.push_back(kDigits[byte >> 4]);
-    name.push_back(kDigits[byte & 15]);
-  }
-  return name.append(kSuffix);
-}
+std::string file_name(const std::string& key) { return base::to_hex(key).append(kSuffix); }
 
 }  // namespace
 

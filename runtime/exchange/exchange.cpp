@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exchange/exchange.h"
 
-#include <random>
-
+#include "base/assert.h"
+#include "base/hex.h"
 #include "base/json.h"
+#include "base/random.h"
 
 namespace moongate::exchange {
-namespace {
-
-// Request ids need to be unique, not secret.
-uint64_t random_bits() {
-  static thread_local std::mt19937_64 engine = [] {
-    std::random_device device;
-    std::seed_seq seed{device(), device(), device(), device()};
-    return std::mt19937_64(seed);
-  }();
-  return engine();
-}
-
-}  // namespace
 
 void Exchange::begin(ClientSide& client_side, snapshot::Pin pinned) {
   client = &client_side;
@@ -133,13 +121,11 @@ void Exchange::fail(uint16_t status, std::string_view reason) {
 
 std::string_view Exchange::request_id() {
   if (!request_id_.empty()) return request_id_;
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  char* text = arena.allocate_chars(32);
-  for (int half = 0; half < 2; half++) {
-    uint64_t bits = random_bits();
-    for (int i = 0; i < 16; i++, bits >>= 4) text[half * 16 + i] = kDigits[bits & 15];
-  }
-  request_id_ = {text, 32};
+  char bytes[16];
+  MG_ASSERT(base::cut_random(bytes, sizeof bytes));
+  char* text = arena.allocate_chars(2 * sizeof bytes);
+  base::write_hex({bytes, sizeof bytes}, text);
+  request_id_ = {text, 2 * sizeof bytes};
   return request_id_;
 }
 

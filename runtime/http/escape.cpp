@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Percent-encoding of free text, and the walk over a query's arguments. What scripts call; canonical paths
 // are made in uri.cpp.
+#include "base/hex.h"
 #include "http/chars.h"
 #include "http/uri.h"
 
 namespace moongate::http {
 
 std::string_view escape(std::string_view text, EscapeSet set, base::Arena* arena) {
-  constexpr char kHexDigits[] = "0123456789ABCDEF";
   const uint8_t flag = set == EscapeSet::kPath ? kPathChar : kUnreserved;
   const auto is_raw = [set, flag](char c) {
     return has_flag(c, flag) || (set == EscapeSet::kPath && (c == '/' || c == ';'));
@@ -22,10 +22,8 @@ std::string_view escape(std::string_view text, EscapeSet set, base::Arena* arena
       *out++ = c;
       continue;
     }
-    const auto byte = static_cast<uint8_t>(c);
     *out++ = '%';
-    *out++ = kHexDigits[byte >> 4];
-    *out++ = kHexDigits[byte & 15];
+    out = base::write_hex({&c, 1}, out, base::kHexUpper);
   }
   return {begin, size};
 }

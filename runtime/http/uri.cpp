@@ -13,6 +13,7 @@
 
 #include <cstring>
 
+#include "base/hex.h"
 #include "http/chars.h"
 #include "http/head.h"
 
@@ -21,7 +22,6 @@ namespace {
 
 // Stands for a kept `%2F` among units, where no other control but HT, CR and LF can occur.
 constexpr char kKeptSlash = '\x01';
-constexpr char kHexDigits[] = "0123456789ABCDEF";
 
 struct Units {
   char* text;
@@ -191,11 +191,8 @@ bool read_path_text(std::string_view path, const UriPolicy& policy, Units* units
 }
 
 char* put_encoded(char* at, char c) {
-  const auto byte = static_cast<uint8_t>(c);
-  at[0] = '%';
-  at[1] = kHexDigits[byte >> 4];
-  at[2] = kHexDigits[byte & 15];
-  return at + 3;
+  *at = '%';
+  return base::write_hex({&c, 1}, at + 1, base::kHexUpper);
 }
 
 std::string_view spell_path(std::string_view units, const UriPolicy& policy, base::Arena* arena) {

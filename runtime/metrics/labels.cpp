@@ -3,18 +3,12 @@
 
 #include <algorithm>
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 namespace moongate::metrics {
 
 namespace {
-
-void append_control(std::string& out, unsigned char byte) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  out += "\\\\x";
-  out += kDigits[byte >> 4];
-  out += kDigits[byte & 15];
-}
 
 void append_ascii(std::string& out, char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -24,7 +18,7 @@ void append_ascii(std::string& out, char c) {
   } else if (c == '\n') {
     out += "\\n";
   } else if (byte < 0x20 || byte == 0x7f) {
-    append_control(out, byte);
+    out.append("\\\\x").append(base::to_hex({&c, 1}));
   } else {
     out += c;
   }

@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/ascii.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "exchange/variables.h"
@@ -57,13 +58,10 @@ constexpr JsonField kJsonFields[] = {
 
 // nginx's default escaping: what could break a line or a quoted field is written as \xNN.
 void append_escaped(std::string& line, std::string_view text) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
   for (char c : text) {
     auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\') {
-      line += "\\x";
-      line += kDigits[byte >> 4];
-      line += kDigits[byte & 15];
+      line.append("\\x").append(base::to_hex({&c, 1}, base::kHexUpper));
     } else {
       line += c;
     }

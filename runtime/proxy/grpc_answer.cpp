@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/hex.h"
 #include "exchange/variables.h"
 
 namespace moongate::proxy {
@@ -14,9 +15,8 @@ namespace {
 // Of gRPC-Web (application/grpc-web), whose trailers are part of its body, only what plugin grpc-web makes of
 // a gRPC answer: an upstream's own has to look broken off.
 bool is_grpc(const exchange::Exchange& exchange, std::string_view type) {
-  constexpr std::string_view kContentType = "application/grpc";
-  if (!type.starts_with(kContentType)) return false;
-  const std::string_view rest = type.substr(kContentType.size());
+  if (!type.starts_with(kGrpcContentType)) return false;
+  const std::string_view rest = type.substr(kGrpcContentType.size());
   if (rest.empty() || rest.front() == '+' || rest.front() == ';') return true;
   const auto scheme = exchange::find_upstream_scheme(exchange);
   return rest.starts_with("-web") && scheme && upstream::is_http2(*scheme);
@@ -35,14 +35,13 @@ bool has_begun_grpc_answer(const exchange::Exchange& exchange) {
 
 std::string_view make_grpc_trailers(exchange::Exchange& exchange, GrpcStatus status,
                                     std::string_view message) {
-  constexpr char kHexDigits[] = "0123456789ABCDEF";
   std::string lines = "grpc-status: " + std::to_string(static_cast<int>(status)) + "\r\ngrpc-message: ";
   for (const char c : message) {
     const auto byte = static_cast<uint8_t>(c);
     if (byte >= 0x20 && byte < 0x7f && c != '%')
       lines.push_back(c);
     else
-      lines.append({'%', kHexDigits[byte >> 4], kHexDigits[byte & 15]});
+      lines.append("%").append(base::to_hex({&c, 1}, base::kHexUpper));
   }
   return exchange.arena.copy(lines.append("\r\n"));
 }

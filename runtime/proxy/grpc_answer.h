@@ -9,8 +9,15 @@
 
 namespace moongate::proxy {
 
+constexpr std::string_view kGrpcContentType = "application/grpc";
+
 /// Codes of gRPC that the gateway gives by itself.
-enum class GrpcStatus : uint8_t { kInternal = 13, kUnavailable = 14, kUnauthenticated = 16 };
+enum class GrpcStatus : uint8_t {
+  kDeadlineExceeded = 4,
+  kInternal = 13,
+  kUnavailable = 14,
+  kUnauthenticated = 16
+};
 
 /// True when an answer of gRPC's has begun that the client expects trailers behind, and has neither them nor
 /// its end yet.

@@ -3,12 +3,12 @@
 
 #include <charconv>
 
+#include "proxy/grpc_answer.h"
+
 namespace moongate::proxy {
 
 namespace {
 
-constexpr std::string_view kContentType = "application/grpc";
-constexpr std::string_view kStatus = "4";  // DEADLINE_EXCEEDED
 constexpr std::string_view kMessage = "the deadline passed before the upstream had answered";
 
 // Nanoseconds of gRPC's units; 0 for what is none.
@@ -51,24 +51,20 @@ std::optional<base::Duration> find_grpc_timeout(const http::RequestHead& request
   const http::Field* timeout = request.fields.find("grpc-timeout");
   if (!timeout) return std::nullopt;
   const http::Field* type = request.fields.find(http::FieldId::kContentType);
-  if (!type || type->value.substr(0, kContentType.size()) != kContentType) return std::nullopt;
+  if (!type || !type->value.starts_with(kGrpcContentType)) return std::nullopt;
   return parse_grpc_timeout(timeout->value);
 }
 
-std::string_view grpc_deadline_trailers() {
-  static const std::string lines = std::string("grpc-status: ")
-                                       .append(kStatus)
-                                       .append("\r\ngrpc-message: ")
-                                       .append(kMessage)
-                                       .append("\r\n");
-  return lines;
+std::string_view make_grpc_deadline_trailers(exchange::Exchange& exchange) {
+  return make_grpc_trailers(exchange, GrpcStatus::kDeadlineExceeded, kMessage);
 }
 
 void answer_grpc_deadline(exchange::Exchange& exchange) {
-  exchange.answer(200, {}, kContentType);
-  exchange.response.fields.set("grpc-status", kStatus);
+  constexpr auto kStatus = static_cast<int>(GrpcStatus::kDeadlineExceeded);
+  exchange.answer(200, {}, kGrpcContentType);
+  exchange.response.fields.set("grpc-status", exchange.arena.copy(std::to_string(kStatus)));
   exchange.response.fields.set("grpc-message", kMessage);
-  exchange.upstream_trailers = grpc_deadline_trailers();  // for plugins and logs that look there
+  exchange.upstream_trailers = make_grpc_deadline_trailers(exchange);  // for plugins and logs that look there
   exchange.source = exchange::AnswerSource::kProxyError;
 }
 

@@ -19,6 +19,6 @@ std::optional<base::Duration> find_grpc_timeout(const http::RequestHead& request
 void answer_grpc_deadline(exchange::Exchange& exchange);
 
 /// The trailers that end an answer which has begun.
-std::string_view grpc_deadline_trailers();
+std::string_view make_grpc_deadline_trailers(exchange::Exchange& exchange);
 
 }  // namespace moongate::proxy

@@ -10,6 +10,7 @@
 
 namespace moongate::proxy {
 
+using base::Clock;
 using exchange::Ending;
 using exchange::Exchange;
 using net::IoStatus;
@@ -62,17 +63,18 @@ void Http2Tunnel::on_idle(void* self) {
 
 void Http2Tunnel::on_answer_timeout(void* self) { static_cast<Http2Tunnel*>(self)->drop_upstream(); }
 
-// What the client does not take the stream has a time limit for.
+// What the client does not take the stream has a time limit for. The upstream gets no more time to take what
+// waits for it by what either sends.
 void Http2Tunnel::start_idle_timer() {
-  if (has_client_ended_ || !to_upstream_.is_empty())
-    idle_timer_.start(stream_.context_.loop.timers(), kTunnelStalledTimeout);
-  else
-    idle_timer_.start(stream_.context_.loop.timers(), kTunnelIdleTimeout);
+  base::SteadyTime end = Clock::steady() + (has_client_ended_ ? kTunnelStalledTimeout : kTunnelIdleTimeout);
+  if (!to_upstream_.is_empty()) end = std::min<base::SteadyTime>(end, waits_since_ + kTunnelStalledTimeout);
+  idle_timer_.start(stream_.context_.loop.timers(), end - Clock::steady());
 }
 
 void Http2Tunnel::on_client_data(std::string_view bytes) {
   if (!stream_.exchange_) return stream_.connection_->consume(stream_.id_, bytes.size());
   window_used_ += bytes.size();
+  if (to_upstream_.is_empty()) waits_since_ = Clock::steady();
   if (guard_)
     guard_->pass_client(bytes, to_upstream_);
   else
@@ -141,6 +143,7 @@ bool Http2Tunnel::push_to_upstream() {
     if (result.status == IoStatus::kError) return false;
     if (result.status != IoStatus::kOk) break;
     to_upstream_.consume(result.size);
+    waits_since_ = Clock::steady();
     open_window(result.size);
   }
   if (!to_upstream_.is_empty()) return true;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/byte_queue.h"
+#include "base/clock.h"
 #include "exchange/exchange.h"
 #include "net/timer.h"
 #include "proxy/websocket_guard.h"
@@ -58,6 +59,7 @@ class Http2Tunnel {
   std::unique_ptr<upstream::Connection> upstream_;
   std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
   base::ByteQueue to_upstream_;
+  base::SteadyTime waits_since_ = base::Clock::steady();  // and the upstream takes nothing of it
   size_t window_used_ = 0;  // bytes of the client's that its window is still closed by
   net::Timer idle_timer_;
   net::Timer answer_timer_;  // while a client that is to leave gets what the upstream has for it

@@ -525,7 +525,7 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
 
 void end_at_grpc_deadline(Context& context, Exchange& exchange) {
   if (!exchange.client) return;
-  if (exchange.is_head_sent) return end_grpc_answer(context, exchange, grpc_deadline_trailers());
+  if (exchange.is_head_sent) return end_grpc_answer(context, exchange, make_grpc_deadline_trailers(exchange));
   stop_filter(context, exchange);
   drop_coder(context, exchange);
   answer_grpc_deadline(exchange);

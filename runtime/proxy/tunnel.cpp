@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/tunnel.h"
 
+#include <algorithm>
+
 namespace moongate::proxy {
 
+using base::Clock;
 using net::IoStatus;
 
 Connection::Tunnel::Tunnel(Context& context, tls::Stream& client,
@@ -24,14 +27,14 @@ void Connection::Tunnel::on_answer_timeout(void* self) {
   tunnel->on_ready();
 }
 
+// What one side sends gives it no more time to take what waits for it.
 void Connection::Tunnel::start_idle_timer() {
   const bool is_half = to_client_.is_over || to_upstream_.is_over;
-  if (!to_client_.waiting.is_empty())
-    idle_timer_.start(context_.loop.timers(), context_.client.send_timeout);
-  else if (is_half || !to_upstream_.waiting.is_empty())
-    idle_timer_.start(context_.loop.timers(), kTunnelStalledTimeout);
-  else
-    idle_timer_.start(context_.loop.timers(), kTunnelIdleTimeout);
+  base::SteadyTime end = Clock::steady() + (is_half ? kTunnelStalledTimeout : kTunnelIdleTimeout);
+  if (!to_client_.waiting.is_empty()) end = to_client_.waits_since + context_.client.send_timeout;
+  if (!to_upstream_.waiting.is_empty())
+    end = std::min<base::SteadyTime>(end, to_upstream_.waits_since + kTunnelStalledTimeout);
+  idle_timer_.start(context_.loop.timers(), end - Clock::steady());
 }
 
 void Connection::Tunnel::finish() {
@@ -109,12 +112,14 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
       return true;
     }
     is_moving = false;
+    if (direction.waiting.is_empty()) direction.waits_since = Clock::steady();
     while (!direction.waiting.is_empty() && to.may_write()) {
       std::string_view bytes = direction.waiting.view();
       net::IoResult result = to.write(bytes.data(), bytes.size());
       if (result.status == IoStatus::kError) return note_broken(to);
       if (result.status != IoStatus::kOk) break;
       direction.waiting.consume(result.size);
+      direction.waits_since = Clock::steady();
       direction.moved_bytes += result.size;
     }
     if (direction.waiting.size() < kWaitingMaxBytes && from.may_read() && !direction.has_read_end) {

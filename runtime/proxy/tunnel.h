@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/byte_queue.h"
+#include "base/clock.h"
 #include "proxy/connection.h"
 #include "proxy/websocket_guard.h"
 #include "upstream/pool.h"
@@ -32,7 +33,8 @@ struct Connection::Tunnel {
 
  private:
   struct Direction {
-    base::ByteQueue waiting;  // read and not yet written
+    base::ByteQueue waiting;                               // read and not yet written
+    base::SteadyTime waits_since = base::Clock::steady();  // and nothing of it was taken
     uint64_t moved_bytes = 0;
     bool has_read_end = false;
     bool is_over = false;  // the end was passed on

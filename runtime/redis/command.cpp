@@ -4,6 +4,7 @@
 #include <hiredis/hiredis.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "tls/digest.h"
 
 namespace moongate::redis {
@@ -29,11 +30,7 @@ std::shared_ptr<const Script> Script::make(std::string text) {
   MG_ASSERT(size > 0);
   auto script = std::make_shared<Script>();
   script->text = std::move(text);
-  for (size_t i = 0; i < size; i++) {
-    const auto byte = static_cast<unsigned char>(digest[i]);
-    script->digest.push_back("0123456789abcdef"[byte >> 4]);
-    script->digest.push_back("0123456789abcdef"[byte & 15]);
-  }
+  script->digest = base::to_hex({digest, size});
   return script;
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/base64.h"
+#include "base/hex.h"
 #include "base/uuid.h"
 
 namespace {
@@ -74,7 +75,6 @@ long mg_base64_decode(const char* data, size_t size, int is_url, char* out) {
 }
 
 size_t mg_escape_uri(const char* data, size_t size, int kind, char* out) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
   const auto& kept = kind == 0 ? kKeptInPath : kKeptInComponent;
   char* at = out;
   for (size_t i = 0; i < size; ++i) {
@@ -84,8 +84,7 @@ size_t mg_escape_uri(const char* data, size_t size, int kind, char* out) {
       continue;
     }
     *at++ = '%';
-    *at++ = kHex[c >> 4];
-    *at++ = kHex[c & 15];
+    at = moongate::base::write_hex({data + i, 1}, at, moongate::base::kHexUpper);
   }
   return static_cast<size_t>(at - out);
 }

@@ -70,6 +70,10 @@ uint64_t mg_random(void) {
 
 int mg_random_bytes(char* out, size_t size) { return moongate::base::fill_random(out, size) ? 1 : 0; }
 
+int mg_random_cut(void* out, size_t size) {
+  return moongate::base::cut_random(static_cast<char*>(out), size) ? 1 : 0;
+}
+
 double mg_snapshot_number(void) { return snapshot() ? static_cast<double>(snapshot()->number) : 0; }
 
 int64_t mg_consumer_by_name(const char* name, size_t size) {

@@ -14,13 +14,4 @@ bool is_address(std::string_view name) {
   return ::inet_pton(AF_INET, text, &address) == 1 || ::inet_pton(AF_INET6, text, &address) == 1;
 }
 
-std::string hex(const unsigned char* bytes, size_t size, const char* digits) {
-  std::string text;
-  for (size_t i = 0; i < size; i++) {
-    text.push_back(digits[bytes[i] >> 4]);
-    text.push_back(digits[bytes[i] & 15]);
-  }
-  return text;
-}
-
 }  // namespace moongate::tls

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 namespace moongate::tls {
 
@@ -21,9 +22,9 @@ bool holds_key(const std::string& pem);
 /// addresses of a certificate, and never sent as the name of the server.
 bool is_address(std::string_view name);
 
-inline constexpr char kHexLower[] = "0123456789abcdef";
-inline constexpr char kHexUpper[] = "0123456789ABCDEF";
 /// Two of the sixteen `digits` for each byte.
-std::string hex(const unsigned char* bytes, size_t size, const char* digits);
+inline std::string hex(const unsigned char* bytes, size_t size, std::string_view digits) {
+  return base::to_hex({reinterpret_cast<const char*>(bytes), size}, digits);
+}
 
 }  // namespace moongate::tls

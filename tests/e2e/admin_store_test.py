@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Admin API acknowledged is served by every worker, and again after whatever happens to the processes."""
 
-import contextlib
 import json
 import os
 import random
@@ -158,13 +157,20 @@ class Together(AdminCase):
         self.assertEqual(load.failures(), 0, load.summary())
         self.assertEqual(self.admin("GET", "/routes/e0").json()["value"]["plugins"]["mocking"]["response_example"], "249")
 
+    def write_together(self, *writes):
+        """Sends (method, path, body) while control stands still, which so has all of them at once; their statuses."""
+        key, control = self.gw.admin_key(), self.gw.status()["control_pid"]
+        clients = [Client(self.gw.admin_port, timeout=30) for _ in writes]
+        os.kill(control, signal.SIGSTOP)
+        for client, (method, path, body) in zip(clients, writes):
+            self.addCleanup(client.close)
+            client.send(request_bytes(method, "/apisix/admin" + path, {"X-API-KEY": key}, json.dumps(body).encode()))
+        os.kill(control, signal.SIGCONT)
+        return [client.read("PUT").status for client in clients]
+
     def test_writes_that_wait_together_have_a_verdict_each(self):
-        key = self.gw.admin_key()
-        with Client(self.gw.admin_port, timeout=30) as client:
-            for i in range(20):
-                body = json.dumps(mocking(f"/t{i}", "t") if i % 2 else {"uri": i, "plugins": {}}).encode()
-                client.send(request_bytes("PUT", f"/apisix/admin/routes/t{i}", {"X-API-KEY": key}, body))
-            statuses = [client.read("PUT").status for _ in range(20)]
+        bodies = [mocking(f"/t{i}", "t") if i % 2 else {"uri": i, "plugins": {}} for i in range(20)]
+        statuses = self.write_together(*(("PUT", f"/routes/t{i}", body) for i, body in enumerate(bodies)))
         self.assertEqual(statuses, [400, 201] * 10)
 
     def test_a_change_that_a_worker_refuses_is_not_stored(self):
@@ -178,14 +184,7 @@ class Together(AdminCase):
         self.assertEqual((self.gw.get("/two").body, self.gw.get("/f").status), (b"2", 404))
 
     def test_a_write_is_not_refused_for_what_comes_out_of_quarantine_beside_it(self):
-        self.gw.write_plugin("picky", picky())
-        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
-        self.gw.stop()
-        os.remove(os.path.join(self.gw.plugin_dir, "picky.lua"))
-        self.gw.start()
-        self.assertIn("there is no plugin `picky`", self.quarantined()["consumers/jack"])
-        self.gw.write_plugin("picky", picky("error('no init today')"))
-        self.gw.wait_log("no init today")
+        self.put_in_quarantine("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
         for i in range(2):
             self.put(f"/routes/{i}", {**mocking(f"/{i}", str(i)), "plugins": {**mocking("", str(i))["plugins"], "key-auth": {}}})
             self.assertIn("refused by worker ", self.quarantined()["consumers/jack"])
@@ -206,13 +205,7 @@ class Together(AdminCase):
         self.assertEqual(self.admin("DELETE", "/consumers/jack").status, 200)
 
     def test_files_are_taken_beside_what_is_in_quarantine_at_once_and_at_a_start(self):
-        self.gw.write_plugin("picky", picky())
-        self.put("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
-        self.gw.stop()
-        os.remove(os.path.join(self.gw.plugin_dir, "picky.lua"))
-        self.gw.start()
-        self.gw.write_plugin("picky", picky("error('no init today')"))
-        self.gw.wait_log("no init today")
+        self.put_in_quarantine("/consumers", {"username": "jack", "plugins": {"key-auth": {"key": "jacks"}, "picky": {}}})
         for name in ("one", "two"):
             self.gw.apply({"routes": [{"id": "file", **mocking("/file", name)}]})
             self.assertIn("no init today", self.quarantined()["consumers/jack"])
@@ -234,6 +227,17 @@ class Together(AdminCase):
     def quarantined(self):
         return {text.split(":")[0]: text for text in self.gw.status()["quarantined"]}
 
+    def put_in_quarantine(self, path, body):
+        """Stores what needs the plugin picky, which is then gone at a start, and fails in each worker when it is back."""
+        self.gw.write_plugin("picky", picky())
+        self.put(path, body)
+        self.gw.stop()
+        os.remove(os.path.join(self.gw.plugin_dir, "picky.lua"))
+        self.gw.start()
+        self.assertIn("there is no plugin `picky`", "".join(self.quarantined().values()))
+        self.gw.write_plugin("picky", picky("error('no init today')"))
+        self.gw.wait_log("no init today")
+
     def test_of_writes_that_wait_together_those_are_refused_whose_plugin_a_worker_refuses(self):
         self.gw.write_plugin("picky", picky("error('no init today')"))
         statuses = self.put_at_once([{"plugins": {"picky": {}}} if i % 3 == 0 else mocking(f"/t{i}", "t") for i in range(12)])
@@ -248,13 +252,7 @@ class Together(AdminCase):
         self.gw.write_plugin("guilty/lib", "return {}")
 
     def put_at_once(self, bodies):
-        """Each on a connection of its own; those that come while one is made wait together."""
-        key = self.gw.admin_key()
-        with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(Client(self.gw.admin_port, timeout=30)) for _ in bodies]
-            for i, (client, body) in enumerate(zip(clients, bodies)):
-                client.send(request_bytes("PUT", f"/apisix/admin/routes/t{i}", {"X-API-KEY": key}, json.dumps({"uri": f"/t{i}", **body}).encode()))
-            return [client.read("PUT").status for client in clients]
+        return self.write_together(*(("PUT", f"/routes/t{i}", {"uri": f"/t{i}", **body}) for i, body in enumerate(bodies)))
 
     def test_of_writes_that_wait_together_none_is_refused_for_code_that_another_spoils(self):
         self.spoil_old()
@@ -270,6 +268,12 @@ class Together(AdminCase):
         self.spoil_old()
         self.assertEqual(self.put_at_once([{"plugins": {"guilty": 7}}, mocking("/t1", "1"), {"plugins": {"old": {}}}]), [400, 201, 201])
         self.assertEqual(self.put_at_once([{"plugins": {"guilty": {}}}]), [400])
+
+    def test_a_deletion_is_not_refused_for_a_plugin_that_a_worker_refuses_beside_it(self):
+        self.put_in_quarantine("/plugin_metadata/picky", {"a": 1})
+        statuses = self.write_together(("PUT", "/routes/1", {"uri": "/1", "plugins": {"picky": {}}}), ("DELETE", "/plugin_metadata/picky", None))
+        self.assertEqual(statuses, [400, 200])
+        self.assertEqual(self.quarantined(), {})
 
     def test_without_waiting_an_answer_comes_when_the_change_is_stored(self):
         done = self.admin("PUT", "/routes/1?wait=false", mocking("/w", "w"))

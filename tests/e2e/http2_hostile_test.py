@@ -369,23 +369,23 @@ class Floods(Http2TestCase):
     def test_an_answer_that_breaks_off_before_a_client_without_a_window_ends_all_the_same(self):
         self.check_end_without_window(lambda connection: connection.reset())
 
-    def test_an_answer_that_waits_for_a_window_has_its_time_also_when_the_request_ends_meanwhile(self):
-        def answer_early(request, connection):
-            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        gw, up = self.serve2(ok(), at_head=answer_early, moongate={"client": {"send_timeout": 1}})
-        client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0})
-        stream = client.open(head("POST"), is_last=False)
-        client.wait(lambda: client.answer(stream).status == 200)
-        client.data(stream, b"x", is_last=True)
-        client.wait(lambda: client.answer(stream).reset == CANCEL)
-
-    def test_a_client_without_a_window_gets_no_more_time_by_what_it_sends(self):
+    def answered_without_window(self):
+        """A client, and its request that has not ended while the answer waits for a window."""
         def answer_early(request, connection):
             connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         gw, _ = self.serve2(ok(), at_head=answer_early, moongate={"client": {"send_timeout": 1}})
         client = self.client(gw, settings={INITIAL_WINDOW_SIZE: 0})
         stream = client.open(head("POST"), is_last=False)
         client.wait(lambda: client.answer(stream).status == 200)
+        return client, stream
+
+    def test_an_answer_that_waits_for_a_window_has_its_time_also_when_the_request_ends_meanwhile(self):
+        client, stream = self.answered_without_window()
+        client.data(stream, b"x", is_last=True)
+        client.wait(lambda: client.answer(stream).reset == CANCEL)
+
+    def test_a_client_without_a_window_gets_no_more_time_by_what_it_sends(self):
+        client, stream = self.answered_without_window()
 
         def is_reset():
             client.data(stream, b"x")

@@ -12,6 +12,7 @@ import threading
 import http2_test
 from clock import Clock
 from harness import TestCase, route, sanitized, wait_for
+from http2_wire import INITIAL_WINDOW_SIZE
 
 FINAL, TEXT, BINARY, CLOSE, PING, PONG = 0x80, 1, 2, 8, 9, 10
 MASK = b"\x11\x22\x33\x44"
@@ -120,6 +121,21 @@ class Silent(Chat):
         case.addCleanup(self.over.set)
 
 
+class Deaf(Chat):
+    """One that takes nothing; what it says, and when it leaves, is the test's."""
+
+    def __init__(self, case):
+        super().__init__()
+        self.over = threading.Event()
+        case.addCleanup(self.over.set)
+
+    def __call__(self, request, connection):
+        self.connection = connection
+        connection.send(self.handshake(request))
+        self.over.wait(60)
+        connection.close()
+
+
 class Pouring(Chat):
     """One that sends messages until they are taken no more."""
 
@@ -153,6 +169,16 @@ class Socket1:
     def send(self, data):
         self.client.send(data)
 
+    def pour(self, data):
+        """Sends it again and again, until it is taken no more."""
+        sock = self.client.sock
+        sock.settimeout(0)
+        try:
+            while True:
+                sock.send(data)
+        except BlockingIOError:
+            sock.settimeout(10)
+
     def step(self):
         """Takes what has come, or waits for it."""
         reader = self.client.reader
@@ -183,10 +209,20 @@ class Socket2:
         fields = [(n, target if n == ":path" else v) for n, v in http2_test.WEBSOCKET]
         self.stream = self.client.open(fields, is_last=False)
         self.client.wait(lambda: self.client.answer(self.stream).status == 200)
+        self.poured = 0
 
     def send(self, data):
         for i in range(0, len(data), 16000):
             self.client.data(self.stream, data[i:i + 16000])
+
+    def pour(self, data):
+        client = self.client
+        client.take(0.01)   # what windows are open
+        first = {0: 65535, self.stream: client.settings.get(INITIAL_WINDOW_SIZE, 65535)}
+        size = min(first[n] + client.window_opened.get(n, 0) for n in first) - self.poured
+        for i in range(0, size, len(data)):
+            self.send(data[:size - i])
+        self.poured += max(size, 0)
 
     @property
     def frames(self):
@@ -367,12 +403,28 @@ class Limits:
             self.pass_time(gw, clock, 61)
             client.wait_end()
 
-    def test_a_client_that_takes_nothing_is_left(self):
+    def test_a_client_that_takes_nothing_is_left_also_when_it_sends(self):
         chat = Pouring()
-        gw, clock, _ = self.patient(chat, None)
+        gw, clock, client = self.patient(chat, None)
         wait_for(lambda: chat.is_blocked, 20, "an upstream that has to wait")
-        self.pass_time(gw, clock, 61)
+        for _ in range(2):
+            client.send(frame(FINAL | PONG))
+            self.pass_time(gw, clock, 31)
         wait_for(lambda: chat.is_over, 10, "the tunnel's end")
+
+    def test_an_upstream_that_takes_nothing_is_left_also_when_it_sends(self):
+        chat = Deaf(self)
+        gw, clock, client = self.patient(chat, None)
+
+        def is_left():
+            try:
+                client.pour(b"x" * 4096)
+                chat.connection.send(frame(FINAL | TEXT, b"still here", mask=None))
+            except OSError:
+                return True
+            self.pass_time(gw, clock, 40)
+            return False
+        wait_for(is_left, 30, "the tunnel's end")
 
     def test_a_client_is_told_though_the_upstream_broke_meanwhile(self):
         chat = Breaking()

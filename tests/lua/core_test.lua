@@ -224,3 +224,16 @@ test("of a GraphQL document the operation that runs and its root fields are read
   check.equal(parse("{ a } mutation M { b }", "M").operation, "mutation")
   check.equal(parse("{ a }", "M"), nil)
 end)
+
+test("consumers are forgotten also when no memory is left", function()
+  local consumers = require("moongate.consumers")
+  local former = consumers.conf("key-auth")
+  jit.off(consumers.forget) -- compiling takes memory
+  collectgarbage("stop")
+  local before = collectgarbage("count")
+  consumers.forget()
+  local taken = collectgarbage("count") - before
+  collectgarbage("restart")
+  check.equal(taken, 0)
+  check.equal(consumers.conf("key-auth") == former, false)
+end)

@@ -55,6 +55,10 @@ function fake.mg_log_level() return _M.level end
 function fake.mg_log(level, text, size) _M.lines[#_M.lines + 1] = { level, str(text, size) } end
 function fake.mg_worker_is_exiting() return 0 end
 function fake.mg_worker_pid() return 4242 end
+function fake.mg_snapshot_number() return 1 end
+function fake.mg_has_managed_credentials() return 0 end
+function fake.mg_credential_find() return -1 end
+function fake.mg_credential_find_in_header() return -1 end
 function fake.mg_random() return 7ULL end
 
 function fake.mg_random_bytes(out, size)

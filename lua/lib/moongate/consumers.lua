@@ -31,15 +31,21 @@ local find_limit_s = 10 -- for looking through all of them
 
 local out = ffi.new("mg_text[1]")
 
--- Tables of the consumers of the snapshot that serves, by credential number, by name, ...
+-- Tables of the consumers of the snapshot that serves, by credential number, by name, ...; nil when none is known.
 local cache
 
---- Forgets all consumers: another snapshot serves.
+--- Forgets all consumers: another snapshot serves. Takes no memory, of which there may be none left: who stays would be
+--- taken for whoever has their number now.
 function _M.forget()
-  cache = { snapshot = mg_snapshot_number(), by_credential = {}, by_name = {}, all = {}, confs = {} }
+  cache = nil
 end
 
-_M.forget()
+local function known_consumers()
+  if not cache then
+    cache = { snapshot = mg_snapshot_number(), by_credential = {}, by_name = {}, all = {}, confs = {} }
+  end
+  return cache
+end
 
 local function text_at(index, kind)
   if C.mg_consumer_text(index, kind, out) == 0 then
@@ -66,7 +72,7 @@ end
 ---@param username string
 ---@return table?
 function _M.get(username)
-  local known = cache.by_name
+  local known = known_consumers().by_name
   local consumer = known[username]
   if consumer == nil then
     local index = C.mg_consumer_by_name(username, #username)
@@ -89,7 +95,7 @@ local function fill_in_defaults(plugin_name, conf)
 end
 
 local function by_credential(plugin_name, number)
-  local known = cache.by_credential
+  local known = known_consumers().by_credential
   local consumer = known[number]
   if not consumer then
     local base = _M.get(text_at(number, credential_consumer))
@@ -124,7 +130,7 @@ end
 
 -- As they are written.
 local function list_all(plugin_name)
-  local known = cache.all
+  local known = known_consumers().all
   local list = known[plugin_name]
   if not list then
     list = {}
@@ -225,7 +231,7 @@ local lazy_nodes = {
 --- What stands for all consumers of `plugin_name`, at no cost before its nodes are read.
 ---@return table
 function _M.conf(plugin_name)
-  local known = cache
+  local known = known_consumers()
   local conf = known.confs[plugin_name]
   if not conf then
     conf = setmetatable({ plugin_name = plugin_name, conf_version = known.snapshot }, lazy_nodes)

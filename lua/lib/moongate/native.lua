@@ -132,6 +132,7 @@ int mg_worker_pid(void);
 int mg_worker_is_exiting(void);
 uint64_t mg_random(void);               /* not for secrets */
 int mg_random_bytes(char *out, size_t size);   /* for secrets; 0 on failure */
+int mg_random_cut(void *out, size_t size);     /* for ids, at most 256 bytes; 0 on failure */
 
 /* --- shared dictionaries: api_shared_dict.cpp ------------------------------------------------------------ */
 typedef struct mg_dict mg_dict;

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- Makes request ids: one function for each `algorithm`. All take their chance from the system's random source, so that no
---- id can be guessed; what is put together here has it fetched a page at a time.
+--- id can be guessed.
 
 local ffi = require("ffi")
 local bit = require("bit")
@@ -15,22 +15,12 @@ local error = error
 local floor = math.floor
 local sub = string.sub
 
-local page_size = 4096
-local page = ffi.new("uint8_t[?]", page_size)
-local page_chars = ffi.cast("char *", page)
-local position = page_size
+local drawn = ffi.new("uint8_t[21]")
 
---- Returns where `count` unused random bytes begin in the page.
-local function reserve(count)
-  local start = position
-  if start + count > page_size then
-    if C.mg_random_bytes(page_chars, page_size) == 0 then
-      error("the system gives no random bytes")
-    end
-    start = 0
+local function draw(count)
+  if C.mg_random_cut(drawn, count) == 0 then
+    error("the system has no random bytes to give")
   end
-  position = start + count
-  return start
 end
 
 local _M = {
@@ -47,10 +37,10 @@ end
 --- 21 characters of 64: as unlikely to repeat as a UUID.
 ---@return string
 function _M.nanoid()
-  local p = reserve(21)
+  draw(21)
   local out = {}
   for index = 1, 21 do
-    out[index] = nano[band(page[p + index - 1], 63)]
+    out[index] = nano[band(drawn[index - 1], 63)]
   end
   return concat(out)
 end
@@ -65,11 +55,11 @@ function _M.range_id(options)
   local out = {}
   local count = 0
   while count < options.length do
-    local p = reserve(2)
-    local drawn = size <= 256 and page[p] or page[p] * 256 + page[p + 1]
-    if drawn < fair then
+    draw(2)
+    local number = size <= 256 and drawn[0] or drawn[0] * 256 + drawn[1]
+    if number < fair then
       count = count + 1
-      local index = drawn % size + 1
+      local index = number % size + 1
       out[count] = sub(set, index, index)
     end
   end
@@ -94,11 +84,11 @@ end
 --- A KSUID: 32 bits of time in seconds and 128 random bits as 27 characters that sort by time.
 ---@return string
 function _M.ksuid()
-  local p = reserve(16)
+  draw(16)
   words[0] = floor(C.mg_now_fresh()) - ksuid_epoch
   for index = 1, 4 do
-    local at = p + (index - 1) * 4
-    words[index] = ((page[at] * 256 + page[at + 1]) * 256 + page[at + 2]) * 256 + page[at + 3]
+    local at = (index - 1) * 4
+    words[index] = ((drawn[at] * 256 + drawn[at + 1]) * 256 + drawn[at + 2]) * 256 + drawn[at + 3]
   end
   local out = {}
   for index = 27, 1, -1 do

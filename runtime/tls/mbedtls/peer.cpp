@@ -107,7 +107,7 @@ void append_escaped(std::string* to, const std::string& text) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const bool is_edge_space = byte == ' ' && (i == 0 || i + 1 == text.size());
     if (byte < 0x20 || byte >= 0x7F) {
-      to->append("\\").append(hex(&byte, 1, kHexUpper));
+      to->append("\\").append(hex(&byte, 1, base::kHexUpper));
     } else {
       if (is_edge_space || (byte == '#' && i == 0) ||
           std::string_view(",+\"\\<>;").find(text[i]) != std::string_view::npos)
@@ -126,8 +126,8 @@ std::string encoded_text(const mbedtls_asn1_buf& value) {
     if (width == 2) head += static_cast<char>(value.len >> 8);
   }
   head += static_cast<char>(value.len);
-  return "#" + hex(reinterpret_cast<const unsigned char*>(head.data()), head.size(), kHexUpper) +
-         hex(value.p, value.len, kHexUpper);
+  return "#" + hex(reinterpret_cast<const unsigned char*>(head.data()), head.size(), base::kHexUpper) +
+         hex(value.p, value.len, base::kHexUpper);
 }
 
 std::string attribute_text(const mbedtls_x509_name& attribute) {
@@ -239,10 +239,10 @@ PeerCertificate describe_peer(const mbedtls_x509_crt& certificate) {
   peer.issuer = name_text(certificate.issuer);
   mbedtls_x509_buf serial = certificate.serial;
   for (; serial.len > 1 && *serial.p == 0; serial.len--) serial.p++;  // it says that the number is positive
-  peer.serial = hex(serial.p, serial.len, kHexUpper);
+  peer.serial = hex(serial.p, serial.len, base::kHexUpper);
   char print[kDigestMaxBytes];
   const size_t size = digest("sha1", text_of(certificate.raw), print);
-  peer.fingerprint = hex(reinterpret_cast<unsigned char*>(print), size, kHexLower);
+  peer.fingerprint = hex(reinterpret_cast<unsigned char*>(print), size, base::kHexLower);
   peer.pem = pem_text(certificate.raw);
   return peer;
 }

@@ -228,11 +228,11 @@ PeerCertificate Session::peer() const {
   peer.subject = name_text(X509_get_subject_name(certificate));
   peer.issuer = name_text(X509_get_issuer_name(certificate));
   const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
-  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), kHexUpper);
+  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), base::kHexUpper);
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   if (X509_digest(certificate, EVP_sha1(), digest, &size) == 1)
-    peer.fingerprint = hex(digest, size, kHexLower);
+    peer.fingerprint = hex(digest, size, base::kHexLower);
   peer.pem = pem_text(certificate);
   X509_free(certificate);
   return peer;

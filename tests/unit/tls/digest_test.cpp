@@ -4,16 +4,14 @@
 
 #include <catch2/catch.hpp>
 
-#include "tls/certificate.h"
+#include "base/hex.h"
 #include "tls/signature.h"
 
 using namespace moongate::tls;
 
 namespace {
 
-std::string hex_of(const char* bytes, size_t size) {
-  return hex(reinterpret_cast<const unsigned char*>(bytes), size, kHexLower);
-}
+std::string hex_of(const char* bytes, size_t size) { return moongate::base::to_hex({bytes, size}); }
 
 }  // namespace
 
