@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request's body that a plugin asked for: in memory while it is small, then in a file without a name below
-// DIR, which is gone with the request, and with the worker, whatever happens. script/api_wait.cpp fills it,
+// A body that a plugin or a route asked for: in memory while it is small, then in a file without a name below
+// DIR, which is gone with the request, and with the worker, whatever happens. body_keeper.h fills it,
 // proxy/forward.cpp sends it.
 #pragma once
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/route_body.h"
 
-#include "base/log.h"
 #include "exchange/variables.h"
 #include "script/host.h"
 
@@ -15,10 +14,6 @@ namespace {
 constexpr uint64_t kBodyMaxBytes = 1U << 20;
 constexpr std::string_view kTooLong =
     "the route is looked for in the request's body, which is longer than 1 MB";
-
-bool is_of_body(std::string_view name) {
-  return name.starts_with("post_arg_") || name.starts_with("post_arg.") || name.starts_with("graphql_");
-}
 
 }  // namespace
 
@@ -40,29 +35,12 @@ StepResult RouteBody::collect() {
 
 bool RouteBody::is_collecting() const { return !is_over_ && serial_ == exchange_.serial; }
 
-void RouteBody::on_request_body(const iovec* pieces, int count, bool is_last) {
-  if (!is_collecting()) return;
-  for (int i = 0; i < count; i++) {
-    auto kept = exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len},
-                                      context_.exchanges.body_files());
-    if (kept) continue;
-    MG_LOG(kError) << kept.error().detail;
-    const bool is_full = kept.error().kind == base::ErrorKind::kLimit;
-    return on_request_body_failed(is_full ? 507 : 500, is_full ? "there is no room for the request's body"
-                                                               : "the request's body cannot be kept");
-  }
+void RouteBody::on_kept(bool is_last) {
   if (exchange_.body.size() > kBodyMaxBytes) return on_request_body_failed(413, kTooLong);
-  if (is_last) finish(BodyState::kCollected);
+  if (is_last) finish(BodyState::kCollected, {});
 }
 
-void RouteBody::on_request_body_failed(uint16_t status, std::string_view reason) {
-  if (!is_collecting()) return;
-  exchange_.body_fault_status = status;
-  exchange_.body_fault_reason = exchange_.arena.copy(reason);
-  finish(BodyState::kFailed);
-}
-
-void RouteBody::finish(BodyState state) {
+void RouteBody::finish(BodyState state, std::string_view) {
   is_over_ = true;
   exchange_.body_state = state;
   if (exchange_.client) exchange_.client->set_body_sink(nullptr);
@@ -95,11 +73,15 @@ bool RouteVariables::ask(std::string_view name, const std::string_view* element,
 }
 
 bool RouteVariables::find(std::string_view name, std::string_view* value) {
-  return is_of_body(name) ? ask(name, nullptr, value) : exchange::find_variable(exchange_, name, value);
+  return exchange::find_variable(exchange_, name, value);
+}
+
+bool RouteVariables::find_in_body(std::string_view name, std::string_view* value) {
+  return ask(name, nullptr, value);
 }
 
 bool RouteVariables::has_element(std::string_view name, std::string_view element) {
-  return is_of_body(name) && ask(name, &element, nullptr);
+  return ask(name, &element, nullptr);
 }
 
 }  // namespace moongate::proxy

@@ -4,7 +4,7 @@
 // one follows.
 #pragma once
 
-#include "exchange/client_side.h"
+#include "exchange/body_keeper.h"
 #include "net/event_loop.h"
 #include "proxy/context.h"
 #include "router/variables.h"
@@ -16,27 +16,26 @@ namespace moongate::proxy {
 /// Shape:   up to 1 MB, in memory or a file as for plugins; a longer body is refused.
 /// Owner:   Context, one for each exchange slot that needed one; recycled, never freed.
 /// Fails:   a body that cannot be had is kFailed, with what the client is told.
-class RouteBody final : public exchange::BodySink {
+class RouteBody final : public exchange::BodyKeeper {
  public:
   /// `go_on` searches again, with what there is then.
   using GoOn = void (*)(Context&, exchange::Exchange&);
   RouteBody(Context& context, exchange::Exchange& exchange, GoOn go_on)
-      : context_(context), exchange_(exchange), go_on_(go_on), later_(on_later, this) {}
+      : BodyKeeper(exchange, context.exchanges.body_files()),
+        context_(context),
+        go_on_(go_on),
+        later_(on_later, this) {}
 
   /// Of a body that is unread. kNext: it is here already, or cannot be had. kWait: `go_on` follows.
   exchange::StepResult collect();
 
-  void on_request_body(const iovec* pieces, int count, bool is_last) override;
-  void on_request_body_failed(uint16_t status, std::string_view reason) override;
-  bool wants_body() const override { return is_collecting(); }
-
  private:
   static void on_later(void* self);
-  bool is_collecting() const;
-  void finish(exchange::BodyState state);
+  bool is_collecting() const override;
+  void on_kept(bool is_last) override;
+  void finish(exchange::BodyState state, std::string_view reason) override;
 
   Context& context_;
-  exchange::Exchange& exchange_;
   GoOn go_on_;
   net::Deferred later_;           // the search does not run below the connection that reads
   uint64_t serial_ = UINT64_MAX;  // of the exchange whose body was asked for last
@@ -52,6 +51,7 @@ class RouteVariables final : public router::VariableSource {
  public:
   RouteVariables(Context& context, exchange::Exchange& exchange) : context_(context), exchange_(exchange) {}
   bool find(std::string_view name, std::string_view* value) override;
+  bool find_in_body(std::string_view name, std::string_view* value) override;
   bool has_element(std::string_view name, std::string_view element) override;
   ~RouteVariables() override;
   RouteVariables(const RouteVariables&) = delete;

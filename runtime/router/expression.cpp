@@ -52,9 +52,13 @@ std::optional<double> parse_unsigned(std::string_view text, std::chars_format fo
   return value;
 }
 
+bool find_left(const Node& node, VariableSource& variables, std::string_view* left) {
+  return node.is_of_body ? variables.find_in_body(node.variable, left) : variables.find(node.variable, left);
+}
+
 bool is_equal(const Node& node, VariableSource& variables) {
   std::string_view left;
-  bool has_left = variables.find(node.variable, &left);
+  bool has_left = find_left(node, variables, &left);
   switch (node.right) {
     case Right::kNil:
       return !has_left;
@@ -74,27 +78,27 @@ bool is_equal(const Node& node, VariableSource& variables) {
 template <class Compare>
 bool compare_numbers(const Node& node, VariableSource& variables, Compare compare) {
   std::string_view left;
-  if (!variables.find(node.variable, &left)) return false;
+  if (!find_left(node, variables, &left)) return false;
   auto number = parse_lua_number(left);
   return number && compare(*number, node.number);
 }
 
 bool is_address_in(const Node& node, VariableSource& variables) {
   std::string_view left;
-  if (!variables.find(node.variable, &left)) return false;
+  if (!find_left(node, variables, &left)) return false;
   auto address = parse_address(left);
   return address && node.addresses.contains(*address);
 }
 
 bool is_in_texts(const Node& node, VariableSource& variables) {
   std::string_view left;
-  if (!variables.find(node.variable, &left)) return false;
+  if (!find_left(node, variables, &left)) return false;
   return std::binary_search(node.texts.begin(), node.texts.end(), left, std::less<std::string_view>());
 }
 
 bool is_found(const Node& node, VariableSource& variables) {
   std::string_view left;
-  return variables.find(node.variable, &left) && node.regex->find(left);
+  return find_left(node, variables, &left) && node.regex->find(left);
 }
 
 bool evaluate_node(const Node& node, VariableSource& variables);
@@ -124,7 +128,7 @@ bool evaluate_positive(const Node& node, VariableSource& variables) {
     case Operation::kIn:
       return is_in_texts(node, variables);
     case Operation::kHas:
-      return node.right == Right::kText && variables.has_element(node.variable, node.text);
+      return node.is_of_body && node.right == Right::kText && variables.has_element(node.variable, node.text);
     case Operation::kIpMatch:
       return is_address_in(node, variables);
   }

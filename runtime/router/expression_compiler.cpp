@@ -157,6 +157,7 @@ NodeResult compile_comparison(const std::vector<Value>& rule) {
   if (count < 2 || count > 4 || !rule[0].is_string()) return invalid_expression();
   auto node = std::make_unique<Node>();
   node->variable = rule[0].as_string();
+  node->is_of_body = is_body_variable(node->variable);
   node->is_negated = is_negated;
   const Value& name = rule[is_negated ? 2 : 1];
   if (count == 2) {

@@ -35,6 +35,7 @@ struct Expression::Node {
 
   Operation operation = Operation::kAll;
   bool is_negated = false;
+  bool is_of_body = false;  // see is_body_variable()
   Right right = Right::kNil;
   double number = 0;
   std::string variable;

@@ -117,6 +117,21 @@ uint32_t mg_crc32(const char* data, size_t size) {
   return crc ^ 0xffffffffu;
 }
 
+// How many members the objects of a JSON text have, that is, how many `:` are outside its strings.
+size_t mg_json_member_count(const char* text, size_t size) {
+  size_t count = 0;
+  bool is_in_string = false;
+  for (size_t i = 0; i < size; ++i) {
+    if (text[i] == '"')
+      is_in_string = !is_in_string;
+    else if (text[i] == '\\')
+      ++i;
+    else
+      count += text[i] == ':' && !is_in_string;
+  }
+  return count;
+}
+
 int mg_uuid_v4(char* out) { return moongate::base::make_uuid_v4(out) ? 1 : 0; }
 int mg_uuid_v7(double unix_ms, char* out) {
   return moongate::base::make_uuid_v7(static_cast<uint64_t>(unix_ms), out) ? 1 : 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "exchange/body_keeper.h"
 #include "script/api_redis.h"
 #include "script/api_socket.h"
 #include "script/host.h"
@@ -76,38 +77,13 @@ int push_size_error(lua_State* state, uint64_t size, uint64_t size_max) {
 // Collects a body into the exchange for the task that asked. Lives until the body is there or the exchange
 // ends. One that grows over the limit is no fault of the request: what came is kept, and goes upstream before
 // the rest.
-class BodyCollector final : public exchange::BodySink {
+class BodyCollector final : public exchange::BodyKeeper {
  public:
   BodyCollector(Task& task, uint64_t size_max)
-      : task_(task), exchange_(*task.exchange), size_max_(size_max) {}
+      : BodyKeeper(*task.exchange, Host::current().exchanges().body_files()),
+        task_(task),
+        size_max_(size_max) {}
 
-  void on_request_body(const iovec* pieces, int count, bool is_last) override {
-    if (is_over_) return;
-    for (int i = 0; i < count; i++) {
-      auto kept = exchange_.body.append({static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len},
-                                        Host::current().exchanges().body_files());
-      if (!kept) return on_no_room(kept.error());
-    }
-    if (is_last)
-      finish(BodyState::kCollected, {});
-    else if (is_too_large())
-      finish(BodyState::kUnread, {});
-  }
-  void on_request_body_failed(uint16_t status, std::string_view reason) override {
-    exchange_.body_fault_status = status;
-    exchange_.body_fault_reason = exchange_.arena.copy(reason);
-    finish(BodyState::kFailed, reason);
-  }
-  bool wants_body() const override { return !is_over_; }
-
-  void finish(BodyState state, std::string_view reason) {
-    if (is_over_) return;
-    is_over_ = true;
-    if (exchange_.client) exchange_.client->set_body_sink(nullptr);
-    reason_ = reason;
-    exchange_.body_state = state;
-    if (task_.is_waiting) task_.wake([this](lua_State* thread) { return push(thread); });
-  }
   int push(lua_State* thread) {
     if (reason_.empty() && !is_too_large()) {
       if (exchange_.body.is_in_file()) return 0;  // who wants it reads the file
@@ -123,17 +99,23 @@ class BodyCollector final : public exchange::BodySink {
   bool is_over() const { return is_over_; }
 
  private:
-  // What cannot be kept cannot be forwarded either: the client is told so.
-  void on_no_room(const base::Error& error) {
-    MG_LOG(kError) << error.detail;
-    bool is_full = error.kind == base::ErrorKind::kLimit;
-    on_request_body_failed(is_full ? 507 : 500, is_full ? "there is no room for the request's body"
-                                                        : "the request's body cannot be kept");
+  bool is_collecting() const override { return !is_over_; }
+  void on_kept(bool is_last) override {
+    if (is_last)
+      finish(BodyState::kCollected, {});
+    else if (is_too_large())
+      finish(BodyState::kUnread, {});
+  }
+  void finish(BodyState state, std::string_view reason) override {
+    is_over_ = true;
+    if (exchange_.client) exchange_.client->set_body_sink(nullptr);
+    reason_ = reason;
+    exchange_.body_state = state;
+    if (task_.is_waiting) task_.wake([this](lua_State* thread) { return push(thread); });
   }
   bool is_too_large() const { return exchange_.body.size() > size_max_; }
 
   Task& task_;
-  exchange::Exchange& exchange_;
   uint64_t size_max_;
   bool is_over_ = false;
   std::string reason_;

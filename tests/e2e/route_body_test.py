@@ -10,11 +10,16 @@ from harness import TestCase, Upstream, describe, ok, route, sanitized
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 GRAPHQL = {"Content-Type": "application/graphql"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
 def by(text, *variables, **more):
     """A route of its own answer that is taken where all hold."""
     return {"id": text, **mocking("/*", text), "vars": list(variables), "priority": 1, **more}
+
+
+def parts(*values, head='Content-Disposition: form-data; name="a"'):
+    return ("".join(f"--x\r\n{head}\r\n\r\n{value}\r\n" for value in values) + "--x--\r\n").encode()
 
 
 class RouteBody(TestCase):
@@ -84,6 +89,56 @@ class RouteBody(TestCase):
                                       (json.dumps({"query": "{ a }"}), JSON, "/?query=mutation%7Bb%7D"), ("query={", FORM, "/")):
             self.assertEqual(gw.request("POST", target, headers, body.encode()).status, 400, body)
         self.assertEqual(self.ask(gw, b'{"query": {"match": 1}}', JSON), "rest")
+
+    @sanitized
+    def test_what_upstreams_read_in_different_ways_passes_no_guard(self):
+        gw = self.serve({"routes": [by("named", ["post_arg_a", "==", "1"], uri="/named"), by("path", ["post_arg.a", "==", "1"]),
+                                    {"id": "rest", **mocking("/*", "rest")}]})
+        other = parts("1", head="Content-Disposition: form-data; name=a").replace(b"--x", b"--y")
+        for body, headers, reason in (
+                (b"a=1&a=1", FORM, "several arguments"), (b"a=2&a=1", FORM, "several arguments"), (b"a[]=1", FORM, "`a[]`"), (b"A=1", FORM, "`A`"),
+                (b"b=2;a=1", FORM, "%3B"), (b"%u0061=1", FORM, "percent-encoded"), (b"a=1", {"Content-Type": FORM["Content-Type"] + "; charset=utf-16"}, "charset"),
+                (b"junk", MULTIPART, "boundary"), (parts("1").replace(b"\r\n", b"\n"), MULTIPART, "boundary"), (parts("2", "1"), MULTIPART, "several arguments"),
+                (parts("1")[:-7], MULTIPART, "boundary"), (b"x\r\n" + parts("1"), MULTIPART, "boundary"), (parts("1") + parts("1"), MULTIPART, "boundary"),
+                (parts("1", head="Content-Disposition: form-data; name*=utf-8''a"), MULTIPART, "no name"),
+                (parts("MQ==", head="Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64"), MULTIPART, "Encoding"),
+                (other, {"Content-Type": 'multipart/form-data; boundary="x" ; boundary=y'}, "Content-Type")):
+            for target in ("/named", "/"):
+                answer = gw.request("POST", target, headers, body)
+                self.assertEqual((answer.status, reason in answer.json().get("error_msg", "")), (400, True), (target, body, answer.body))
+        for body, reason in ((b'{"a":"1","a":"2"}', "twice"), (b'{"A":"1"}', "`A`"), (b'\xef\xbb\xbf{"a":"1"}', "no JSON"), (b'{"a":9007199254740993}', "too large")):
+            self.assertIn(reason, gw.request("POST", "/", JSON, body).json()["error_msg"])
+        self.assertEqual(gw.request("POST", "/", {"Content-Type": "application/json/x"}, b"{}").status, 400)
+
+    @sanitized
+    def test_what_upstreams_commonly_read_is_read(self):
+        gw = self.serve({"routes": [by("named", ["post_arg_a", "==", "1"], uri="/named"), by("path", ["post_arg.a", "==", "1"]), by("list", ["post_arg.a", "has", "2"]),
+                                    by("null", ["post_arg.b", "~~", ".+"]), by("big", ["post_arg.n", "==", "1000000000000001"]), {"id": "rest", **mocking("/*", "rest")}]})
+        for body, headers in ((parts("1", head="X-A: ; name=z\r\ncontent-disposition: FORM-DATA; NAME=a"), MULTIPART), (b"%61=1", FORM),
+                              (parts("1"), {"Content-Type": "Multipart/Form-Data; xboundary=y; Boundary=x"}), (b"x=2&&a=1", {"Content-Type": FORM["Content-Type"] + ' ; charset="UTF-8"'})):
+            self.assertEqual((self.ask(gw, body, headers, target="/named"), self.ask(gw, body, headers)), ("named", "path"), body)
+        for body, headers, found in ((b'{"b":null}', JSON, "rest"), (b'{"a":"1"}', {**JSON, "Content-Encoding": ""}, "path"), (b'{"n":1000000000000001}', JSON, "big"),
+                                     (b'{"a":[3,2]}', JSON, "list")):
+            self.assertEqual(self.ask(gw, body, headers), found, body)
+        gw = self.serve({"routes": [by("list", ["post_arg.a", "has", "2"]), {"id": "rest", **mocking("/*", "rest")}]})
+        for body, headers in ((b"a=2", FORM), (b"a=1&a=2", FORM), (parts("1", "2"), MULTIPART)):
+            self.assertEqual(self.ask(gw, body, headers), "list", body)
+
+    @sanitized
+    def test_graphql_fields_are_found_behind_fragments_and_in_parts(self):
+        gw = self.serve({"routes": [by("guard", ["graphql_root_fields", "has", "drop"]), {"id": "rest", **mocking("/*", "rest")}]})
+        for document in ("mutation { ...F } fragment F on M { drop }", "mutation { ... on M { drop } }", "mutation { ... { a ... @include(if: true) { b: drop } } }",
+                         "fragment G on M { ...F } mutation { ...G } fragment F on M { ...G drop }"):
+            self.assertEqual(self.ask(gw, document.encode(), GRAPHQL), "guard", document)
+        operations = json.dumps({"query": "mutation { drop }"})
+        self.assertEqual(self.ask(gw, parts(operations, head="Content-Disposition: form-data; name=operations"), MULTIPART), "guard")
+        self.assertEqual(self.ask(gw, parts("mutation { drop }", head="Content-Disposition: form-data; name=query"), MULTIPART), "guard")
+        self.assertEqual(self.ask(gw, b"{ a { drop } drop: a }", GRAPHQL), "rest")
+        self.assertEqual(self.ask(gw, parts("1"), MULTIPART), "rest")
+        for body, headers, target in (("{ ...F }", GRAPHQL, "/"), ("{ a } fragment F on M { a } fragment F on M { drop }", GRAPHQL, "/"), ('{"Query":"mutation{drop}"}', JSON, "/"),
+                                      ('{"query":"{a}","query":"mutation{drop}"}', JSON, "/"), ('{"extensions":{"persistedQuery":{}}}', JSON, "/"), ('{"documentId":"d"}', JSON, "/"),
+                                      ("x=1;query=mutation{drop}", FORM, "/"), ("", {}, "/?extensions=%7B%22persistedQuery%22%3A1%7D"), ("", {}, "/?Query=mutation%7Bdrop%7D")):
+            self.assertEqual(gw.request("POST", target, headers, body.encode()).status, 400, body)
 
     @sanitized
     def test_a_body_that_comes_late_is_waited_for_and_forwarded_whole(self):

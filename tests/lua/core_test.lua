@@ -208,7 +208,7 @@ test("of a GraphQL document the operation that runs and its root fields are read
   local parse = require("moongate.core.graphql").parse
   for document, expected in pairs({
     ["query getRepo { owner { name } repo { created } }"] = "query getRepo owner,repo",
-    ['{ a b: c(x: "}") @skip(if: true) { d } ...F ... on T { x } ... @d { y } }'] = "query  a,c",
+    ['{ a b: c(x: "}") @skip(if: true) { d } ...F ... on T { x } ... @d { y { z } ... { v } } } fragment F on T @x { u ...G } fragment G on T { ...F w: t }'] = "query  a,c,x,y,v,u,t",
     ['mutation M($a: [Int!] = [1]) @d(x: "\\"") { do(a: """x } \\""" y""") }'] = "mutation M do",
     ["# none\nfragment F on T @x { a } subscription { z }"] = "subscription  z",
     ['\239\187\191# one\r"one" """two""" query Q { z } fragment F on T { a }'] = "query Q z",
@@ -216,7 +216,8 @@ test("of a GraphQL document the operation that runs and its root fields are read
     local found = parse(document)
     check.equal(found.operation .. " " .. found.name .. " " .. table.concat(found.root_fields, ","), expected)
   end
-  for _, document in ipairs({ "", "{ a", "query", "{ a: }", "{ a ) }", "{ ...on }", '{ "x" }', '{ a(x: ") }', "fragment F on T { a", "{ a } { b }", "{ a } x", '{ a } "' }) do
+  for _, document in ipairs({ "", "{ a", "query", "{ a: }", "{ a ) }", "{ ...on }", '{ "x" }', '{ a(x: ") }', "fragment F on T { a", "{ ...F }", "{ a ... on { b } }", "{ ... { a }", "{ ...F } fragment F on T { a } fragment F on T { b }",
+    "fragment F($a: I = {b: 1}) on T { a } { ...F }", "fragment on T { a } { b }", "{ a } { b }", "{ a } x", '{ a } "' }) do
     local found, err = parse(document)
     check.equal(found, nil)
     check.equal(type(err), "string")

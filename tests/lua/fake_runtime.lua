@@ -128,6 +128,13 @@ for prefix, list in pairs({ mg_request = "headers", mg_response = "response_head
   fake[prefix .. "_field_count"] = function(ex)
     return #request_of(ex)[list]
   end
+  fake[prefix .. "_field_count_of"] = function(ex, name)
+    local count = 0
+    for _, field in ipairs(request_of(ex)[list]) do
+      count = count + (field[1]:lower() == texts[name - 63]:lower() and 1 or 0)
+    end
+    return count
+  end
   fake[prefix .. "_field_at"] = function(ex, index, name, value)
     local field = request_of(ex)[list][index + 1]
     view(name, field[1])

@@ -28,6 +28,7 @@ double mg_request_started_at(mg_exchange *ex);                                  
 int mg_field_name(const char *name, size_t size);
 int mg_request_field_get(mg_exchange *ex, int name, mg_text *out);                           /* first value */
 uint32_t mg_request_field_count(mg_exchange *ex);
+uint32_t mg_request_field_count_of(mg_exchange *ex, int name);                             /* how many of that name */
 void mg_request_field_at(mg_exchange *ex, uint32_t index, mg_text *name, mg_text *value);
 /* Changes of fields: 1 done, 0 no name or value that can be sent, 2 too late or too early in the request. */
 int mg_request_field_set(mg_exchange *ex, int name, const char *value, size_t size);
@@ -192,6 +193,7 @@ int mg_digest_update(mg_digest_state *state, const char *data, size_t size);
 size_t mg_digest_final(mg_digest_state *state, char *out);
 void mg_digest_free(mg_digest_state *state);
 uint32_t mg_crc32(const char *data, size_t size);
+size_t mg_json_member_count(const char *text, size_t size);
 int mg_uuid_v4(char *out);                       /* 36 characters; 0 when the system has no random bytes */
 int mg_uuid_v7(double unix_ms, char *out);       /* the same, in the order of time */
 /* Verifies a JWS signature. algorithm is the JWA name (RS256 ... EdDSA); `pem` a public key or certificate. 1 valid, 0 not, -1 bad key,

@@ -119,6 +119,24 @@ TEST_CASE("has finds a value in a variable that is a list") {
   CHECK_FALSE(holds(R"([["text","has","owner"]])", variables));
 }
 
+TEST_CASE("only variables of the body are asked for in the body, and only they are lists") {
+  struct Body final : MapVariables {
+    bool find_in_body(std::string_view name, std::string_view* value) override {
+      *value = name;
+      return true;
+    }
+  } body;
+  body.lists["arg_a"] = body.lists["post_arg.a"] = {"x"};
+  WithRegex regex;
+  auto holds_for_body = [&](std::string_view json) { return compile_json(json).value()->evaluate(body); };
+  CHECK(holds_for_body(R"([["post_arg_a","==","post_arg_a"]])"));
+  CHECK(holds_for_body(R"([["post_arg.a.b","~~","^post_arg.a.b$"]])"));
+  CHECK(holds_for_body(R"([["graphql_name","in",["graphql_name"]]])"));
+  CHECK_FALSE(holds_for_body(R"([["post_args","~~",".*"]])"));
+  CHECK(holds_for_body(R"([["post_arg.a","has","x"]])"));
+  CHECK_FALSE(holds_for_body(R"([["arg_a","has","x"]])"));
+}
+
 TEST_CASE("ipmatch takes an address, a network or a list of them") {
   CHECK(holds(R"([["remote_addr","ipmatch","10.0.0.0/8"]])", {{"remote_addr", "10.2.3.4"}}));
   CHECK(holds(R"([["remote_addr","IPMATCH",["127.0.0.1","::1"]]])", {{"remote_addr", "::1"}}));

@@ -1,181 +1,101 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- What `ctx.var.graphql_*` and routes want of a GraphQL document: the operation that will run, with the names of the
---- fields at its root. What is below the root is only skipped: whether it makes sense is for the upstream to say.
+--- fields at its root, those that fragments bring among them, whatever their condition. What is below the root is only
+--- skipped: whether it makes sense is for the upstream to say.
 
-local byte = string.byte
-local find = string.find
-local sub = string.sub
+local tokens = require("moongate.core.graphql_tokens")
+
+local is_name = tokens.is_name
+local ipairs = ipairs
+local remove = table.remove
+local next_token = tokens.next
+local skip_decorations = tokens.skip_decorations
+local skip_group = tokens.skip_group
 
 local _M = {}
 
-local closing = { ["("] = ")", ["["] = "]", ["{"] = "}" }
 local operations = { query = true, mutation = true, subscription = true }
-local byte_order_mark = "\239\187\191"
 
-local function is_name(token)
-  return find(token, "^[_%a]") ~= nil
-end
-
-local function skip_string(text, at)
-  if sub(text, at, at + 2) == '"""' then
-    local position = at + 3
-    while true do
-      local first, last = find(text, '"""', position, true)
-      if not first then
-        return nil
-      end
-      if byte(text, first - 1) ~= 92 then -- \""" is text
-        return last + 1
-      end
-      position = last + 1
+-- A field whose first name is `token`: its own name, and where it ends.
+local function read_field(text, token, at)
+  local follower, behind = next_token(text, at)
+  if follower == ":" then -- `token` is another name for the field
+    token, at = next_token(text, behind)
+    if token then
+      follower, behind = next_token(text, at)
     end
   end
-  local position = at + 1
-  while true do
-    local first = find(text, '["\\\r\n]', position)
-    local char = first and sub(text, first, first)
-    if char == '"' then
-      return first + 1
-    elseif char ~= "\\" then
-      return nil
-    end
-    position = first + 2
-  end
-end
-
--- The first place at or behind `at` that is neither white space nor comment; a comment ends at either kind of line end.
-local function skip_ignored(text, at)
-  while true do
-    local _, last = find(text, "^[%s,]*", at)
-    at = last + 1
-    local char = byte(text, at)
-    if char == 35 then
-      _, last = find(text, "^[^\r\n]*", at)
-      at = last + 1
-    elseif char == 239 and sub(text, at, at + 2) == byte_order_mark then
-      at = at + 3
-    else
-      return at
-    end
-  end
-end
-
--- The token at or behind `at`: a name, a string (as `"`), `...`, or one character; and where it ends. nil at the end,
--- false where a string does not end.
-local function next_token(text, at)
-  at = skip_ignored(text, at)
-  if at > #text then
+  if not token or not is_name(token) then
     return nil
   end
-  local _, last = find(text, "^[_%a][_%w]*", at)
-  if last then
-    return sub(text, at, last), last + 1
+  if follower == "(" or follower == "@" then
+    follower, behind, at = skip_decorations(text, at)
   end
-  local char = sub(text, at, at)
-  if char == '"' then
-    local behind = skip_string(text, at)
-    return behind and char or false, behind
+  if follower == "{" then
+    return token, skip_group(text, behind, "{")
   end
-  if sub(text, at, at + 2) == "..." then
-    return "...", at + 3
-  end
-  return char, at + 1
+  return follower and token, at
 end
 
--- Where what was opened before `at` is closed; nil when it is not.
-local function skip_group(text, at, open)
-  local waiting = { closing[open] }
-  while #waiting > 0 do
-    local token, behind = next_token(text, at)
-    if not token then
-      return nil
-    end
-    if closing[token] then
-      waiting[#waiting + 1] = closing[token]
-    elseif token == waiting[#waiting] then
-      waiting[#waiting] = nil
-    elseif token == ")" or token == "]" or token == "}" then
-      return nil
-    end
-    at = behind
-  end
-  return at
-end
-
--- The first token behind variables, arguments and directives.
-local function skip_decorations(text, at)
-  while true do
-    local token, behind = next_token(text, at)
-    if token == "(" then
-      at = skip_group(text, behind, "(")
-      if not at then
-        return nil
-      end
-    elseif token == "@" then
-      local _, after = next_token(text, behind)
-      if not after then
-        return nil
-      end
-      at = after
-    else
-      return token, behind, at
-    end
-  end
-end
-
--- The names of the fields at the root, and where they end.
-local function root_fields_of(text, at)
-  local names = {}
-  while true do
-    local token, behind = next_token(text, at)
-    if token == "}" then
-      return names, behind
-    elseif not token then
-      return nil
-    end
-    if token == "..." then
-      local word, after = next_token(text, behind)
-      if word == "on" then
-        local _, typed = next_token(text, after)
-        after = typed
-      end
-      behind = (word == "{" or word == "@") and behind or after
-      if not behind then
-        return nil
-      end
-    else
-      local colon, after = next_token(text, behind)
-      if colon == ":" then -- `token` is another name for the field
-        token, behind = next_token(text, after)
-      end
-      if not token or not is_name(token) then
-        return nil
-      end
-      names[#names + 1] = token
-    end
-    local opened, inside, before = skip_decorations(text, behind)
-    if not opened then
-      return nil
-    end
-    at = opened == "{" and skip_group(text, inside, "{") or before
-    if opened == "{" and at == before then
+-- What follows `...`: the name of a fragment, or where the selection of an inline one begins.
+local function read_spread(text, at)
+  local word, after = next_token(text, at)
+  if word and word ~= "on" and is_name(word) then
+    local opened, _, before = skip_decorations(text, after)
+    return opened and word, before
+  elseif word == "on" then
+    word, at = next_token(text, after)
+    if not word or not is_name(word) then
       return nil
     end
   end
+  local opened, inside = skip_decorations(text, at)
+  return nil, opened == "{" and inside or nil
 end
 
--- Where a fragment ends that is called by what is at `at`.
-local function skip_fragment(text, at)
-  local token, opened, inside
-  repeat
+-- The names of the fields of a selection whose `{` is before `at`, of the fragments that belong to it, and where it
+-- ends. Inline fragments are part of it.
+local function read_selection(text, at)
+  local found = { fields = {}, fragments = {} }
+  local depth = 1
+  while depth > 0 do
+    local token, name
     token, at = next_token(text, at)
-  until not token or token == "@" or token == "{"
-  if token == "@" then
-    opened, inside = skip_decorations(text, at - 1)
-  else
-    opened, inside = token, at
+    if token == "}" then
+      depth = depth - 1
+    elseif token == "..." then
+      name, at = read_spread(text, at)
+      found.fragments[#found.fragments + 1] = name
+      depth = name and depth or depth + 1
+    elseif token then
+      name, at = read_field(text, token, at)
+      found.fields[#found.fields + 1] = name
+      at = name and at
+    end
+    if not token or not at then
+      return nil
+    end
   end
-  return opened == "{" and skip_group(text, inside, "{") or nil
+  return found, at
+end
+
+-- `NAME on TYPE { ... }` at `at`: its name, its selection, and where it ends.
+local function read_fragment(text, at)
+  local name, on, condition, opened, selection
+  name, at = next_token(text, at)
+  if name and is_name(name) then
+    on, at = next_token(text, at)
+  end
+  if on == "on" then
+    condition, at = next_token(text, at)
+  end
+  if condition and is_name(condition) then
+    opened, at = skip_decorations(text, at)
+  end
+  if opened == "{" then
+    selection, at = read_selection(text, at)
+  end
+  return selection and name, selection, at
 end
 
 -- The operation that begins with `token`, and where it ends.
@@ -192,20 +112,22 @@ local function read_operation(text, token, at)
   if token ~= "{" then
     return nil
   end
-  found.root_fields, at = root_fields_of(text, at)
-  return found.root_fields and found, at
+  found.selection, at = read_selection(text, at)
+  return found.selection and found, at
 end
 
--- All operations, by place.
-local function read_operations(text)
-  local found = {}
+-- All operations by place, and the selections of all fragments by name.
+local function read_definitions(text)
+  local found, fragments = {}, {}
   local token, at = next_token(text, 1)
   while token do
     if token == "fragment" then
-      at = skip_fragment(text, at)
-      if not at then
-        return nil, "a fragment that does not end"
+      local name, selection
+      name, selection, at = read_fragment(text, at)
+      if not name or fragments[name] then
+        return nil, "a fragment that is none, does not end or is there twice"
       end
+      fragments[name] = selection
     elseif token ~= '"' then -- not the description of what follows
       found[#found + 1], at = read_operation(text, token, at)
       if not at then
@@ -217,7 +139,31 @@ local function read_operations(text)
   if token == false then
     return nil, "a string that does not end"
   end
-  return found
+  return found, fragments
+end
+
+-- The fields of a selection and of all fragments that belong to it.
+local function collect_fields(selection, fragments)
+  if #selection.fragments == 0 then
+    return selection.fields
+  end
+  local fields, waiting, is_known = {}, { selection }, {}
+  while #waiting > 0 do
+    local current = remove(waiting)
+    for _, name in ipairs(current.fields) do
+      fields[#fields + 1] = name
+    end
+    for _, name in ipairs(current.fragments) do
+      if not fragments[name] then
+        return nil, "a fragment that is not there"
+      end
+      if not is_known[name] then
+        is_known[name] = true
+        waiting[#waiting + 1] = fragments[name]
+      end
+    end
+  end
+  return fields
 end
 
 --- Reads a document for the operation that runs: the one called `wanted`, or the only one.
@@ -226,11 +172,11 @@ end
 ---@return {operation: string, name: string, root_fields: string[]}? found
 ---@return string? err
 function _M.parse(text, wanted)
-  local all, err = read_operations(text)
+  local all, fragments = read_definitions(text)
   if not all then
-    return nil, err
+    return nil, fragments
   end
-  local found
+  local found, err
   for index = 1, #all do
     if not wanted or all[index].name == wanted then
       if found then
@@ -242,7 +188,8 @@ function _M.parse(text, wanted)
   if not found then
     return nil, wanted and "no operation of the name that operationName gives" or "no operation"
   end
-  return found
+  found.root_fields, err = collect_fields(found.selection, fragments)
+  return not err and found or nil, err
 end
 
 return _M

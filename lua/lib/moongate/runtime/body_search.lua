@@ -4,23 +4,24 @@
 
 local ffi = require("ffi")
 local array_find = require("moongate.core.table").array_find
-local json = require("moongate.core.json")
+local exact_body = require("moongate.core.exact_body")
+local fields = require("moongate.fields")
+local graphql_request = require("moongate.core.graphql_request")
+local media_type = require("moongate.core.media_type")
 local native = require("moongate.native")
-local query = require("moongate.query")
 local request_body = require("moongate.core.request_body")
 
 local C = native.C
-local ffi_string = ffi.string
 local find = string.find
 local format = string.format
 local lower = string.lower
 local sub = string.sub
-local tostring = tostring
 local type = type
 
 local state_none, state_unread, state_memory = 0, 1, 2
 local out = ffi.new("mg_text[1]")
-local name_out = ffi.new("mg_text[1]")
+local content_type_name = fields.name_of("content-type").number
+local content_coding_name = fields.name_of("content-encoding").number
 
 local _M = {}
 
@@ -28,64 +29,32 @@ local _M = {}
 local not_here = 1
 
 local kinds = {
-  ["post_arg_"] = { form = true },
+  ["post_arg_"] = { form = true, multipart = true },
   ["post_arg."] = { form = true, multipart = true, json = true },
-  graphql_ = { form = true, json = true, graphql = true },
+  graphql_ = { form = true, multipart = true, json = true, graphql = true },
 }
 local graphql_fields = { graphql_operation = "operation", graphql_name = "name", graphql_root_fields = "root_fields" }
 
 -- One search at a time: the router does not wait.
 local search
 
-local function is_list(content_type)
-  return find(content_type, "^[^;]*,") ~= nil
-end
+-- What stands for a variable that was looked for and is not there.
+local absent = {}
 
--- What the fields say of the body: its kind, a coding it has, or that nobody can tell.
+-- What the fields say of the body, or why nobody can tell.
 local function read_head(ex)
-  local content_type, coding
-  local is_ambiguous = false
-  for index = 0, C.mg_request_field_count(ex) - 1 do
-    C.mg_request_field_at(ex, index, name_out, out)
-    local name = lower(ffi_string(name_out[0].data, name_out[0].size))
-    if name == "content-type" then
-      is_ambiguous = content_type ~= nil
-      content_type = ffi_string(out[0].data, out[0].size)
-      is_ambiguous = is_ambiguous or is_list(content_type)
-    elseif name == "content-encoding" then
-      local value = lower(ffi_string(out[0].data, out[0].size))
-      coding = value ~= "identity" and value or coding
-    end
-    if is_ambiguous then
-      break
-    end
+  local head = { content_type = fields.request_get(ex, "content-type") }
+  local parsed, err = media_type.parse(head.content_type)
+  local coding = lower(fields.request_get(ex, "content-encoding") or "")
+  if C.mg_request_field_count_of(ex, content_type_name) > 1 then
+    head.err = "it has several Content-Types; send one"
+  elseif not parsed then
+    head.err = err
+  elseif C.mg_request_field_count_of(ex, content_coding_name) > 1 or (coding ~= "" and coding ~= "identity") then
+    head.coding_err = format("it has a Content-Encoding (%s); send it without", coding)
   end
-  return { kind = request_body.kind(content_type), coding = coding, is_ambiguous = is_ambiguous }
-end
-
--- Parses the body for post_arg.PATH and graphql_*, into where request_body.lua looks for it.
-local function parse(ctx, ex, kind)
-  if ctx._request_body_table or kind == "graphql" then
-    return
-  end
-  local body, err = request_body.get(nil, ctx)
-  if not body then
-    return err or "it is not there"
-  end
-  local value
-  if kind == "form" then
-    value = query.decode(body, 0)
-    ctx.req_post_args = value
-  elseif kind == "multipart" then
-    C.mg_request_field_get(ex, C.mg_field_name("content-type", 12), out)
-    value, err = request_body.decode_multipart(body, ffi_string(out[0].data, out[0].size))
-  else
-    value, err = json.decode(body)
-    err = err and "it is no JSON: " .. err
-    value = (type(value) == "table" or value == nil) and value or {} -- a scalar has no fields
-  end
-  ctx._request_body_table = value
-  return err
+  head.kind = media_type.kind(head.content_type)
+  return head
 end
 
 -- Whether the body has a part in what `group` names: then it is here and parsed. Otherwise a status and a reason.
@@ -96,53 +65,74 @@ local function look(group, ex)
   end
   search.head = search.head or read_head(ex)
   local head = search.head
-  if head.is_ambiguous then
-    return false, 400, "it has several Content-Types; send one"
+  if head.err then
+    return false, 400, head.err
   elseif not kinds[group][head.kind] then
     return false
-  elseif head.coding then
-    return false, 400, "it has a Content-Encoding (" .. head.coding .. "); send it without"
+  elseif head.coding_err then
+    return false, 400, head.coding_err
   elseif state == state_unread then
     return false, not_here
   end
-  local err = parse(search.ctx, ex, head.kind)
-  if err then
-    return false, find(err, "nested", 1, true) and 413 or 400, err
+  if not search.body then
+    local text, err = request_body.get(nil, search.ctx)
+    if text then
+      search.body, err = exact_body.decode(text, head.kind, head.content_type)
+    end
+    if not search.body then
+      err = err or "it is not there"
+      return false, find(err, "too many nested", 1, true) and 413 or 400, err
+    end
   end
   return true
 end
 
-local function find_graphql(name)
+local function find_graphql(name, ex)
   local field = graphql_fields[name]
   if not field then
     return nil
   end
-  local ctx = search.ctx
-  if ctx._graphql == nil then
-    local found, err = request_body.read_graphql(ctx)
+  if search.graphql == nil then
+    local found, err = graphql_request.read(search.body, request_body.url_query(ex))
     if err then
-      return nil, 400, err
+      return nil, err
     end
-    ctx._graphql = found or false
+    search.graphql = found or absent
   end
-  return ctx._graphql and ctx._graphql[field]
+  return search.graphql[field]
 end
 
-local function find_value(name, ex)
+local function find_in_body(group, name, element)
+  local body = search.body
+  if group == "post_arg_" then
+    local value, err = body.form:get(name)
+    return not element and value or nil, err
+  elseif element then
+    local has, err = exact_body.has_element(body, name, element)
+    return has or nil, err
+  end
+  return exact_body.find_text(body, name)
+end
+
+local function find_value(name, element, ex)
   local is_graphql = sub(name, 1, 8) == "graphql_"
   local group = is_graphql and "graphql_" or sub(name, 1, 9)
   local has_part, status, reason = look(group, ex)
   if status then
     return nil, status, reason
-  elseif is_graphql then
-    return find_graphql(name)
-  elseif not has_part then
-    return nil
-  elseif group == "post_arg." then
-    return request_body.find_path(search.ctx._request_body_table, sub(name, 10))
   end
-  local value = search.ctx.req_post_args[sub(name, 10)]
-  return type(value) == "table" and value[1] or value
+  local value, err
+  if is_graphql then
+    value, err = find_graphql(name, ex)
+    if type(value) == "table" then
+      value = element and array_find(value, element) ~= nil or nil
+    elseif element then
+      value = nil
+    end
+  elseif has_part then
+    value, err = find_in_body(group, sub(name, 10), element)
+  end
+  return value, err and 400, err
 end
 
 --- Finds `post_arg_NAME`, `post_arg.PATH` or `graphql_*`.
@@ -154,22 +144,18 @@ end
 ---@return string? reason
 function _M.ask(ex, name, element)
   search = search or { ctx = { _ex = ex }, values = {} }
-  local value = search.values[name]
+  local key = element and name .. "\0" .. element or name
+  local value = search.values[key]
   if value == nil then
     local status, reason
-    value, status, reason = find_value(name, ex)
+    value, status, reason = find_value(name, element, ex)
     if status then
       return nil, status, reason and format("the route is looked for by `%s`, but the body cannot be looked at: %s", name, reason)
     end
-    search.values[name] = value
+    value = value == nil and absent or value
+    search.values[key] = value
   end
-  if element then
-    return type(value) == "table" and array_find(value, element) ~= nil or nil
-  end
-  if value == nil or type(value) == "table" then
-    return nil
-  end
-  return tostring(value)
+  return value ~= absent and value or nil
 end
 
 --- The search is over: what was parsed is for nobody.
