@@ -175,17 +175,16 @@ class Bff(Acceptance):
             self.assertEqual(self.gw.get(path, headers).status, 401, path)
 
     def test_each_kind_of_client_has_its_own_token_bucket(self):
-        admitted = {}
-        for kind, path, headers in (("mobile", "/api/mobile/x", self.jwt), ("iot", "/api/iot/x", {"apikey": "device-key"})):
+        # The slower of the two runs dry on any machine; of the other that is asked only for more than the slower one holds.
+        for path, headers, rate, burst, is_enough in (
+                ("/api/mobile/x", self.jwt, 100, 20, lambda load: load.statuses[429] > 20),
+                ("/api/iot/x", {"apikey": "device-key"}, 500, 100, lambda load: load.statuses[200] > 100)):
             started, load = time.monotonic(), Load(self.gw.port, lambda i: (request_bytes("GET", path, headers), lambda *_: None), connections=16)
-            load.run_for(1.0)
-            admitted[kind] = (load.statuses[200], time.monotonic() - started, load)
+            self.addCleanup(load.start().stop)
+            wait_for(lambda: is_enough(load), 20, f"the bucket of {path}")
+            count, seconds = load.stop().statuses[200], time.monotonic() - started
             self.assertFalse(load.errors)
-        for kind, rate, burst in (("mobile", 100, 20), ("iot", 500, 100)):
-            count, seconds, load = admitted[kind]
-            self.assertLessEqual(count, rate * seconds + burst + 1, load.summary())
-            self.assertGreater(count, 20)
-        self.assertGreater(admitted["mobile"][2].answered, admitted["mobile"][0], "nothing was refused")
+            self.assertTrue(burst <= count <= rate * seconds + burst + 1, load.summary())
 
 
 class Files(Acceptance):

@@ -160,7 +160,7 @@ class NearlyRight(AdminCase):
             head = f"PUT /apisix/admin/routes/f HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-KEY: {key}\r\nContent-Length: {length}\r\n\r\n"
             with connect(self.gw.admin_port, timeout=20) as s:
                 s.sendall((head + body).encode())
-                s.settimeout(20)
+                s.settimeout(60)
                 got = s.recv(65536)
             self.assertRegex(got, rb"^HTTP/1\.1 4\d\d ", f"{length}: {got[:200]}")
             self.assertEqual(self.hash(), before, length)

@@ -27,7 +27,7 @@ class Writer(threading.Thread):
         sent = 0
         while not self.is_stopping:
             try:
-                with Client(self.gw.admin_port, timeout=10) as client:
+                with Client(self.gw.admin_port, timeout=60) as client:
                     while not self.is_stopping:
                         name, text = f"w{self.number}-{sent % 5}", f"{self.number}-{sent}"
                         self.in_doubt[name] = text
@@ -75,7 +75,7 @@ class Durability(AdminCase):
             self.gw.kill()
             for w in writers:
                 w.is_stopping = True
-                w.join(20)
+                w.join(60)
             self.gw.start()
             self.check_served(writers)
             for w in writers:
@@ -89,7 +89,7 @@ class Durability(AdminCase):
             self.wait(self.answers, "the Admin API being back")
         for w in writers:
             w.is_stopping = True
-            w.join(20)
+            w.join(60)
             self.assertEqual(w.failures, [])
         self.check_served(writers)
 
@@ -100,7 +100,7 @@ class Durability(AdminCase):
             self.wait(lambda: len(self.gw.worker_pids()) == 2 and self.gw.is_serving(), "the next worker")
         for w in writers:
             w.is_stopping = True
-            w.join(20)
+            w.join(60)
         self.check_served(writers)
 
     def test_a_broken_file_at_a_restart_still_serves_what_was_acknowledged(self):
@@ -150,7 +150,7 @@ class Together(AdminCase):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(110)
+            t.join(250)
         load.stop()
         self.assertEqual(errors, [])
         self.assertGreater(len(os.listdir(os.path.join(self.gw.run_dir, "snapshots"))), 3, "some of the way is there for a rollback")

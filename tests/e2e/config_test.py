@@ -228,7 +228,7 @@ class Reload(TestCase):
 
         def answer(*_):
             started.set()
-            release.wait(20)
+            release.wait(120)
             return ok("old answer")
         up = self.upstream(answer)
         mark = {"response-rewrite": {"headers": {"set": {"X-Version": "1"}}}}
@@ -236,11 +236,11 @@ class Reload(TestCase):
         got = []
         t = threading.Thread(target=lambda: got.append(gw.get("/")))
         t.start()
-        started.wait(10)
+        started.wait(60)
         gw.apply({"routes": [answering("new")]})
         self.assertEqual(gw.get("/").body, b"new")
         release.set()
-        t.join(10)
+        t.join(60)
         self.assertEqual((got[0].body, got[0].get("X-Version")), (b"old answer", "1"))
 
 

@@ -38,7 +38,7 @@ class Etcd:
         wait_for(lambda: self.ctl("endpoint", "health", check=False).returncode == 0, 30, "etcd being healthy")
 
     def ctl(self, *args, check=True, input=None):
-        argv = [self.ctl_program, "--endpoints", self.url, "--command-timeout", "10s"]
+        argv = [self.ctl_program, "--endpoints", self.url, "--command-timeout", "30s"]
         if self.tls:
             argv += ["--cacert", self.tls["ca"]]
         if self.user:
@@ -75,7 +75,7 @@ class Etcd:
 
     def end(self, number):
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(60)
 
     def kill(self):
         self.end(signal.SIGKILL)
@@ -108,14 +108,14 @@ class EtcdCase(AdminCase):
         pass
 
     def config(self):
-        return {"deployment": {"etcd": {"host": [self.etcd.url], "timeout": 5, **self.settings}}, "routes": []}
+        return {"deployment": {"etcd": {"host": [self.etcd.url], "timeout": 20, **self.settings}}, "routes": []}
 
     def gateway(self, config=None, **more):
         gateway = Gateway(config or self.config(), **more)
         self.addCleanup(gateway.close)
         return gateway
 
-    def admin_of(self, gateway, method, path, body=None, headers=None, timeout=20):
+    def admin_of(self, gateway, method, path, body=None, headers=None, timeout=60):
         data = None if body is None else json.dumps(body).encode()
         return request(gateway.admin_port, method, "/apisix/admin" + path,
                        {"X-API-KEY": gateway.admin_key(), **(headers or {})}, data, timeout=timeout)

@@ -15,11 +15,11 @@ import unittest
 from admin import mocking, picky
 from certificates import authority, certificate
 from etcd import EtcdCase
-from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, request_bytes,
+from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, request, request_bytes,
                      sanitized, start_process, wait_for)
 from tls_client import TlsClient
 
-FAST_S = 5.0
+FAST_S = 20.0     # far below the time after which what a watch missed is read again
 
 
 class Sharing(EtcdCase):
@@ -117,10 +117,10 @@ class Sharing(EtcdCase):
             self.assertEqual((other.get(f"/a{i}").body, self.gw.get(f"/b{i}").body), (b"a", b"b"))
 
     def test_a_ttl_is_a_lease_and_the_route_goes_with_it(self):
-        made = self.admin("PUT", "/routes/1?ttl=2", mocking("/short", "here"))
+        made = self.admin("PUT", "/routes/1?ttl=3", mocking("/short", "here"))
         self.assertEqual((made.status, self.gw.get("/short").body), (201, b"here"))
-        leases = self.etcd.ctl("lease", "list").stdout
-        self.assertIn("found 1 leases", leases)
+        leases = request(self.etcd.port, "POST", "/v3/lease/leases", body=b"{}").json()["leases"]
+        self.assertEqual(len(leases), 1)
         self.wait_status("/short", 404)
         self.assertEqual(self.admin("GET", "/routes/1").status, 404)
 
@@ -532,6 +532,8 @@ class BrokenValues(EtcdCase):
 
 
 class Failures(EtcdCase):
+    settings = {"timeout": 5}      # what hangs is to hold up a test for no longer
+
     def config(self):
         self.control_port = free_port()
         return {**super().config(), "moongate": {"control": {"listen": f"{HOST}:{self.control_port}"}}}
@@ -582,6 +584,7 @@ class Failures(EtcdCase):
     def test_a_gateway_that_never_saw_etcd_waits_for_it_and_serves_nobody_meanwhile(self):
         self.etcd.put("routes/1", {"id": "1", **mocking("/one", "1")})
         self.etcd.kill()
+        self.settings = {"timeout": 60}      # so long it waits
         late = self.gateway(start=False)
         late.process = start_process(late.arguments(), late.log_path)
         late.wait_log("etcd is away")
@@ -730,7 +733,7 @@ class Secured(EtcdCase):
         self.assertEqual(self.gw.get("/one").body, b"2")
 
     def test_a_wrong_password_is_told_and_serves_nothing_of_etcd(self):
-        self.settings = {"user": "gate", "password": "wrong", "timeout": 1}
+        self.settings = {"user": "gate", "password": "wrong", "timeout": 3}
         other = self.gateway()
         self.wait_state("away", other)
         self.assertIn("authentication failed", self.store(other)["fault"])
@@ -747,7 +750,7 @@ class OverTls(EtcdCase):
     def test_the_server_is_verified_and_one_that_cannot_be_is_not_asked(self):
         self.put("/routes/1", mocking("/one", "1"))
         self.assertEqual(self.gw.get("/one").body, b"1")
-        self.settings = {"tls": {"trusted_certificate": authority("another").cert_path}, "timeout": 1}
+        self.settings = {"tls": {"trusted_certificate": authority("another").cert_path}, "timeout": 3}
         stranger = self.gateway()
         self.wait_state("away", stranger)
         self.assertIn("certificate", self.store(stranger)["fault"])

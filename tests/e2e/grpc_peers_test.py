@@ -117,7 +117,7 @@ class Programs(GrpcTestCase):
             f.write(b"x" * 100000)
         gw = self.serve_grpc(port, workers=2)
         done = subprocess.run([need("h2load"), "-n", "3000", "-c", "8", "-m", "20", f"http://{HOST}:{gw.port}/file"], capture_output=True,
-                              text=True, timeout=100, check=False)
+                              text=True, timeout=250, check=False)
         self.assertIn("3000 succeeded, 0 failed, 0 errored", done.stdout)
         self.assertIn("3000 2xx", done.stdout)
 

@@ -14,7 +14,8 @@ import threading
 import unittest
 
 from certificates import authority, certificate
-from harness import HOST, TestCase, free_port, ok, route, sanitized, wait_for
+from clock import Clock
+from harness import HOST, TestCase, free_port, ok, request_bytes, route, sanitized, wait_for
 from http2_wire import (ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PING, PREFACE, REFUSED_STREAM,
                         RST_STREAM, SETTINGS, WINDOW_UPDATE, Http2Client, Inflater, block, frame, head)
 
@@ -44,14 +45,14 @@ class GrpcTestCase(TestCase):
 
         def end():
             server.stdin.close()
-            server.wait(20)
+            server.wait(60)
             server.stdout.close()
         self.addCleanup(end)
         return int(server.stdout.readline())
 
     def calls(self, gw_port, scenarios, trusted=None, peer=None):
         argv = [*(peer or python_peer()), "calls", str(gw_port), ",".join(scenarios), *([trusted] if trusted else [])]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=250, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
@@ -181,7 +182,7 @@ class NodeConnection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self.thread.join(10)
+        self.thread.join(60)
         self.sock.close()
 
     def take(self, size):
@@ -277,7 +278,7 @@ class Frames(GrpcTestCase):
         for stream in list(waiting):
             stream.answer()
         for client in clients:
-            client.join(10)
+            client.join(60)
         self.assertEqual(statuses, [200] * 5)
         self.assertEqual(gw.get("/").status, 200)
         self.assertEqual(len(node.connections), 3)
@@ -458,38 +459,58 @@ class Deadlines(GrpcTestCase):
         with Http2Client(gw.port) as client:
             return client.fetch(fields, **more)
 
+    def serve_timed(self, port, **more):
+        """A gateway whose clock the test moves."""
+        self.clock = Clock(self)
+        return self.serve_grpc(port, env=self.clock.env, **more)
+
+    def pass_time(self, gw, node):
+        """More than 30 seconds, once the node has the request."""
+        wait_for(lambda: node.streams, 10, "the request at the node")
+        self.clock.advance(31)
+        gw.raw(b"?\r\n\r\n")     # a turn in which the time is noticed
+
+    def ask_in_vain(self, gw, node, fields, begun=b"", **more):
+        """What has come when the time is over, `begun` before that."""
+        with Http2Client(gw.port) as client:
+            answer = client.answer(client.open(fields, **more))
+            client.wait(lambda: answer.body == begun)
+            self.pass_time(gw, node)
+            return client.wait(lambda: answer.is_over and answer)
+
     def test_a_silent_server_is_deadline_exceeded_and_hears_of_it(self):
         node = self.node(lambda stream: None)
-        gw = self.serve_grpc(node.port, settings={"access_log": {"path": "access.log", "format": "$status $grpc_status $upstream_status"}})
-        answer = self.ask(gw, grpc_head("300m"), body=b"\0\0\0\0\0")
+        gw = self.serve_timed(node.port, settings={"access_log": {"path": "access.log", "format": "$status $grpc_status $upstream_status"}})
+        answer = self.ask_in_vain(gw, node, grpc_head("30000m"), body=b"\0\0\0\0\0")
         self.assertEqual([answer.get(n) for n in (":status", "content-type", "grpc-status")], ["200", "application/grpc", "4"])
         self.assertIn("deadline", answer.get("grpc-message"))
         self.assertEqual((answer.body, answer.trailers, answer.reset), (b"", None, None))
         wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
         path = os.path.join(gw.run_dir, "access.log")
-        wait_for(lambda: os.path.exists(path) and open(path, encoding="utf-8").read() == "200 4 504\n", 10, "the log line")
+        wait_for(lambda: os.path.exists(path) and "200 4 504\n" in open(path, encoding="utf-8"), 10, "the log line")
 
     def test_an_answer_that_has_begun_ends_with_the_status_in_its_trailers(self):
         node = self.node(lambda s: s.connection.send(
             frame(HEADERS, END_HEADERS, s.number, block([(":status", "200"), ("content-type", "application/grpc")])) +
             frame(DATA, 0, s.number, b"\0\0\0\0\1a")))
-        answer = self.ask(self.serve_grpc(node.port), grpc_head("500m"), body=b"\0\0\0\0\0")
+        answer = self.ask_in_vain(self.serve_timed(node.port), node, grpc_head("30S"), b"\0\0\0\0\1a", body=b"\0\0\0\0\0")
         self.assertEqual((answer.status, answer.body, answer.is_ended), (200, b"\0\0\0\0\1a", True))
         self.assertEqual(answer.trailers.get("grpc-status"), "4")
         wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
 
     def test_a_request_that_has_not_ended_is_ended_too(self):
         node = self.node(lambda stream: None)
-        gw = self.serve_grpc(node.port)
-        with Http2Client(gw.port) as client:
-            stream = client.open(grpc_head("300m"), body=b"\0\0\0\0\0", is_last=False)
-            client.wait(lambda: client.answer(stream).is_over)
-            self.assertEqual(client.answer(stream).get("grpc-status"), "4")
+        answer = self.ask_in_vain(self.serve_timed(node.port), node, grpc_head("30S"), body=b"\0\0\0\0\0", is_last=False)
+        self.assertEqual(answer.get("grpc-status"), "4")
         wait_for(lambda: node.connections[0].streams[1].reset == 8, 10, "the stream's reset at the server")
 
     def test_browsers_get_it_in_the_body(self):
-        gw = self.serve_grpc(self.node(lambda stream: None).port, plugins={"grpc-web": {}}, uri="/web/*")
-        answer = gw.request("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web", "grpc-timeout": "300m"}, b"\0\0\0\0\0")
+        node = self.node(lambda stream: None)
+        gw = self.serve_timed(node.port, plugins={"grpc-web": {}}, uri="/web/*")
+        with gw.client() as client:
+            client.send(request_bytes("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web", "grpc-timeout": "30000m"}, b"\0\0\0\0\0"))
+            self.pass_time(gw, node)
+            answer = client.read()
         self.assertEqual(answer.status, 200)
         self.assertEqual(answer.body[:1], b"\x80")
         self.assertIn(b"grpc-status:4\r\n", answer.body)
@@ -497,8 +518,8 @@ class Deadlines(GrpcTestCase):
     def test_a_deadline_covers_all_tries(self):
         refuse = lambda s: s.connection.send(frame(RST_STREAM, 0, s.number, struct.pack(">I", REFUSED_STREAM)))
         silent = self.node(lambda stream: None)
-        gw = self.serve_grpc({f"{HOST}:{self.node(refuse).port}": 1000, f"{HOST}:{silent.port}": 1})
-        self.assertEqual(self.ask(gw, grpc_head("700m")).get("grpc-status"), "4")
+        gw = self.serve_timed({f"{HOST}:{self.node(refuse).port}": 1000, f"{HOST}:{silent.port}": 1})
+        self.assertEqual(self.ask_in_vain(gw, silent, grpc_head("30S")).get("grpc-status"), "4")
         self.assertEqual(len(silent.streams), 1)
 
     def test_a_deadline_that_has_passed_before_asks_nobody(self):
@@ -638,7 +659,7 @@ class BrokenOff(GrpcTestCase):
             sock.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\nApikey: jane\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % size)
             clients.append(sock)
         for sock in clients:
-            sock.settimeout(20)
+            sock.settimeout(60)
             self.assertTrue(sock.recv(1, socket.MSG_PEEK))
         leave()
         gw.wait_log("requests ended with the credentials")

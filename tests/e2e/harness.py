@@ -33,7 +33,8 @@ __all__ = ["HOST", "Client", "ClosedError", "WireError", "connect", "free_port",
            "IS_FULL", "FULL_LIMIT_S", "full_size", "memory_kb", "open_files", "ROOT", "need", "sanitized", "is_sanitized", "needs_tls", "missing_in_tls", "tls_versions", "route", "moongate", "moongate_bin", "Service"]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-STOP_LIMIT_S = 20.0
+STOP_LIMIT_S = 60.0      # on any machine, and half of what a drain may take: nothing is to end by that alone
+DRAIN_LIMIT_S = 120
 IS_FULL = os.environ.get("MOONGATE_FULL") == "1"
 FULL_LIMIT_S = 5400
 FAULTS = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|ThreadSanitizer|: runtime error: |"
@@ -244,7 +245,7 @@ class Gateway:
         listen = listen if listen is not None else [f"{HOST}:PORT"]
         listen = json.loads(json.dumps(listen).replace("PORT", str(self.port)))
         return {"workers": workers, "listen": listen, "admin": {"listen": f"{HOST}:{self.admin_port}"},
-                "metrics": {"listen": f"{HOST}:{self.metrics_port}"}, "plugin_paths": [self.plugin_dir], "drain_timeout": 10, **extra}
+                "metrics": {"listen": f"{HOST}:{self.metrics_port}"}, "plugin_paths": [self.plugin_dir], "drain_timeout": DRAIN_LIMIT_S, **extra}
 
     def add_config(self, name, config):
         write_atomically(self.path(name), as_text(config))

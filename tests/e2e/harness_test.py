@@ -38,26 +38,32 @@ class Wire(TestCase):
 
 
 class LoadGenerator(TestCase):
-    def load(self, answer, check):
+    def load(self, answer, check, is_enough=lambda load: load.answered > 100):
         up = self.upstream(answer, keep_log=False)
-        return Load(up.port, lambda i: (request_bytes("GET", f"/{i}"), check(i)), connections=8).run_for(0.4)
+        return self.run_until(is_enough, up.port, lambda i: (request_bytes("GET", f"/{i}"), check(i)), connections=8)
+
+    def run_until(self, is_enough, *arguments, **more):
+        load = Load(*arguments, **more).start()
+        self.addCleanup(load.stop)
+        wait_for(lambda: is_enough(load), 10, "enough load")
+        return load.stop()
 
     def test_counts_right_answers_of_both_framings(self):
         for answer in (ok("x"), chunked(b"x"), chunked(b"x", trailers=[("A", "b")])):
             load = self.load(answer, lambda i: expect(200, b"x"))
             self.assertEqual(load.failures(), 0, load.summary())
-            self.assertTrue(load.answered == load.sent == load.statuses[200] > 10, load.summary())
+            self.assertTrue(load.answered == load.sent == load.statuses[200] > 100, load.summary())
 
     def test_finds_an_answer_meant_for_another_request(self):
-        load = self.load(lambda r, c: ok(r.target if c.number != 1 or c.request_count != 3 else "/other"), lambda i: expect(200, b"/%d" % i))
+        load = self.load(lambda r, c: ok(r.target if c.number != 1 or c.request_count != 3 else "/other"), lambda i: expect(200, b"/%d" % i),
+                         lambda load: load.mismatches and load.answered > 100)
         self.assertEqual(len(load.mismatches), 1, load.summary())
 
     def test_finds_a_status_a_lost_answer_and_bytes_too_many(self):
         self.assertTrue(self.load(ok("x", status="503 No"), lambda i: expect(200, b"x")).mismatches)
-        self.assertTrue(self.load(lambda _, c: c.close(), lambda i: expect(200)).errors)
-        self.assertTrue(self.load(ok("x") + b"junk", lambda i: expect(200, b"x")).errors)
-        dead = Load(free_port(), lambda i: (request_bytes("GET", "/"), expect(200)), connections=2).run_for(0.2)
-        self.assertTrue(dead.errors)
+        self.load(lambda _, c: c.close(), lambda i: expect(200), lambda load: load.errors)
+        self.load(ok("x") + b"junk", lambda i: expect(200, b"x"), lambda load: load.errors)
+        self.run_until(lambda load: load.errors, free_port(), lambda i: (request_bytes("GET", "/"), expect(200)), connections=2)
 
 
 class Faults(TestCase):

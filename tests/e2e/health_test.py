@@ -10,9 +10,9 @@ import unittest
 
 from certificates import authority, certificate
 from clock import Clock
-from harness import HOST, TestCase, free_port, is_sanitized, ok, open_files, request, sanitized, wait_for
+from harness import HOST, TestCase, free_port, ok, open_files, request, sanitized, wait_for
 
-LIMIT_S = 60 if is_sanitized() else 30
+LIMIT_S = 30
 
 
 def active(**more):
@@ -262,7 +262,7 @@ class Passive(Health):
         released = threading.Event()
         self.addCleanup(released.set)
         b.answer.answer = lambda *_: released.wait(60) and None
-        gw = self.gateway([a, b], self.CHECKS, {"timeout": {"connect": 5, "send": 5, "read": 1}})
+        gw = self.gateway([a, b], self.CHECKS, {"timeout": {"connect": 5, "send": 5, "read": 2}})
         self.assertEqual({gw.get("/x").status for _ in range(20)}, {200})
         self.assertEqual(len(b.requests), 2)
         self.assertEqual(self.statuses()[b.port], "unhealthy")

@@ -56,7 +56,7 @@ class Corpus(TestCase):
         self.up.take()
         self.up.faults.clear()
         # What is refused or cut must close by itself; the rest is given a moment for a second, unwanted answer.
-        answer = self.gw.raw(data, limit_s=5.0 if expectation in ("refused", "cut") else 0.3)
+        answer = self.gw.raw(data, quiet_s=None if expectation in ("refused", "cut") else 0.3)
         m = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
         return int(m.group(1)) if m else 0, answer
 
@@ -89,7 +89,7 @@ class Corpus(TestCase):
 
     def closes(self, expectation, data):
         """A refused connection is closed: a second request on it is not answered."""
-        with self.gw.client(timeout=5.0) as c:
+        with self.gw.client(timeout=30.0) as c:
             try:
                 c.send(data)
                 c.reader.to_end()

@@ -155,7 +155,7 @@ class Rules(Http2TestCase):
     def test_an_error_of_a_stream_resets_it_with_the_code_that_says_why(self):
         gate = threading.Event()
         self.addCleanup(gate.set)  # no answer closes the stream before
-        gw, _ = self.serve2(at_head=lambda r, c: gate.wait(60) and None)
+        gw, _ = self.serve2(at_head=lambda r, c: gate.wait(120) and None)
         for section, data, code in STREAM_ERRORS:
             with self.subTest(section):
                 client = self.speak(gw, data)
@@ -239,7 +239,7 @@ class Rules(Http2TestCase):
     def test_a_client_that_says_goodbye_for_an_unknown_reason_still_gets_its_answers(self):
         gate = threading.Event()
         self.addCleanup(gate.set)
-        gw, up = self.serve2(lambda *_: gate.wait(20) and ok(b"late"))
+        gw, up = self.serve2(lambda *_: gate.wait(120) and ok(b"late"))
         client = self.client(gw)
         stream = client.open()
         up.wait_requests(1)

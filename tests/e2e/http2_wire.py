@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from wire import HOST, Fields, WireError
+from wire import HOST, PATIENCE, Fields, WireError
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -118,7 +118,7 @@ class Answer:
 class Http2Client:
     """One connection. `settings` is a dict for the first SETTINGS frame; `window` opens the connection's by that much."""
 
-    def __init__(self, port, settings=None, window=0, sock=None, timeout=10.0, greet=True):
+    def __init__(self, port, settings=None, window=0, sock=None, timeout=50.0, greet=True):
         self.sock = sock or socket.create_connection((HOST, port), timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout, self.inflater, self.buffer = timeout, Inflater(), bytearray()
@@ -139,6 +139,7 @@ class Http2Client:
         self.close()
 
     def send(self, data):
+        self.sock.settimeout(self.timeout)  # what take() waited may have been short
         self.sock.sendall(data)
 
     @staticmethod
@@ -173,7 +174,7 @@ class Http2Client:
 
     def wait(self, condition, limit_s=None, opens=False):
         """Takes frames in until the condition gives something true."""
-        end = time.monotonic() + (limit_s or self.timeout)
+        end = time.monotonic() + (limit_s * PATIENCE if limit_s else self.timeout)
         while True:
             value = condition()
             if value:

@@ -4,7 +4,7 @@
 import base64
 import unittest
 
-from harness import HOST, TestCase, describe, raw, request_bytes, route, sanitized
+from harness import HOST, TestCase, describe, route, sanitized
 
 STRIPPED = ["X-Consumer-Username", "X-Consumer-Custom-ID", "X-Consumer-Group-Id", "X-Credential-Identifier", "X-Userinfo"]
 
@@ -145,7 +145,7 @@ class Forwarded(TestCase):
         for value in ("", ",", "unknown", "1.2.3", "a" * 5000, "::1::", "127.0.0.1;drop", "\xff\xfe", ", , ,", "[::1]:99999"):
             with self.subTest(value=value):
                 self.assertIn(gw.get("/", {"X-Forwarded-For": value}).status, (200, 400))
-        self.assertIn(b" 200 ", raw(gw.port, request_bytes("GET", "/"), limit_s=0.5))
+        self.assertEqual(gw.get("/").status, 200)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ STRUCT_BYTES = 1 << 18  # more than any of the library's
 class MbedtlsClient:
     """One connection whose server's certificate nobody looks at."""
 
-    def __init__(self, port, name="a.test", timeout=10):
+    def __init__(self, port, name="a.test", timeout=50):
         self.sock = socket.create_connection((HOST, port), timeout)
         self.sock.setblocking(True)
         self.tls, crypto = (ctypes.CDLL(ctypes.util.find_library(library)) for library in ("mbedtls", "mbedcrypto"))

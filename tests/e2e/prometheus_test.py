@@ -225,7 +225,7 @@ class Values(PrometheusTestCase):
         self.addCleanup(is_left.set)
 
         def late(*_):
-            is_left.wait(20)
+            is_left.wait(120)
             return ok("late")
         gw, up = self.gateway(answer=late)
         with gw.client() as client:

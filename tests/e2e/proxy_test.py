@@ -106,7 +106,7 @@ class Bodies(TestCase):
 
         def answer(_, connection):
             connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-            first_seen.wait(10)
+            first_seen.wait(120)
             return b"6\r\nsecond\r\n0\r\n\r\n"
         gw, _ = self.proxy(answer)
         with gw.client() as c:
@@ -221,7 +221,7 @@ class LargeBodies(TestCase):
         release, digest = threading.Event(), hashlib.sha256()
 
         def at_head(request, connection):
-            release.wait(20)
+            release.wait(120)
             left = int(request.get("Content-Length"))
             while left:
                 if not connection.reader.buffer:
@@ -231,7 +231,7 @@ class LargeBodies(TestCase):
                 connection.reader.buffer.clear()
                 connection.reader.log.clear()
             connection.send(ok(digest.hexdigest()))
-            connection.wait_closed_by_peer(20)
+            connection.wait_closed_by_peer()
             connection.close()
         gw, _ = self.proxy(at_head=at_head, workers=1)
         before = self.memory_mb(gw)
@@ -285,7 +285,7 @@ class LargeBodies(TestCase):
             for _ in range(20):
                 seconds, r = elapsed(lambda: gw.get("/small"))
                 self.assertEqual(r.body, b"small")
-                self.assertLess(seconds, 5.0)
+                self.assertLess(seconds, 20)
 
 
 @sanitized
@@ -448,7 +448,7 @@ class Timeouts(TestCase):
             except OSError:
                 got = b""
             stop.set()
-            self.assertLess(time.monotonic() - started, 8.0)
+            self.assertLess(time.monotonic() - started, 30)
             self.assertTrue(got == b"" or got.startswith(b"HTTP/1.1 408"), got)
         self.assertEqual(up.request_count, 0)
 
@@ -457,14 +457,14 @@ class Timeouts(TestCase):
         with gw.client() as c:
             c.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nsome")
             seconds, got = elapsed(c.reader.to_end)
-        self.assertLess(seconds, 8.0)
+        self.assertLess(seconds, 30)
         self.assertTrue(got == b"" or got.startswith(b"HTTP/1.1 408"), got)
 
     def test_closes_an_idle_connection_after_keepalive_timeout(self):
         gw, _ = self.proxy(moongate={"client": {"keepalive_timeout": 1}})
         with gw.client() as c:
             c.get("/")
-            self.assertTrue(c.is_closed(15.0))
+            self.assertTrue(c.is_closed())
 
     def test_keeps_a_connection_that_is_used_within_keepalive_timeout(self):
         clock = Clock(self)
@@ -577,7 +577,7 @@ class UpstreamFaults(TestCase):
                            upstream={"timeout": {"connect": 1, "send": 1, "read": 1}, "retries": 0})
         seconds, r = elapsed(lambda: gw.get("/"))
         self.assert_error(r, 504)
-        self.assertLess(seconds, 8.0)
+        self.assertLess(seconds, 30)
 
     def test_a_head_request_that_fails_has_no_body(self):
         gw = self.serve({"routes": [route("/*", {f"{HOST}:{free_port()}": 1})]})
@@ -595,12 +595,12 @@ class HalfClose(TestCase):
             self.assertEqual(c.read().body, b"still here")
 
     def test_lets_the_upstream_go_when_the_client_resets(self):
-        gw, up = self.proxy(lambda _, connection: connection.wait_closed_by_peer(15) and None)
+        gw, up = self.proxy(lambda _, connection: connection.wait_closed_by_peer() and None)
         c = gw.client()
         c.send(request_bytes("POST", "/", body=b"x"))
         up.wait_requests(1)
         c.reset()
-        wait_for(lambda: up.connections[0].reader.is_ended or up.connections[0].is_closed, 10, "the upstream being let go")
+        wait_for(lambda: up.connections[0].reader.is_ended or up.connections[0].is_closed, 5, "the upstream being let go")
 
 
 class Addresses(TestCase):

@@ -16,8 +16,8 @@ from harness import HOST, ROOT, Load, TestCase, elapsed, hold_fixed_ports, ok, r
 from redis_server import RedisCluster, RedisServer
 from wire import can_bind, free_port
 
-COUNT, WINDOW_S, TIMEOUT_MS = 40, 600, 400
-SLACK_S = 8.0       # on top of redis_timeout, for a busy machine
+COUNT, WINDOW_S, TIMEOUT_MS = 40, 600, 10_000
+SLACK_S = 15.0      # on top of redis_timeout, for a busy machine
 LONG_MS = 2000      # a redis_timeout that many of would be more than the slack
 
 
@@ -122,7 +122,7 @@ class OneServer(RedisCase):
 
     def test_killed_and_back_under_load_stalls_no_request(self):
         redis = self.redis()
-        gw = self.gateway(conf(redis, count=10 ** 9), conf(redis, count=10 ** 9, allow_degradation=True))
+        gw = self.gateway(conf(redis, count=10 ** 9, redis_timeout=LONG_MS), conf(redis, count=10 ** 9, redis_timeout=LONG_MS, allow_degradation=True))
         verdicts = [request_bytes("GET", path, {}) for path in ("/", "/1")]
         loads = [Load(gw.port, lambda _n, data=data: (data, lambda *_: None), connections=4, pace_s=0.01).start() for data in verdicts]
         wait_for(lambda: all(load.statuses[200] > 50 for load in loads), 20, "the load")
@@ -134,7 +134,7 @@ class OneServer(RedisCase):
         for load in loads:
             load.stop()
             self.assertEqual(load.failures(), 0, load.summary())
-            self.assertLess(max(load.latencies), TIMEOUT_MS / 1000 + SLACK_S)
+            self.assertLess(max(load.latencies), LONG_MS / 1000 + SLACK_S)
         self.assertEqual(set(loads[1].statuses), {200})
         self.assertEqual(set(loads[0].statuses), {200, 500})
 
@@ -175,7 +175,7 @@ class OneServer(RedisCase):
 
     def test_what_is_no_redis_is_a_failure_that_says_so(self):
         other = self.upstream(ok("hello"))
-        gw = self.gateway(conf(redis_host=HOST, redis_port=other.port))
+        gw = self.gateway(conf(redis_host=HOST, redis_port=other.port, redis_timeout=LONG_MS))
         self.assertEqual(gw.get("/").status, 500)
         gw.wait_log(f"redis {HOST}:{other.port}: ")
 

@@ -36,7 +36,7 @@ class RedisServer:
             argv += ["-a", self.password, "--no-auth-warning"]
         if self.tls:
             argv += ["--tls", "--insecure"]
-        return subprocess.run([*argv, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30).stdout.strip()
+        return subprocess.run([*argv, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout.strip()
 
     def scripts_run(self):
         """How many scripts it has been asked to run."""
@@ -87,10 +87,10 @@ class RedisCluster:
     """Three servers that share the slots."""
 
     def __init__(self, *arguments):
-        self.servers = [RedisServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "2000", *arguments)
+        self.servers = [RedisServer("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "15000", *arguments)
                         for _ in range(3)]
         done = subprocess.run([need("redis-cli"), "--cluster", "create", *self.nodes, "--cluster-yes"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200)
         if done.returncode != 0:
             self.close()
             raise AssertionError(done.stdout)

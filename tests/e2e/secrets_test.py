@@ -51,7 +51,7 @@ class StandIn:
     def answer(self, path, headers):
         self.asked.append(path)
         if self.together is not None:
-            self.together.wait(5)
+            self.together.wait(30)
         if self.status is not None:
             return self.status, {"errors": []}
         if headers.get("X-Vault-Token") != TOKEN:
@@ -138,7 +138,7 @@ class Values(TestCase):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(20)
+            t.join(60)
         self.assertEqual((answers, len(vault.asked)), ([VALUE] * 16, 1))
 
     def test_the_manager_s_certificate_is_verified(self):

@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import IS_FULL, TestCase, ClosedError, full_size, is_sanitized, memory_kb, route, sanitized, wait_for
+from harness import IS_FULL, TestCase, ClosedError, full_size, is_sanitized, memory_kb, route, sanitized
 
 STREAMS = 100
 SNAPSHOTS = 1000 if IS_FULL else 40 if is_sanitized() else 200
@@ -93,14 +93,14 @@ class Revoked(TestCase):
         return {"routes": [r], "consumers": consumers}
 
     def stream(self, key):
-        c = self.gw.client(timeout=30)
+        c = self.gw.client(timeout=60)
         self.addCleanup(c.close)
         c.send(b"GET /events HTTP/1.1\r\nHost: a\r\nApikey: %s\r\n\r\n" % key)
         self.assertIn(b"200 OK", c.reader.head()[2])
         return c
 
     def tunnel(self, key):
-        c = self.gw.client(timeout=30)
+        c = self.gw.client(timeout=60)
         self.addCleanup(c.close)
         c.send(UPGRADE % key)
         self.assertIn(b"101 ", c.reader.head()[2])
@@ -109,7 +109,7 @@ class Revoked(TestCase):
     def assert_ends(self, client, since):
         with self.assertRaises((ClosedError, ConnectionResetError)):
             client.reader.until(b"\r\n")        # not even the last chunk, which would make it look whole
-        self.assertLess(time.monotonic() - since, self.GRACE_S + 5)
+        self.assertLess(time.monotonic() - since, self.GRACE_S + 20)
 
     def test_streams_end_with_their_consumer(self):
         jane, john, janes_tunnel = self.stream(b"jane-key"), self.stream(b"john-key"), self.tunnel(b"jane-key")
@@ -154,7 +154,8 @@ class Revoked(TestCase):
             if ended.is_set():
                 break
             self.gw.apply(self.config(john="john-key", **{f"guest{number}": f"guest-{number}"}))
-        wait_for(ended.is_set, 10, "the stream to end while snapshots go on")
+        else:
+            self.fail("the stream did not end while snapshots went on")
 
     def test_what_was_let_in_without_a_credential_goes_on(self):
         self.gw.apply({"routes": [{**route("/*", self.events.up), "id": "open"}]})

@@ -21,7 +21,7 @@ def trusting(issuer="authority", client=None, version=None):
 class TlsClient(Client):
     """One TLS connection."""
 
-    def __init__(self, port, name="a.test", context=None, session=None, before=b"", timeout=10.0):
+    def __init__(self, port, name="a.test", context=None, session=None, before=b"", timeout=50.0):
         raw = socket.create_connection((HOST, port), timeout)
         raw.sendall(before)
         self.sock = (context or trusting()).wrap_socket(raw, server_hostname=name, session=session)
@@ -48,6 +48,16 @@ class TlsTestCase(TestCase):
         self.tls_port = free_port()
         listen = [f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True, "proxy_protocol": proxy_protocol}]
         return self.serve({"routes": list(routes), "ssls": ssls}, listen=listen, workers=workers, **more)
+
+    @staticmethod
+    def ended(client):
+        """Whether the connection is over; for wait_for, as an alert may come first."""
+        try:
+            return client.sock.recv(1000) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
 
     def refused(self, **more):
         """Whether the handshake fails, by an alert or a close."""

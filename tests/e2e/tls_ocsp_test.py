@@ -75,7 +75,7 @@ class OcspStapling(TlsTestCase):
     def status(self, *arguments):
         """What a client is told: good, revoked, or none."""
         done = subprocess.run([need("openssl"), "s_client", "-connect", f"{HOST}:{self.tls_port}", "-servername", "a.test", "-status",
-                               "-CAfile", authority().cert_path, *arguments], input="", capture_output=True, text=True, timeout=20)
+                               "-CAfile", authority().cert_path, *arguments], input="", capture_output=True, text=True, timeout=60)
         if "OCSP Response Status: successful" in done.stdout:
             return "good" if "Cert Status: good" in done.stdout else "other"
         self.assertIn("OCSP response: no response sent", done.stdout, done.stderr)

@@ -104,7 +104,7 @@ class RulesTestCase(TlsTestCase):
 
     def answer(self, data):
         """(kind of the first record, its bytes) that come back; (None, b"") for a connection that is closed."""
-        with socket.create_connection((HOST, self.tls_port), 10) as sock:
+        with socket.create_connection((HOST, self.tls_port), 50) as sock:
             try:
                 sock.sendall(data)
                 return self.read_record(sock)
@@ -200,7 +200,7 @@ class ClientHellos(RulesTestCase):
     @needs_tls("TLSv1.3")
     def test_a_second_hello_wants_the_same_name(self):
         for name, wanted in ((b"a.test", SERVER_HELLO), (b"b.test", None)):
-            with self.subTest(name), socket.create_connection((HOST, self.tls_port), 10) as sock:
+            with self.subTest(name), socket.create_connection((HOST, self.tls_port), 50) as sock:
                 hello = Hello().set(KEY_SHARE, b"\0\0")  # none of the keys that are taken: another hello is asked for
                 sock.sendall(hello.bytes())
                 self.assertEqual(self.read_record(sock)[0], HANDSHAKE)
@@ -261,7 +261,7 @@ class ClientHellos(RulesTestCase):
             data = bytearray(good)
             for _ in range(pick.randint(1, 4)):
                 data[pick.randrange(5, len(data))] = pick.randrange(256)
-            with socket.create_connection((HOST, self.tls_port), 10) as sock:
+            with socket.create_connection((HOST, self.tls_port), 50) as sock:
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)
                 self.read_record(sock)
@@ -293,7 +293,7 @@ class Records(RulesTestCase):
                                ("a second hello", hello), ("a Finished in clear", record(HANDSHAKE, handshake(FINISHED, b"x" * 12))),
                                ("an unknown message", record(HANDSHAKE, handshake(99, b""))),
                                ("a key that is none", record(HANDSHAKE, handshake(CLIENT_KEY_EXCHANGE, b"\x05xxxxx")))):
-                with self.subTest(f"{version}: {what}"), socket.create_connection((HOST, self.tls_port), 10) as sock:
+                with self.subTest(f"{version}: {what}"), socket.create_connection((HOST, self.tls_port), 50) as sock:
                     sock.sendall(hello)
                     self.read_record(sock)
                     try:
@@ -314,7 +314,7 @@ class Records(RulesTestCase):
                 ("an empty key", record(HANDSHAKE, handshake(CLIENT_KEY_EXCHANGE, b"\0")), ILLEGAL_PARAMETER),
                 ("a key of five bytes", record(HANDSHAKE, handshake(CLIENT_KEY_EXCHANGE, sized(1, b"xxxxx"))), ILLEGAL_PARAMETER),
                 ("a record too long", record(HANDSHAKE, b"x" * 18500), RECORD_OVERFLOW)):
-            with self.subTest(what), socket.create_connection((HOST, self.tls_port), 10) as sock:
+            with self.subTest(what), socket.create_connection((HOST, self.tls_port), 50) as sock:
                 sock.sendall(Hello(ssl.TLSVersion.TLSv1_2).bytes())
                 for _ in range(4):  # hello, certificate, key, done
                     self.assertEqual(self.read_record(sock)[0], HANDSHAKE)
@@ -336,7 +336,7 @@ class Records(RulesTestCase):
         self.assertEqual((kind, said[:1]), (HANDSHAKE, bytes((SERVER_HELLO,))))
         done = subprocess.run([need("openssl"), "s_client", "-connect", f"{HOST}:{self.tls_port}", "-servername", "a.test", "-tls1_3",
                                "-ign_eof", "-CAfile", authority().cert_path], input="GET /who HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
-                              capture_output=True, text=True, timeout=20, check=False)
+                              capture_output=True, text=True, timeout=60, check=False)
         self.assertIn("Max Early Data: 0", done.stdout)
 
     def s_client(self):

@@ -159,13 +159,6 @@ class Tls(TlsTestCase):
         with TlsClient(self.tls_port) as client:
             self.assertEqual(client.get("/who").status, 200)
 
-    @staticmethod
-    def ended(client):
-        try:
-            return client.sock.recv(1000) == b""  # an alert may come first
-        except OSError:
-            return True
-
     def test_a_client_that_offers_only_other_protocols_is_refused(self):
         self.serve_tls([resource("1", ["a.test"], certificate("a.test"))])
         context = trusting()

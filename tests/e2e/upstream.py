@@ -77,7 +77,7 @@ class Connection:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.sock.close()
 
-    def wait_closed_by_peer(self, limit_s=10.0):
+    def wait_closed_by_peer(self, limit_s=50.0):
         """True once the gateway has closed its side."""
         try:
             self.sock.settimeout(limit_s)  # OSError: our own thread has seen it close already

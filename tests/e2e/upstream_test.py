@@ -44,7 +44,7 @@ class Balancing(TestCase):
     def test_least_conn_prefers_the_idle_node(self):
         release = threading.Event()
         self.addCleanup(release.set)
-        slow = self.upstream(lambda *_: release.wait(20) and ok("slow"))
+        slow = self.upstream(lambda *_: release.wait(120) and ok("slow"))
         fast = self.upstream(ok("fast"))
         gw = self.serve({"routes": [balanced((slow.node, 1), (fast.node, 1), type="least_conn")]}, workers=1)
         held = [gw.client() for _ in range(2)]
@@ -96,7 +96,7 @@ class Retries(TestCase):
                 gw = self.serve({"routes": [balanced((a.node, 1), (b.node, 1), retries=3)]}, workers=1)
                 with gw.client() as c:
                     c.send(request_bytes("POST", "/", body=b"once"))
-                    c.sock.settimeout(10)
+                    c.sock.settimeout(50)
                     c.reader.fill()
                 self.assertEqual(a.request_count + b.request_count, 1)
                 gw.close()
@@ -137,7 +137,7 @@ class Retries(TestCase):
 @sanitized
 class TimeLimits(TestCase):
     def silent(self, *_):
-        self.release.wait(20)
+        self.release.wait(120)
 
     def setUp(self):
         self.release = threading.Event()
@@ -151,7 +151,7 @@ class TimeLimits(TestCase):
         for target in ("/route", "/upstream"):
             seconds, r = elapsed(lambda: gw.get(target))
             self.assertEqual(r.status, 504)
-            self.assertTrue(0.8 < seconds < 8, seconds)
+            self.assertTrue(0.8 < seconds < 30, seconds)
 
     def test_the_limit_is_between_two_reads_not_for_the_whole_answer(self):
         def answer(_, connection):
@@ -174,7 +174,7 @@ class TimeLimits(TestCase):
         dead.wait_requests(100)
         seconds, r = elapsed(lambda: gw.get("/"))
         self.assertEqual(r.body, b"alive")
-        self.assertLess(seconds, 5.0)
+        self.assertLess(seconds, 30)
 
 
 @sanitized
@@ -201,7 +201,7 @@ class Hosts(TestCase):
         gw = self.serve({"routes": [balanced(("no-such-host.invalid:80", 1), timeout={"connect": 2, "send": 2, "read": 2})]})
         seconds, r = elapsed(lambda: gw.get("/"))
         self.assertIn(r.status, (502, 503))
-        self.assertLess(seconds, 15)
+        self.assertLess(seconds, 30)
 
     def test_upstreams_are_shared_by_id(self):
         up = self.upstream()
@@ -216,7 +216,7 @@ class Pools(TestCase):
         up = self.upstream()
         gw = self.serve({"routes": [balanced((up.node, 1), keepalive_pool={"size": 4, "idle_timeout": 1, "requests": 1000})]}, workers=1)
         gw.get("/")
-        wait_for(lambda: up.connections[0].is_closed, 6, "the idle connection closing")
+        wait_for(lambda: up.connections[0].is_closed, 5, "the idle connection closing")
 
     def test_a_connection_is_retired_after_its_number_of_requests(self):
         up = self.upstream()
@@ -235,7 +235,7 @@ class Pools(TestCase):
         started = time.monotonic()
         with gw.client() as c:
             self.assertEqual({c.get("/").status for _ in range(100)}, {200})
-        self.assertLess(time.monotonic() - started, 20)
+        self.assertLess(time.monotonic() - started, 60)
 
 
 @sanitized
@@ -273,7 +273,7 @@ class MovingNames(TestCase):
 
         def answer(request, _):
             if request.target == "/slow":
-                release.wait(30)
+                release.wait(120)
             return ok("old")
         self.start(answer)
         got = []
@@ -282,7 +282,7 @@ class MovingNames(TestCase):
         self.old.wait_requests(1)
         self.move()
         release.set()
-        slow.join(10)
+        slow.join(60)
         self.assertEqual(got[0].body, b"old")
         wait_for(lambda: all(c.is_closed for c in self.old.connections), 10, "the connection that was in use closing")
         self.assertEqual({self.gw.get("/").body for _ in range(10)}, {b"new"})

@@ -254,7 +254,7 @@ class UpstreamTls(TestCase):
 
     def test_a_server_that_says_nothing_ends_with_the_connect_timeout(self):
         nodes = self.silent_node(lambda sock: None)
-        gw = self.serve_https(None, nodes=nodes, upstream={"timeout": {"connect": 0.2, "send": 30, "read": 30}})
+        gw = self.serve_https(None, nodes=nodes, upstream={"timeout": {"connect": 1, "send": 30, "read": 30}})
         self.assert_error(gw.get("/", host="a.test"), 504, "the TLS handshake took too long")
 
     def test_a_server_that_leaves_or_speaks_clear_text_ends_the_try(self):
@@ -419,7 +419,7 @@ class PluginsTls(TestCase):
     def test_a_server_that_says_nothing_ends_the_handshake_with_the_timeout(self):
         listener = socket.create_server((HOST, 0))
         self.addCleanup(listener.close)
-        self.assertEqual(self.run_code(TALK % (100, listener.getsockname()[1], '"a.test", true')), "timeout")
+        self.assertEqual(self.run_code(TALK % (500, listener.getsockname()[1], '"a.test", true')), "timeout")
 
     def test_large_answers_come_whole(self):
         body = os.urandom(1024) * 4096

@@ -176,7 +176,7 @@ function _M.log(conf, ctx) core.log.warn("logged ", ctx.var.uri, " ", ngx.status
         gw = self.start(HEADER, answer)
         client = self.ask(gw)
         self.gate.wait_asked("header")
-        self.assertTrue(broken.wait(10))
+        self.assertTrue(broken.wait(60))
         self.gate.open("header")
         client.reader.until(b"\r\n\r\n")
         self.assertLessEqual(len(client.reader.to_end()), 10)
@@ -408,7 +408,7 @@ class Log(Waiting):
         gw.wait_log("logged /gone same 200 127.0.0.1")
 
     def test_it_outlives_a_client_that_went_away_before_the_answer(self):
-        gw = self.start(LOG, answer=lambda *_: self.gate.all.wait(20) and None)
+        gw = self.start(LOG, answer=lambda *_: self.gate.all.wait(120) and None)
         client = self.ask(gw, "/gone")
         wait_for(lambda: self.up.request_count == 1, 10)
         client.reset()
@@ -458,7 +458,7 @@ class Log(Waiting):
         self.ask(gw, "/last").read()
         self.gate.wait_asked("log-last")
         seconds, _ = elapsed(gw.stop)
-        self.assertLess(seconds, 10)
+        self.assertLess(seconds, 30)
 
     def test_an_error_after_the_wait_is_logged(self):
         gw = self.start("function _M.log() pass('log') error('what went wrong') end")
@@ -489,20 +489,20 @@ class WallBudget(Waiting):
 
     def test_an_answer_that_has_begun_is_broken_off(self):
         gw = self.start(BODY, lambda r, c: (c.send(chunked(b"first", b"second")[:-20]), self.gate.wait_asked("body1"),
-                                            c.send(chunked(b"first", b"second")[-20:]))[0] and None, wall_budget_ms=100)
+                                            c.send(chunked(b"first", b"second")[-20:]))[0] and None, wall_budget_ms=1000)
         self.gate.open("body1")
         with gw.client() as c:
             c.send(request_bytes("GET", "/"))
             c.reader.until(b"\r\n\r\n")
             self.assertNotIn(b"second", c.reader.to_end())
-        gw.wait_log("waited longer than 100 ms in body_filter")
+        gw.wait_log("waited longer than 1000 ms in body_filter")
 
     def test_many_short_waits_of_a_phase_add_up(self):
         gw = self.start("function _M.access() for i = 1, 1000 do ngx.sleep(0.005) end end", wall_budget_ms=100)
         self.assert_overdue(gw, "rewrite or access")
 
     def test_each_phase_has_its_own_time(self):
-        gw = self.start("".join(f"function _M.{phase}() ngx.sleep(0.6) end " for phase in ("access", "before_proxy", "header_filter", "body_filter")),
+        gw = self.start("".join(f"function _M.{phase}() ngx.sleep(0.35) end " for phase in ("access", "before_proxy", "header_filter", "body_filter")),
                         wall_budget_ms=1000)
         self.assertEqual(gw.get("/").body, b"inside")
 

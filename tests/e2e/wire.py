@@ -16,6 +16,7 @@ import tempfile
 import time
 
 HOST = "127.0.0.1"
+PATIENCE = 5    # limits say what is long for a machine with nothing else to do; waits give up after so many times that
 
 
 class WireError(Exception):
@@ -27,7 +28,8 @@ class ClosedError(WireError):
 
 
 def wait_for(condition, limit_s=10.0, what="the condition"):
-    """Returns the first true value of condition(); fails after limit_s."""
+    """Returns the first true value of condition(); fails after PATIENCE times limit_s."""
+    limit_s *= PATIENCE
     end = time.monotonic() + limit_s
     pause = 0.002
     while True:
@@ -232,7 +234,7 @@ def read_response(reader, method="GET"):
     return r
 
 
-def connect(port, host=HOST, unix=None, timeout=15.0, tls=None, source=None):
+def connect(port, host=HOST, unix=None, timeout=50.0, tls=None, source=None):
     if unix:
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(timeout)
@@ -267,7 +269,7 @@ def request_bytes(method, target, headers=None, body=None, host="localhost", ver
 class Client:
     """One connection to the gateway."""
 
-    def __init__(self, port=None, host=HOST, unix=None, timeout=15.0, tls=None):
+    def __init__(self, port=None, host=HOST, unix=None, timeout=50.0, tls=None):
         self.sock = connect(port, host, unix, timeout, tls)
         self.reader = Reader(self.sock)
 
@@ -292,8 +294,8 @@ class Client:
         return self.request("GET", target, headers, **more)
 
     def is_closed(self, limit_s=5.0):
-        """True when the peer closes, without sending more, within the limit."""
-        self.sock.settimeout(limit_s)
+        """True when the peer closes, without sending more, within PATIENCE times the limit."""
+        self.sock.settimeout(limit_s * PATIENCE)
         try:
             return not self.reader.buffer and self.sock.recv(1) == b""
         except socket.timeout:
@@ -313,8 +315,9 @@ class Client:
         self.sock.close()
 
 
-def raw(port, data, limit_s=5.0, finish=False, unix=None):
-    """Sends bytes, returns what came back until the peer closed or `limit_s` passed without a byte."""
+def raw(port, data, limit_s=20.0, finish=False, unix=None, quiet_s=None):
+    """Sends bytes, returns what came back until the peer closed or `limit_s` (once there is something `quiet_s`, if given) passed
+    without a byte."""
     s = connect(port, unix=unix, timeout=limit_s)
     got = bytearray()
     try:
@@ -326,6 +329,8 @@ def raw(port, data, limit_s=5.0, finish=False, unix=None):
             if not part:
                 break
             got += part
+            if quiet_s is not None:
+                s.settimeout(quiet_s)
     except OSError as e:
         if not isinstance(e, socket.timeout) and e.errno not in (errno.ECONNRESET, errno.EPIPE):
             raise
@@ -334,7 +339,7 @@ def raw(port, data, limit_s=5.0, finish=False, unix=None):
     return bytes(got)
 
 
-def request(port, method="GET", target="/", headers=None, body=None, host="localhost", timeout=15.0):
+def request(port, method="GET", target="/", headers=None, body=None, host="localhost", timeout=50.0):
     """One request on a connection of its own."""
     with Client(port, timeout=timeout) as c:
         return c.request(method, target, headers, body, host)

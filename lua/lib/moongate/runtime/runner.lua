@@ -51,14 +51,14 @@ end
 local function begin(slot, chain_handle, global_handle)
   local chain = get_chain(chain_handle)
   slot.chain, slot.global_chain = chain, get_chain(global_handle)
-  local ex, ctx, vars = slot.ex, slot.ctx, nil
+  local ex, ctx = slot.ex, slot.ctx
   if ctx then
     take_exit(ctx)
   end
   ctx, slot.ctx_shape = recycle_ctx(ctx, slot.ctx_shape)
-  vars, slot.vars_shape = recycle_var(slot.vars, slot.vars_shape, ex, ctx)
-  ctx._ex, ctx.var = ex, vars
-  slot.ctx, slot.vars = ctx, vars
+  slot.vars, slot.vars_shape = recycle_var(slot.vars, slot.vars_shape, ex, ctx)
+  slot.ctx = ctx
+  ctx._ex, ctx.var = ex, slot.vars
   local arg = slot.arg -- a filter that was cut off left its chunk
   arg[1], arg[2] = nil, nil
   if chain then
