@@ -46,18 +46,25 @@ AnswerCoder& coder_of(Context& context, Exchange& exchange) {
   return *slot;
 }
 
-/// Asks a route's filter_func.
+/// Asks a route's filter_func, which is the last condition. One that fails ends the search: the next route may
+/// be the one that this one guards.
 class ScriptFilter final : public router::FilterHook {
  public:
   ScriptFilter(Context& context, Exchange& exchange) : context_(context), exchange_(exchange) {}
   bool accept(const router::RouteSpec&, uint32_t target) override {
-    return context_.script->call_filter(exchange_, *exchange_.snapshot->routes[target]);
+    const auto verdict = context_.script->call_filter(exchange_, *exchange_.snapshot->routes[target]);
+    has_failed_ |= !verdict;
+    return verdict.value_or(true);
   }
+  bool has_failed() const { return has_failed_; }
 
  private:
   Context& context_;
   Exchange& exchange_;
+  bool has_failed_ = false;
 };
+
+constexpr std::string_view kFilterFailed = "the route's filter_func failed; the error log says how";
 
 /// What of the exchange decides on its route.
 router::Request routing_request(Exchange& exchange, router::VariableSource& variables,
@@ -106,6 +113,10 @@ StepResult search_route(Context& context, Exchange& exchange) {
   }
   if (variables.fault_status() != 0) {
     exchange.fail(variables.fault_status(), variables.fault_reason());
+    return StepResult::kAnswer;
+  }
+  if (filter.has_failed()) {
+    exchange.fail(500, kFilterFailed);
     return StepResult::kAnswer;
   }
   if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
@@ -282,6 +293,7 @@ bool explain_route(Context& context, Exchange& exchange, size_t trials_max,
   const router::Request request = routing_request(exchange, variables, filter);
   const bool is_found = exchange.snapshot->router->explain(request, &exchange.match, trials_max, trials);
   *body = {variables.asked(), variables.fault_status(), variables.fault_reason()};
+  if (filter.has_failed()) body->fault_status = 500, body->fault_reason = kFilterFailed;
   if (!is_found || body->fault_status != 0) return false;
   exchange.route = exchange.snapshot->routes[exchange.match.target].get();
   return true;

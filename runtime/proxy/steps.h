@@ -15,10 +15,10 @@ namespace moongate::proxy {
 void begin_steps(Context& context, exchange::Exchange& exchange);
 /// What begin_steps settles before the steps: path, host and client. False when the request is answered 400.
 bool settle_request(const Context& context, exchange::Exchange& exchange, std::string_view* reason);
-/// What a search for a route had to do with the request's body.
+/// What a search for a route had to do with the request's body, or could not do.
 struct BodySearch {
   std::string_view asked;     // the first variable of the body that was asked for; empty: none was
-  uint16_t fault_status = 0;  // when it could not be looked at: no route is taken then
+  uint16_t fault_status = 0;  // when it, or a filter_func, could not be asked: no route is taken then
   std::string_view fault_reason;
 };
 /// What the step that finds the route would do for a request without a body, with what it passed over (see

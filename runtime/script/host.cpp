@@ -549,7 +549,7 @@ void Host::start_detached(int arguments) {
   enter(*task, arguments + 1);
 }
 
-bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
+std::optional<bool> Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
   lua_State* state = vm_->state();
   if (!route.filter_handle) {
     push_function("compile_filter");
@@ -562,15 +562,15 @@ bool Host::call_filter(Exchange& exchange, const snapshot::Route& route) {
       delete released;
     });
   }
-  if (*route.filter_handle == LUA_REFNIL) return false;
+  if (*route.filter_handle == LUA_REFNIL) return std::nullopt;
   push_function("call_filter");
   lua_rawgeti(state, LUA_REGISTRYINDEX, *route.filter_handle);
   lua_pushinteger(state, exchange.slot);
   if (vm_->call(2, 1) != 0) {
     MG_LOG(kError) << "filter_func of route " << route.id << ": " << pop_error();
-    return false;
+    return std::nullopt;
   }
-  bool is_accepted = lua_toboolean(state, -1);
+  const bool is_accepted = lua_toboolean(state, -1);
   lua_pop(state, 1);
   return is_accepted;
 }

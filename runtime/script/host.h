@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,7 +74,8 @@ class Host {
     bool is_ended = false;  // a plugin says that the body ends here
   };
   Filtered take_filtered() { return std::move(filtered_); }
-  bool call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
+  /// What the route's filter_func says; nothing when it fails.
+  std::optional<bool> call_filter(exchange::Exchange& exchange, const snapshot::Route& route);
   /// What a search for a route learns of `post_arg_NAME`, `post_arg.PATH` or `graphql_*`.
   struct BodyAnswer {
     enum class Kind : uint8_t { kAbsent, kFound, kBodyMissing, kUnreadable };

@@ -95,6 +95,12 @@ class Matching(TestCase):
         self.gateway(named("f", uri="/*", filter_func="function(vars) return vars.arg_x == 'yes' end"))
         self.assertEqual((self.taken("/?x=yes"), self.taken("/?x=no")), ("f", 404))
 
+    def test_a_filter_function_that_fails_leaves_the_request_to_no_other_route(self):
+        self.gateway(named("guard", uri="/*", priority=2, filter_func="function(vars) return #vars.arg_x > 1 end"), named("wide", uri="/*", priority=1),
+                     named("first", uri="/*", priority=3, methods=["POST"]))
+        self.assertEqual([self.taken("/?x=yes"), self.taken("/?x=1"), self.taken("/")], ["guard", "wide", 500])
+        self.assertEqual(self.taken("/", method="POST"), "first")
+
     def test_versions_go_to_different_services(self):
         v1, v2 = self.upstream(ok("one")), self.upstream(ok("two"))
         self.gateway(route("/v1/*", v1), route("/v2/*", v2))

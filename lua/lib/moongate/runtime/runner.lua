@@ -11,7 +11,6 @@ local current = require("moongate.current")
 local make_entries = require("moongate.runtime.entries").make
 local exit = require("moongate.exit")
 local filters = require("moongate.runtime.filters")
-local log = require("moongate.core.log")
 local native = require("moongate.native")
 local var = require("moongate.var")
 local answer = require("moongate.runtime.answer")
@@ -227,16 +226,14 @@ function _M.ask_body(index, name, element)
   return ask_body(slot_of(index).ex, name, element)
 end
 
---- Asks a route's filter_func. A function that fails does not match.
+--- Asks a route's filter_func, whose errors are the caller's.
+---@param fn function
+---@param index integer
+---@return any verdict
 function _M.call_filter(fn, index)
   local slot = slot_of(index)
   local vars = new_var(slot.ex, { _ex = slot.ex })
-  local ok, verdict = pcall(fn, vars, { var = vars })
-  if not ok then
-    log.error("filter_func failed: ", tostring(verdict))
-    return false
-  end
-  return verdict and true or false
+  return fn(vars, { var = vars })
 end
 
 return _M
