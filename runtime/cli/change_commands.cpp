@@ -99,7 +99,7 @@ int apply(const Invocation& invocation) {
 }
 
 int history(const Invocation& invocation) {
-  const std::optional<Value> answer = ask_or_explain(invocation, make_request("snapshots"));
+  const std::optional<Value> answer = ask_or_explain(invocation, make_request("history"));
   if (!answer) return kFailed;
   if (invocation.arguments.has("--json"))
     std::printf("%s\n", base::to_json(*answer).c_str());

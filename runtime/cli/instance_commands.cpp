@@ -52,10 +52,11 @@ void print_snapshots(const Value& answer) {
   if (list == nullptr || !list->is_array()) return;
   for (const Value& stored : list->items()) {
     const bool is_current = stored.get_number("number", 0) == answer.get_number("current", -1);
-    std::printf("%s snapshot %llu  %s  %s  %s\n", is_current ? "*" : " ", number_of(stored, "number"),
+    std::printf("%s snapshot %llu  %s  %s  %s%s\n", is_current ? "*" : " ", number_of(stored, "number"),
                 std::string(stored.get_string("time")).c_str(),
                 std::string(stored.get_string("hash")).substr(0, 12).c_str(),
-                std::string(stored.get_string("reason")).c_str());
+                std::string(stored.get_string("reason")).c_str(),
+                stored.get_bool("is_kept", true) ? "" : "  (not kept: no rollback to it)");
   }
 }
 

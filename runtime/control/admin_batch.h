@@ -32,6 +32,7 @@ struct AdminWrite {
   bool keeps_others = false;    // of kReplaceAll: what the body does not list stays
   std::set<config::Kind> kept;  // of kReplaceAll: what stays though the body does not list it
   bool is_waiting = true;       // for every worker to serve it
+  bool is_expiry = false;       // control's own: the resource's time is over
   bool brings_code = false;     // of plugins that nobody used, in a round that was refused
   std::optional<double> ttl_s;
   std::string if_match;

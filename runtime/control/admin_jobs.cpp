@@ -260,8 +260,7 @@ void Control::expire_resources() {
     if (stored.expires_at_ms == 0 || stored.expires_at_ms > now) continue;
     const bool is_waiting = std::any_of(jobs_.begin(), jobs_.end(), [&, &key = key](const Job& job) {
       return std::any_of(job.writes.begin(), job.writes.end(), [&](const AdminWrite& write) {
-        return write.actor.empty() && write.target.id == key.second &&
-               write.target.resource->kind == key.first;
+        return write.is_expiry && write.target.id == key.second && write.target.resource->kind == key.first;
       });
     });
     if (is_waiting) continue;
@@ -270,7 +269,8 @@ void Control::expire_resources() {
     write.target.resource = &admin_resource(key.first);
     write.target.id = key.second;
     if (config::find_owned(key.first) != nullptr) write.target.parent = config::owner_id(key.second);
-    write.is_forced = true;
+    write.is_forced = write.is_expiry = true;
+    write.actor = "ttl";
     add_write(std::move(write));
   }
   expiry_.start(loop_.timers(), kExpiryPeriod);

@@ -21,6 +21,7 @@ using base::Result;
 namespace {
 
 constexpr auto kBeat = std::chrono::milliseconds(250);
+constexpr size_t kHistoryMax = 100;                   // changes
 constexpr auto kLookAfter = std::chrono::seconds(5);  // at the sources, when the workers do not serve by then
 
 }  // namespace
@@ -272,6 +273,8 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
   Result<snapshot::BlobView> view = is_ours ? snapshot::BlobView::read(blob) : snapshot::BlobView::open(blob);
   if (!view) return view.error();
   current_.about = {view->number(), view->hash(), view->made_at_ms(), std::string(view->reason())};
+  if (served_.empty() || served_.back().number < current_.about.number) served_.push_back(current_.about);
+  if (served_.size() > kHistoryMax) served_.pop_front();
   current_.quarantined.clear();
   for (const snapshot::Record& record : view->records_of(snapshot::RecordKind::kQuarantined)) {
     current_.quarantined.push_back(std::string(record.id) + ": " + std::string(record.body));

@@ -210,6 +210,7 @@ class Control {
   base::Value status() const;
   base::Value describe_worker(uint32_t index) const;
   base::Value list_snapshots() const;
+  base::Value list_history() const;
   base::Result<base::Value> compare_snapshot(uint64_t number) const;
   void add_instance_callbacks(AdminApi::Callbacks* callbacks);
   metrics::ExportOptions export_options() const;
@@ -219,6 +220,7 @@ class Control {
   ControlStart start_;
   std::optional<snapshot::Store> store_;
   CurrentSnapshot current_;
+  std::deque<snapshot::StoredSnapshot> served_;   // since control runs, the last of them
   config::Settings first_settings_;               // what cannot change before the next start
   std::optional<snapshot::Hash128> source_hash_;  // of what the files held when they were read last
   std::map<std::string, LoadedCode> source_code_;

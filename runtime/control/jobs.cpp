@@ -414,7 +414,7 @@ Control::Job Control::take_job() {
 Control::Job Control::take_back_job() {
   live_.forget();
   Job job = take_job();
-  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.actor.empty(); });
+  std::erase_if(job.writes, [](const AdminWrite& write) { return !write.answer && !write.is_expiry; });
   return job;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "control/control.h"
 #include "control/metrics_page.h"
@@ -53,6 +54,7 @@ void Control::on_command(const std::string& command, const Value& request,
   if (save_later_.is_running()) save_snapshot(base::Durability::kBuffered);
   if (command == "status") return answer(status());
   if (command == "snapshots") return answer(list_snapshots());
+  if (command == "history") return answer(list_history());
   if (command == "apply") return apply_file(request, answer);
   if (command == "reload") return add_job({std::nullopt, "reload", true, {answer}, {}});
   if (command == "stop") {
@@ -133,6 +135,24 @@ Value Control::list_snapshots() const {
   value.set("current", number(current_.about.number));
   Value& list = value.set("snapshots", Value::array());
   for (const snapshot::StoredSnapshot& stored : store_->list()) list.items().push_back(describe(stored));
+  return value;
+}
+
+/// Those that are kept, and between them those that served too short a time to be: each change has its place.
+Value Control::list_history() const {
+  std::map<uint64_t, const snapshot::StoredSnapshot*> all;
+  for (const snapshot::StoredSnapshot& served : served_) all[served.number] = &served;
+  for (const snapshot::StoredSnapshot& stored : store_->list()) all[stored.number] = &stored;
+  Value value = accepted();
+  value.set("current", number(current_.about.number));
+  Value& list = value.set("snapshots", Value::array());
+  for (const auto& [at, about] : all) {
+    Value& one = list.items().emplace_back(describe(*about));
+    const auto& kept = store_->list();
+    one.set("is_kept", Value::boolean(std::any_of(kept.begin(), kept.end(), [at = at](const auto& stored) {
+              return stored.number == at;
+            })));
+  }
   return value;
 }
 

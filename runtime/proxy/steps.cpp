@@ -46,8 +46,8 @@ AnswerCoder& coder_of(Context& context, Exchange& exchange) {
   return *slot;
 }
 
-/// Asks a route's filter_func, which is the last condition. One that fails ends the search: the next route may
-/// be the one that this one guards.
+/// Asks a route's filter_func, which is the last condition. One that fails ends the search: the next route
+/// may be the one that this one guards.
 class ScriptFilter final : public router::FilterHook {
  public:
   ScriptFilter(Context& context, Exchange& exchange) : context_(context), exchange_(exchange) {}

@@ -6,6 +6,7 @@ import json
 import unittest
 
 from admin import AdminCase, mocking, nodes
+from harness import Client, request_bytes
 
 
 class Commands(AdminCase):
@@ -80,6 +81,18 @@ class Commands(AdminCase):
         listed = json.loads(self.gw.run("history", "--json").stdout)
         self.assertEqual(listed["snapshots"][-1]["reason"], "admin: routes/api")
         self.assertIn("admin: routes/api", self.gw.run("history").stdout)
+
+    def test_history_has_every_one_of_many_quick_changes_and_says_which_can_be_gone_back_to(self):
+        with Client(self.gw.admin_port, timeout=30) as client:
+            for i in range(12):
+                body = json.dumps(mocking(f"/{i}", "x")).encode()
+                client.send(request_bytes("PUT", f"/apisix/admin/routes/r{i}", {"X-API-KEY": self.gw.admin_key()}, body))
+            self.assertEqual([client.read("PUT").status for _ in range(12)], [201] * 12)
+        listed = json.loads(self.gw.run("history", "--json").stdout)["snapshots"]
+        self.assertEqual([one["reason"] for one in listed[-12:]], [f"admin: routes/r{i}" for i in range(12)])
+        self.assertEqual(len({one["hash"] for one in listed}), len(listed))
+        for one in [listed[-1], *(one for one in listed if not one["is_kept"])][:2]:
+            self.assertEqual(self.gw.run("rollback", str(one["number"])).returncode, 0 if one["is_kept"] else 1)
 
     def test_routes_and_explain_see_what_was_just_put(self):
         self.put("/routes/api", mocking("/api", "x"))

@@ -111,6 +111,7 @@ class Routes(AdminCase):
         self.put("/routes/1?ttl=0.2", mocking("/t", "short"))
         self.wait(lambda: self.gw.get("/t").status == 404, "the route being gone")
         self.assertEqual(self.admin("GET", "/routes/1").status, 404)
+        self.assertIn("ttl: routes/1", self.gw.run("history").stdout)
 
     def test_if_match_swaps_only_what_was_seen(self):
         tag = self.put("/routes/1", mocking("/a", "one")).get("ETag")
