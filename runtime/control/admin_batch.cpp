@@ -324,8 +324,10 @@ AdminBatch::Fault AdminBatch::add_delete(const AdminWrite& write, AdminEffect* e
     return fault ? std::move(fault) : admin_not_found();
   }
   if (auto fault = check_precondition(write, present)) return fault;
-  if (auto fault = check_not_used(key, write.is_forced)) return fault;
-  for (const ResourceKey& one : owned_by(key)) remove_value(one, effect);
+  if (live_.place_of(key).empty()) {
+    if (auto fault = check_not_used(key, write.is_forced)) return fault;
+    for (const ResourceKey& one : owned_by(key)) remove_value(one, effect);
+  }  // else the file's one serves on, and whoever needs it misses nothing
   remove_value(key, effect);
   Value body = Value::object();
   body.set("deleted", Value::string("1"));
@@ -356,7 +358,7 @@ AdminBatch::Fault AdminBatch::check_not_used(const ResourceKey& key, bool is_for
                  "; change it there first");
   };
   const std::vector<ResourceKey> owned = live_.find_owned_in_files(key);
-  if (!owned.empty() && live_.place_of(key).empty()) return used_by_file(owned.front());
+  if (!owned.empty()) return used_by_file(owned.front());
   if (dependents.empty()) return std::nullopt;
   if (!is_forced) {
     const bool is_direct = key.first == Kind::kService || key.first == Kind::kStreamRoute;

@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from admin import mocking, picky
+from admin import mocking, nodes, picky
 from certificates import authority, certificate
 from etcd import EtcdCase
 from harness import (HOST, IS_FULL, ClosedError, Load, WireError, expect, free_port, full_size, get, request, request_bytes,
@@ -509,6 +509,17 @@ class BrokenValues(EtcdCase):
         self.etcd.put("routes/mine", {"id": "mine", **mocking("/mine", "etcd")})
         self.gw.apply(self.config())
         self.wait_body("/mine", "etcd")
+
+    def test_what_etcd_has_of_a_files_id_goes_alone(self):
+        guarded = {**mocking("/a", "a"), "id": "a", "upstream_id": "u"}
+        guarded["plugins"]["key-auth"] = {}
+        self.gw.apply({**self.config(), "routes": [guarded], "upstreams": [{"id": "u", **nodes()}], "consumers": [{"username": "jack"}]})
+        self.etcd.put("upstreams/u", {"id": "u", **nodes()})
+        self.etcd.put("consumers/jack", {"username": "jack"})
+        self.etcd.put("consumers/jack/credentials/e", {"id": "e", "plugins": {"key-auth": {"key": "jacks"}}})
+        wait_for(lambda: len(self.gw.status()["quarantined"]) == 2 and self.gw.get("/a", {"apikey": "jacks"}).status == 200, 10, "the collisions being named")
+        self.assertEqual([self.admin("DELETE", path).status for path in ("/upstreams/u", "/consumers/jack")], [200, 200])
+        self.assertEqual((self.gw.status()["quarantined"], self.gw.get("/a", {"apikey": "jacks"}).status), ([], 200))
 
     def test_a_credential_of_a_files_consumer_is_not_in_quarantine_for_another_of_that_name(self):
         guarded = mocking("/a", "a")
