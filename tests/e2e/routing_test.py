@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which route takes a request. Every route answers with its own name, so the answer tells."""
 
+import threading
 import unittest
 
-from harness import HOST, TestCase, ok, request_bytes, route, sanitized
+from harness import HOST, Client, TestCase, ok, request_bytes, route, sanitized
 
 
 def named(name, **match):
@@ -100,6 +101,21 @@ class Matching(TestCase):
                      named("first", uri="/*", priority=3, methods=["POST"]))
         self.assertEqual([self.taken("/?x=yes"), self.taken("/?x=1"), self.taken("/")], ["guard", "wide", 500])
         self.assertEqual(self.taken("/", method="POST"), "first")
+
+    def test_a_filter_function_sees_its_own_request_whatever_ran_last(self):
+        arrived, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+        up = self.upstream(lambda *_: arrived.set() or release.wait(120) and ok("slow"))
+        self.gateway(route("/up", up, id="up", plugins={"serverless-pre-function": {"functions": ["return function() end"]}}),
+                     named("admin", uri="/role", priority=2, filter_func="function() return ngx.req.get_headers()['x-role'] == 'admin' or ngx.var.http_x_role end"),
+                     named("exits", uri="/exit", priority=2, filter_func="function() return require('apisix.core').response.exit(402, 'other') end"),
+                     named("all", uri="/*", priority=1))
+        with Client(self.gw.port) as client:
+            client.send(request_bytes("GET", "/up", {"X-Role": "admin"}))
+            self.assertTrue(arrived.wait(60), "the other request's hooks")
+            self.assertEqual([self.taken("/role"), self.taken("/role", {"X-Role": "admin"}), self.taken("/exit")], ["all", "admin", 500])
+            release.set()
+            self.assertEqual(client.read("GET").body, b"slow")
 
     def test_versions_go_to_different_services(self):
         v1, v2 = self.upstream(ok("one")), self.upstream(ok("two"))

@@ -53,11 +53,11 @@ local function receive_fields(socket, budget, fields)
     if line == "" then
       return fields
     end
-    local name, value = match(line, "^([%w!#$%%&'*+%-.^_`|~]+):[ \t]*(.-)[ \t]*$")
+    local name, value = match(line, "^([%w!#$%%&'*+%-.^_`|~]+):[ \t]*(.*)$")
     if not name then
       return nil, "a field of the response is malformed"
     end
-    add_field(fields, name, value)
+    add_field(fields, name, match(value, "^.*[^ \t]") or "")
   end
   return nil, "the response has more than " .. fields_max .. " fields"
 end

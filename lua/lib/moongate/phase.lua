@@ -38,7 +38,7 @@ _M.exiting = _M.set({
 })
 --- Where there is a request at all.
 _M.request = _M.set({
-  "rewrite", "access", "before_proxy", "balancer", "content", "header_filter", "body_filter", "delayed_body_filter",
+  "filter_func", "rewrite", "access", "before_proxy", "balancer", "content", "header_filter", "body_filter", "delayed_body_filter",
   "log",
 })
 

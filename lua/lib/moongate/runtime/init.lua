@@ -45,7 +45,7 @@ return {
   list_hooks = function(...)
     return require("moongate.runtime.hook_list").list(...)
   end,
-  compile_filter = chains.compile_filter,
+  compile_filter = runner.compile_filter,
   call_filter = runner.call_filter,
   ask_body = runner.ask_body,
   forget_body = require("moongate.runtime.body_search").forget,

@@ -226,14 +226,35 @@ function _M.ask_body(index, name, element)
   return ask_body(slot_of(index).ex, name, element)
 end
 
+-- Calls `fn` outside of any hook, and raises its error: "the request" is that of `ctx` for it, not that of the hook that ran last.
+local function call_beside(ctx, phase, fn, ...)
+  local ctx_before, ex_before, phase_before = current.ctx, current.ex, current.phase
+  current.ctx, current.ex, current.phase = ctx, ctx and ctx._ex, phase
+  local ok, result, err = pcall(fn, ...)
+  current.ctx, current.ex, current.phase = ctx_before, ex_before, phase_before
+  if not ok then
+    error(result, 0)
+  end
+  return result, err
+end
+
 --- Asks a route's filter_func, whose errors are the caller's.
 ---@param fn function
 ---@param index integer
 ---@return any verdict
 function _M.call_filter(fn, index)
-  local slot = slot_of(index)
-  local vars = new_var(slot.ex, { _ex = slot.ex })
-  return fn(vars, { var = vars })
+  local ctx = { _ex = slot_of(index).ex }
+  ctx.var = new_var(ctx._ex, ctx)
+  return (call_beside(ctx, "filter_func", fn, ctx.var, { var = ctx.var }))
+end
+
+--- Compiles a route's filter_func.
+---@param text string
+---@param name string
+---@return function? fn
+---@return string? err
+function _M.compile_filter(text, name)
+  return call_beside(nil, "init", chains.compile_filter, text, name)
 end
 
 return _M
