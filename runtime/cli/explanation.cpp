@@ -9,6 +9,7 @@
 #include "exchange/variables.h"
 #include "http/head.h"
 #include "proxy/context.h"
+#include "proxy/route_search.h"
 #include "proxy/steps.h"
 #include "script/hook_list.h"
 

@@ -14,7 +14,7 @@
 #include "proxy/grpc_answer.h"
 #include "proxy/grpc_deadline.h"
 #include "proxy/identity.h"
-#include "proxy/route_body.h"
+#include "proxy/route_search.h"
 #include "proxy/worker_metrics.h"
 #include "script/host.h"
 
@@ -46,41 +46,6 @@ AnswerCoder& coder_of(Context& context, Exchange& exchange) {
   return *slot;
 }
 
-/// Asks a route's filter_func, which is the last condition. One that fails ends the search: the next route
-/// may be the one that this one guards.
-class ScriptFilter final : public router::FilterHook {
- public:
-  ScriptFilter(Context& context, Exchange& exchange) : context_(context), exchange_(exchange) {}
-  bool accept(const router::RouteSpec&, uint32_t target) override {
-    const auto verdict = context_.script->call_filter(exchange_, *exchange_.snapshot->routes[target]);
-    has_failed_ |= !verdict;
-    return verdict.value_or(true);
-  }
-  bool has_failed() const { return has_failed_; }
-
- private:
-  Context& context_;
-  Exchange& exchange_;
-  bool has_failed_ = false;
-};
-
-constexpr std::string_view kFilterFailed = "the route's filter_func failed; the error log says how";
-
-/// What of the exchange decides on its route.
-router::Request routing_request(Exchange& exchange, router::VariableSource& variables,
-                                router::FilterHook& filter) {
-  router::Request request;
-  request.path = exchange.uri.path;
-  request.host = exchange.host;
-  request.port = exchange.host_port;
-  request.method = exchange.request.method;
-  request.method_text = exchange.request.method_text;
-  request.remote = &exchange.remote;
-  request.variables = &variables;
-  request.filter = &filter;
-  return request;
-}
-
 StepResult step_route(Context& context, Exchange& exchange);
 
 void go_on_with_body(Context& context, Exchange& exchange) {
@@ -88,43 +53,8 @@ void go_on_with_body(Context& context, Exchange& exchange) {
   if (result != StepResult::kWait) resume(context, exchange, result);
 }
 
-RouteBody& route_body_of(Context& context, Exchange& exchange) {
-  auto& bodies = context.route_bodies;
-  if (bodies.size() <= exchange.slot) bodies.resize(exchange.slot + 1);
-  auto& slot = bodies[exchange.slot];
-  if (!slot) slot = std::make_unique<RouteBody>(context, exchange, go_on_with_body);
-  return *slot;
-}
-
-// Finds the route. kAnswer: a route that the body decides on cannot be told, and that is said.
-StepResult search_route(Context& context, Exchange& exchange) {
-  if (exchange.body_state == exchange::BodyState::kFailed) {  // a search asked for it
-    exchange.fail(exchange.body_fault_status, exchange.body_fault_reason);
-    return StepResult::kAnswer;
-  }
-  const snapshot::Snapshot& snapshot = *exchange.snapshot;
-  RouteVariables variables(context, exchange);
-  ScriptFilter filter(context, exchange);
-  const router::Request request = routing_request(exchange, variables, filter);
-  bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
-  if (variables.has_missed_body()) {
-    const StepResult collected = route_body_of(context, exchange).collect();
-    return collected == StepResult::kWait ? collected : search_route(context, exchange);
-  }
-  if (variables.fault_status() != 0) {
-    exchange.fail(variables.fault_status(), variables.fault_reason());
-    return StepResult::kAnswer;
-  }
-  if (filter.has_failed()) {
-    exchange.fail(500, kFilterFailed);
-    return StepResult::kAnswer;
-  }
-  if (is_found) exchange.route = snapshot.routes[exchange.match.target].get();
-  return StepResult::kNext;
-}
-
 StepResult step_route(Context& context, Exchange& exchange) {
-  const StepResult searched = search_route(context, exchange);
+  const StepResult searched = search_route(context, exchange, go_on_with_body);
   if (searched != StepResult::kNext) return searched;
   const snapshot::Snapshot& snapshot = *exchange.snapshot;
   const snapshot::Route* route = exchange.route;
@@ -283,19 +213,6 @@ bool settle_request(const Context& context, Exchange& exchange, std::string_view
   if (!is_canonical) return false;
   exchange.original_uri = uri;
   settle_identity(context, exchange);
-  return true;
-}
-
-bool explain_route(Context& context, Exchange& exchange, size_t trials_max,
-                   std::vector<router::Trial>* trials, BodySearch* body) {
-  RouteVariables variables(context, exchange);
-  ScriptFilter filter(context, exchange);
-  const router::Request request = routing_request(exchange, variables, filter);
-  const bool is_found = exchange.snapshot->router->explain(request, &exchange.match, trials_max, trials);
-  *body = {variables.asked(), variables.fault_status(), variables.fault_reason()};
-  if (filter.has_failed()) body->fault_status = 500, body->fault_reason = kFilterFailed;
-  if (!is_found || body->fault_status != 0) return false;
-  exchange.route = exchange.snapshot->routes[exchange.match.target].get();
   return true;
 }
 

@@ -3,8 +3,6 @@
 // and steps.cpp are the place to see what happens to a request, and in which order.
 #pragma once
 
-#include <vector>
-
 #include "exchange/exchange.h"
 #include "proxy/context.h"
 
@@ -15,16 +13,6 @@ namespace moongate::proxy {
 void begin_steps(Context& context, exchange::Exchange& exchange);
 /// What begin_steps settles before the steps: path, host and client. False when the request is answered 400.
 bool settle_request(const Context& context, exchange::Exchange& exchange, std::string_view* reason);
-/// What a search for a route had to do with the request's body, or could not do.
-struct BodySearch {
-  std::string_view asked;     // the first variable of the body that was asked for; empty: none was
-  uint16_t fault_status = 0;  // when it, or a filter_func, could not be asked: no route is taken then
-  std::string_view fault_reason;
-};
-/// What the step that finds the route would do for a request without a body, with what it passed over (see
-/// Router::explain); nothing is answered. False when no route is found.
-bool explain_route(Context& context, exchange::Exchange& exchange, size_t trials_max,
-                   std::vector<router::Trial>* trials, BodySearch* body);
 /// Runs steps until one waits or the answer is on its way.
 void run(Context& context, exchange::Exchange& exchange);
 /// What a waiting step started is done: a name that resolved, or the script's result for it.
