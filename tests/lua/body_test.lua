@@ -2,7 +2,9 @@
 -- What a body says in exactly one way, and what it does not.
 local check = require("check")
 local core = require("apisix.core")
+local decode_query = require("moongate.query").decode
 local exact_body = require("moongate.core.exact_body")
+local graphql_request = require("moongate.core.graphql_request")
 local media_type = require("moongate.core.media_type")
 local multipart = require("moongate.core.multipart")
 local runtime = require("fake_runtime")
@@ -66,6 +68,65 @@ test("a multipart body that others could read otherwise is refused", function()
     check.equal(type(err), "string")
   end
   check.equal(multipart.decode(form_of(part("1")), nil), nil)
+end)
+
+local megabyte = 1024 * 1024
+
+local function filled_with(text)
+  return text:rep(math.floor(megabyte / #text))
+end
+
+test("the worst megabyte is read with work in proportion to its size", function()
+  local head = "Content-Disposition: form-data; name=a\r\nX: b%s%s"
+  local before = os.clock()
+  for _, tail in ipairs({ "c", "" }) do
+    local parts = multipart.decode(form_of(filled_with(part("", head:format((" "):rep(8000), tail)))), "x")
+    check.equal(#parts > 128, true)
+  end
+  check.equal(#decode_query(filled_with("a&")).a, megabyte / 2)
+  for _, text in ipairs({ "a;", "a;&", "%", "[", "[]&", " ", "A.&" }) do
+    local body = exact_body.decode(filled_with(text), "form", form_type)
+    check.equal(exact_body.find_text(body, "a"), nil)
+  end
+  check.equal(os.clock() - before < 4, true) -- a pattern that tries each place from each place takes far longer
+end)
+
+test("a part's head and a boundary have an end", function()
+  local head = "Content-Disposition: form-data; name=a\r\nX: "
+  check.equal(#multipart.decode(form_of(part("", head .. ("b"):rep(8000))), "x"), 1)
+  check.same({ multipart.decode(form_of(part("", head .. (" "):rep(megabyte) .. "c")), "x") }, { nil, "the multipart body cannot be read: a part's head is longer than 8192 bytes" })
+  check.equal(#multipart.decode("--" .. ("x"):rep(70) .. "--", ("x"):rep(70)), 0)
+  check.same({ multipart.decode("--" .. ("x"):rep(71) .. "--", ("x"):rep(71)) }, { nil, "the boundary of the multipart body is longer than 70 bytes" })
+end)
+
+local function refuses_parts(reason, ...)
+  refuses(form_of(...), "multipart", "multipart/form-data; boundary=x", "a", reason)
+end
+
+test("a part's name and value that others decode or cut are refused", function()
+  refuses_parts("has no name that can be read", part("1", 'Content-Disposition: form-data; name="=?utf-8?Q?a?="'))
+  refuses_parts("`a` has a NUL", part("1\0002"))
+  refuses_parts("`a` has a NUL", part("1\0", 'Content-Disposition: form-data; name=a; filename=""'))
+  refuses_parts("charset other than UTF-8", part("1", 'Content-Disposition: form-data; name=a; filename=""\r\nContent-Type: text/plain; charset=utf-16'))
+  refuses_parts("charset other than UTF-8", part("1", "Content-Disposition: form-data; name=a; filename*=utf-8''f\r\nContent-Type: text/plain; charset=utf-16"))
+  local file = part("\0", "Content-Disposition: form-data; name=f; filename=f\r\nContent-Type: text/x; charset=utf-16")
+  check.equal(exact_body.find_text(exact_body.decode(form_of(part("1"), file), "multipart", "multipart/form-data; boundary=x"), "a"), "1")
+end)
+
+test("a form that says another charset of itself is refused", function()
+  check.equal(exact_body.find_text(exact_body.decode("_charset_=UTF-8&a=1", "form", form_type), "a"), "1")
+  for _, text in ipairs({ "a=1&_charset_=utf-16", "_charset_=utf-8&_charset_=utf-7", "+_Charset_=utf-16&a=1" }) do
+    refuses(text, "form", form_type, "a", "its field `_charset_` is `utf-")
+  end
+  refuses_parts("`_charset_` is `utf-16`", part("utf-16", "Content-Disposition: form-data; name=_charset_"), part("1"))
+end)
+
+test("a field that is not there has no value by Spring's prefix", function()
+  for _, name in ipairs({ "!a", "!A" }) do
+    refuses(name .. "=1", "form", form_type, "a", "`" .. name .. "`")
+    check.equal(exact_body.find_text(exact_body.decode("a=2&" .. name .. "=1", "form", form_type), "a"), "2")
+  end
+  refuses("!u.v=1", "form", form_type, "u.v", "`!u.v`")
 end)
 
 test("a form's argument is there once, under one name and encoded, or is refused", function()
@@ -149,4 +210,23 @@ test("a GraphQL document is found where servers look for it, and only one", func
   for _, body in ipairs({ "query={a}&query={a}", "query={a}&Query={b}", "query[]={a}", "x=1;query={a}" }) do
     check.equal(graphql_of(form, body), nil)
   end
+end)
+
+test("a GraphQL request for a document that only the upstream has is refused", function()
+  local function ask(text, kind, arguments)
+    return select(2, graphql_request.read(exact_body.decode(text, kind, kind == "form" and form_type or nil), arguments or ""))
+  end
+  local no_document = "it is a GraphQL request without its document; send `query` with it"
+  for _, name in ipairs({ "doc_id", "queryId", "documentId", "DocumentID" }) do
+    check.equal(ask('{"' .. name .. '":"d"}', "json"), no_document)
+    check.equal(ask('{"' .. name .. '":7}', "json"), nil)
+    check.equal(ask('{"query":"{ a }","' .. name .. '":"d"}', "json"), nil)
+  end
+  check.equal(ask("doc_id=1", "form"), no_document)
+  check.equal(ask("id=1", "form", "id=1"), nil)
+  check.equal(ask('{"id":"d"}', "json"), nil)
+  check.equal(ask("extensions=x&extensions={%22persistedQuery%22:1}", "form"), no_document)
+  check.equal(ask("extensions[persistedQuery][sha256Hash]=1", "form"), "it has the argument `extensions[persistedQuery][sha256Hash]`, which some upstreams take for `extensions`")
+  check.equal(ask("{}", "json", "extensions=x&extensions={%22persistedQuery%22:1}"), no_document)
+  check.equal(ask("extensions={}", "form"), nil)
 end)

@@ -28,12 +28,13 @@ local function add(args, key, value)
   end
 end
 
-local function add_pair(args, text, first, last)
-  local equals = find(text, "=", first, true)
-  if not equals or equals > last then
-    add(args, unescape(sub(text, first, last)), true)
-  elseif equals > first then
-    add(args, unescape(sub(text, first, equals - 1)), unescape(sub(text, equals + 1, last)))
+-- Looks no further than the pair: a text without `=` would be read to its end for each of them.
+local function add_pair(args, pair)
+  local equals = find(pair, "=", 1, true)
+  if not equals then
+    add(args, unescape(pair), true)
+  elseif equals > 1 then
+    add(args, unescape(sub(pair, 1, equals - 1)), unescape(sub(pair, equals + 1)))
   end
 end
 
@@ -55,7 +56,7 @@ function _M.decode(text, max)
         return args, "truncated"
       end
       count = count + 1
-      add_pair(args, text, first, last)
+      add_pair(args, sub(text, first, last))
     end
     first = last + 2
   end

@@ -10,6 +10,7 @@ local multipart = require("moongate.core.multipart")
 local native = require("moongate.native")
 
 local C = native.C
+local find = string.find
 local format = string.format
 local ipairs = ipairs
 local null = json.null
@@ -92,6 +93,9 @@ local function decode_multipart(text, boundary)
   local form = form_fields.new()
   for _, part in ipairs(parts) do
     form:add(part.name, part.value)
+    if not part.is_file and find(part.value, "%z") then
+      form:doubt(part.name, format("its argument `%s` has a NUL, where some upstreams end it", form_fields.quoted(part.name)))
+    end
   end
   return form
 end

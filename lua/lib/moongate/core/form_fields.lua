@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 --- The fields of a form for who must not misread them: all values of each, and which other fields some upstream takes
---- for the same one. `a[]`, ` a` and `A` are `a` in PHP or ASP.NET, `x;a=1` holds an `a` for old readers.
+--- for the same one. `a[]`, ` a` and `A` are `a` in PHP or ASP.NET, `x;a=1` holds an `a` for old readers, and where there
+--- is no `a`, Spring takes it from `!a`.
 
 local folded_name = require("moongate.core.folded_name")
+local media_type = require("moongate.core.media_type")
 local unescape = require("moongate.encoding").unescape_uri
 
 local find = string.find
@@ -53,6 +55,10 @@ end
 ---@param name string
 ---@param value string
 function methods:add(name, value)
+  local key = plain(name)
+  if key == "_charset_" and not media_type.is_utf8(value) then -- it says how the others are to be read: RFC 7578, HTML
+    self.fault = format("its field `_charset_` is `%s`; send it in UTF-8", quoted(value))
+  end
   local values = self.values[name]
   if values then
     values[#values + 1] = value
@@ -60,17 +66,17 @@ function methods:add(name, value)
   end
   self.values[name] = { value }
   self.brackets = self.brackets or find(name, "[", 1, true) and name or nil
-  local key = plain(name)
   local other = self.names[key]
   self.names[key] = other or name
   if other and not self.doubts[key] then
-    self:doubt(key, format("it has the arguments `%s` and `%s`, which some upstreams take for one; send one", quoted(other), quoted(name)))
+    self:doubt(name, format("it has the arguments `%s` and `%s`, which some upstreams take for one; send one", quoted(other), quoted(name)))
   end
 end
 
----@param key string      a plain name
+---@param name string
 ---@param reason string
-function methods:doubt(key, reason)
+function methods:doubt(name, reason)
+  local key = plain(name)
   self.doubts[key] = self.doubts[key] or reason
 end
 
@@ -79,7 +85,7 @@ end
 ---@return string? err
 function methods:doubt_of(name)
   local key = plain(name)
-  local other = self.names[key]
+  local other = self.names[key] or self.names["!" .. key]
   local err = self.fault or self.doubts[key]
   if not err and other and other ~= name then
     err = format("it has the argument `%s`, which some upstreams take for `%s`", quoted(other), name)
@@ -109,11 +115,11 @@ local function doubt_piece(form, piece, name, value)
   if not is_encoded(raw_name) then
     form.fault = "the name of an argument is not percent-encoded as it should be"
   elseif not is_encoded(raw_value) or find(value, "%z") then
-    form:doubt(plain(name), format("its argument `%s` is not percent-encoded as it should be", quoted(name)))
+    form:doubt(name, format("its argument `%s` is not percent-encoded as it should be", quoted(name)))
   end
   if find(piece, ";", 1, true) then
     for part in gmatch(piece, "[^;]+") do
-      form:doubt(plain(unescape(match(part, "^[^=]*"))), "it has a `;`, which some upstreams take for `&`; send it as %3B")
+      form:doubt(unescape(match(part, "^[^=]*")), "it has a `;`, which some upstreams take for `&`; send it as %3B")
     end
   end
 end

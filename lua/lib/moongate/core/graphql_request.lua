@@ -16,6 +16,9 @@ local type = type
 
 local _M = {}
 
+-- What servers call the id of a document that they have. The `id` of Hot Chocolate is not among them: bodies that are no
+-- GraphQL have one too often.
+local document_ids = { documentid = true, doc_id = true, queryid = true }
 local unknown_document = "it is a GraphQL request without its document; send `query` with it"
 
 local function get_member(object, name)
@@ -58,16 +61,29 @@ local function is_persisted(extensions)
   return false
 end
 
-local function asks_for_unknown(place)
-  local members = place.object or place.form.values
-  for key, value in pairs(members) do
-    local name = type(key) == "string" and folded_name(key)
-    local first = place.form and value[1] or value
-    if (name == "documentid" and type(first) == "string") or (name == "extensions" and is_persisted(first)) then
-      return true
+local function asks_by(name, value)
+  return document_ids[name] and type(value) == "string" or name == "extensions" and is_persisted(value)
+end
+
+-- Refuses what asks for a document by its id or hash.
+local function check_unknown(place)
+  if place.form then
+    for key, values in pairs(place.form.values) do
+      local name = folded_name(key)
+      for _, value in ipairs(values) do
+        if asks_by(name, value) then
+          return unknown_document
+        end
+      end
+    end
+    return place.form:doubt_of("extensions")
+  end
+  for key, value in pairs(place.object) do
+    if type(key) == "string" and asks_by(folded_name(key), value) then
+      return unknown_document
     end
   end
-  return false
+  return nil
 end
 
 local function add_object(places, object)
@@ -118,7 +134,7 @@ function _M.read(body, url_query)
   text, err = find_argument(places, "query")
   if not text then
     for _, place in ipairs(places) do
-      err = err or asks_for_unknown(place) and unknown_document or nil
+      err = err or check_unknown(place)
     end
     return nil, err
   end

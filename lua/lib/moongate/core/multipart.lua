@@ -5,12 +5,16 @@
 local media_type = require("moongate.core.media_type")
 
 local find = string.find
+local format = string.format
 local gmatch = string.gmatch
 local lower = string.lower
 local match = string.match
 local sub = string.sub
 
 local _M = {}
+
+local boundary_max_bytes = 70 -- RFC 2046; each `-` of a body is compared with all of it
+local head_max_bytes = 8 * 1024
 
 local plain_encodings = { [""] = true, ["7bit"] = true, ["8bit"] = true, binary = true }
 
@@ -30,12 +34,24 @@ local function check_content(fields, is_file)
   return not media_type.is_utf8(parameters.charset) and "a part has a charset other than UTF-8" or nil
 end
 
--- The name of a part, by its head without the last line end.
+-- The name of a line's field and its value. A client writes what is matched here: no pattern may try the white space at
+-- the end once more from each of its places.
+local function read_line(line)
+  local name, value = match(line, "^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.*)$")
+  return name and lower(name), value and (match(value, "^.*[^ \t]") or "")
+end
+
+-- Whether each reader finds that name: not where it is in other quotes, nor encoded as RFC 2047 has it.
+local function is_clear(name)
+  return name and not find(name, "^'") and not find(name, "=?", 1, true)
+end
+
+-- The name of a part and whether it is a file, by its head without the last line end. An empty filename makes a file for
+-- some readers only, and so does `filename*`.
 local function read_head(head)
   local fields = {}
   for line in gmatch(head .. "\r\n", "(.-)\r\n") do
-    local name, value = match(line, "^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.-)[ \t]*$")
-    name = name and lower(name)
+    local name, value = read_line(line)
     if not name or fields[name] or find(line, "[%z\1-\8\10-\31\127]") then
       return nil, "a part has a head line that cannot be read, or one twice"
     end
@@ -43,11 +59,12 @@ local function read_head(head)
   end
   local disposition, parameters = media_type.split(fields["content-disposition"] or "")
   local name = disposition == "form-data" and parameters.name
-  if not name or find(name, "^'") then
+  if not is_clear(name) then
     return nil, "a part's Content-Disposition has no name that can be read"
   end
-  local err = check_content(fields, parameters.filename or parameters["filename*"])
-  return not err and name or nil, err
+  local is_file = (parameters.filename or "") ~= ""
+  local err = check_content(fields, is_file)
+  return not err and name or nil, err, is_file
 end
 
 -- The part between two delimiters: the line end that begins its head is at `at`, the next delimiter at `stop`.
@@ -58,19 +75,23 @@ local function read_part(body, at, stop)
   local first, last = find(body, "\r\n\r\n", at, true)
   if not first or first == at or last > stop - 3 then
     return nil, "a part has no head, or nothing behind it"
+  elseif first - at > head_max_bytes then
+    return nil, format("a part's head is longer than %d bytes", head_max_bytes)
   end
-  local name, err = read_head(sub(body, at + 2, first - 1))
-  return name and { name = name, value = sub(body, last + 1, stop - 3) }, err
+  local name, err, is_file = read_head(sub(body, at + 2, first - 1))
+  return name and { name = name, value = sub(body, last + 1, stop - 3), is_file = is_file or nil }, err
 end
 
 --- Reads the parts in their order; files are taken like fields.
 ---@param body string
 ---@param boundary string?
----@return {name: string, value: string}[]? parts
+---@return {name: string, value: string, is_file: true?}[]? parts
 ---@return string? err
 function _M.decode(body, boundary)
   if not boundary or find(boundary, "^ *$") then
     return nil, "multipart body without a boundary"
+  elseif #boundary > boundary_max_bytes then
+    return nil, format("the boundary of the multipart body is longer than %d bytes", boundary_max_bytes)
   end
   local delimiter = "--" .. boundary
   local at = sub(body, 1, 2) == "\r\n" and 3 or 1
