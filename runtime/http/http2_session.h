@@ -30,6 +30,7 @@ enum class Http2Code : uint32_t {
   kCancel = 8,
   kConnectError = 10,
   kEnhanceYourCalm = 11,
+  kInadequateSecurity = 12,
 };
 
 /// What a client sends first on a connection on which nothing was agreed before.

@@ -375,7 +375,10 @@ void Forwarder::on_attempt_failed(const base::Error& error, AttemptStage stage) 
   record_failure(status);
   if (!exchange.client || !has_begun_grpc_answer(exchange))
     return fail_upstream(context_, exchange, status, error.detail);
-  const auto code = error.kind == ErrorKind::kInvalid ? GrpcStatus::kInternal : GrpcStatus::kUnavailable;
+  const auto reset = attempt_.reset_code();
+  const auto code = reset                               ? status_of_reset(*reset)
+                    : error.kind == ErrorKind::kInvalid ? GrpcStatus::kInternal
+                                                        : GrpcStatus::kUnavailable;
   end_grpc_answer(context_, exchange, make_grpc_trailers(exchange, code, error.detail));
 }
 

@@ -24,6 +24,21 @@ bool is_grpc(const exchange::Exchange& exchange, std::string_view type) {
 
 }  // namespace
 
+GrpcStatus status_of_reset(http::Http2Code code) {
+  switch (code) {
+    case http::Http2Code::kCancel:
+      return GrpcStatus::kCancelled;
+    case http::Http2Code::kRefusedStream:
+      return GrpcStatus::kUnavailable;
+    case http::Http2Code::kEnhanceYourCalm:
+      return GrpcStatus::kResourceExhausted;
+    case http::Http2Code::kInadequateSecurity:
+      return GrpcStatus::kPermissionDenied;
+    default:
+      return GrpcStatus::kInternal;
+  }
+}
+
 bool has_begun_grpc_answer(const exchange::Exchange& exchange) {
   if (!exchange.is_head_sent || exchange.is_last_passed || !exchange.upstream_trailers.empty()) return false;
   if (exchange.response.status != 200 || exchange.request.is_http10()) return false;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "exchange/exchange.h"
+#include "http/http2_session.h"
 
 namespace moongate::proxy {
 
@@ -13,11 +14,17 @@ constexpr std::string_view kGrpcContentType = "application/grpc";
 
 /// Codes of gRPC that the gateway gives by itself.
 enum class GrpcStatus : uint8_t {
+  kCancelled = 1,
   kDeadlineExceeded = 4,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
   kInternal = 13,
   kUnavailable = 14,
   kUnauthenticated = 16
 };
+
+/// What a client that reaches the server itself makes of a reset stream (gRPC over HTTP/2, "Errors").
+GrpcStatus status_of_reset(http::Http2Code code);
 
 /// True when an answer of gRPC's has begun that the client expects trailers behind, and has neither them nor
 /// its end yet.

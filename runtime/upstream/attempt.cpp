@@ -33,6 +33,9 @@ bool Attempt::has_sent_last() const { return is_http2_ ? http2_->has_sent_last()
 bool Attempt::is_blocked() const {
   return is_http2_ ? http2_->is_blocked() : unsent_.size() > kUnsentHighBytes;
 }
+std::optional<http::Http2Code> Attempt::reset_code() const {
+  return is_http2_ ? http2_->reset_code() : std::nullopt;
+}
 const std::string& Attempt::trailers() const { return is_http2_ ? http2_->trailers() : decoder_.trailers(); }
 
 void Attempt::set_trailers(std::string lines) {

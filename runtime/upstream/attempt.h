@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/byte_queue.h"
@@ -13,6 +14,10 @@
 #include "http/head.h"
 #include "net/resolver.h"
 #include "upstream/pool.h"
+
+namespace moongate::http {
+enum class Http2Code : uint32_t;
+}
 
 namespace moongate::upstream {
 
@@ -94,6 +99,8 @@ class Attempt {
   bool has_sent_last() const;
   /// Trailer lines after on_response_body(is_last), as ChunkedDecoder::trailers().
   const std::string& trailers() const;
+  /// With what a node that speaks HTTP/2 ended the stream; none where the try ended in another way.
+  std::optional<http::Http2Code> reset_code() const;
   std::unique_ptr<Connection> take_connection();
   Endpoint* endpoint() const { return endpoint_.get(); }
 

@@ -32,6 +32,7 @@ void Http2Try::join() {
   state_ = State::kWaiting;
   stream_ = 0;
   has_begun_frames_ = false;
+  reset_code_.reset();
   link_ = endpoint_->join_http2(request_.server_name, limits_);
   link_->join(this);
   is_reused_ = link_->is_open();
@@ -237,6 +238,7 @@ void Http2Try::on_closed(Http2Code code) {
     link_.reset();
     return;
   }
+  reset_code_ = code;
   const bool is_refused = code == Http2Code::kRefusedStream;
   if (is_refused && state_ == State::kHead) {
     has_begun_frames_ = false;  // the node has not looked at it

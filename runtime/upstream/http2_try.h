@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "upstream/attempt.h"
@@ -37,6 +38,7 @@ class Http2Try final : public Http2LinkUser, public http::Http2StreamHandler {
   bool is_reused() const { return is_reused_; }
   bool has_sent_last() const { return has_sent_last_; }
   const std::string& trailers() const { return trailers_; }
+  std::optional<http::Http2Code> reset_code() const { return reset_code_; }
 
   void on_link_ready() override;
   void on_link_full() override;
@@ -98,6 +100,7 @@ class Http2Try final : public Http2LinkUser, public http::Http2StreamHandler {
   base::ByteQueue held_;
   std::string request_trailers_;
   std::string trailers_;
+  std::optional<http::Http2Code> reset_code_;  // with which the node ended the stream
 };
 
 }  // namespace moongate::upstream

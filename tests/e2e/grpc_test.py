@@ -569,6 +569,14 @@ class BrokenOff(GrpcTestCase):
     def reset(stream):
         stream.connection.send(frame(RST_STREAM, 0, stream.number, struct.pack(">I", 2)))
 
+    def test_a_stream_that_the_server_resets_means_to_a_client_what_it_would_without_a_gateway(self):
+        for code, status in ((0, "13"), (8, "1"), (7, "14"), (11, "8"), (12, "7")):
+            with self.subTest(code):
+                gw = self.serve_grpc(self.begin(lambda s, c=code: s.connection.send(frame(RST_STREAM, 0, s.number, struct.pack(">I", c)))).port)
+                with Http2Client(gw.port) as client:
+                    answer = client.fetch(grpc_head("20S"), body=b"\0\0\0\0\0")
+                self.assertEqual((answer.status, answer.body, answer.trailers.get("grpc-status")), (200, self.MESSAGE, status))
+
     def test_the_status_and_the_reason_are_in_trailers(self):
         for then, status, text in ((self.die, "14", "in the middle of its answer"), (self.reset, "13", "(code 2)")):
             with self.subTest(status):
