@@ -85,7 +85,7 @@ std::optional<Problem> read_etcd_host(const Value& value, Settings& settings) {
 }
 
 Value write_etcd_host(const Settings& settings) {
-  if (settings.etcd.host.empty()) return Value::string("off");
+  if (!settings.etcd.is_used()) return Value::string("off");
   Value list = Value::array();
   for (const std::string& host : settings.etcd.host) list.items().push_back(Value::string(host));
   return list;

@@ -181,6 +181,7 @@ struct EtcdSettings {
   std::string user;  // empty: none is named
   std::string password;
   EtcdTls tls;
+  bool is_used() const { return !host.empty(); }
   bool operator==(const EtcdSettings&) const = default;
 };
 

@@ -52,7 +52,7 @@ Result<void> Control::open_store() {
   Result<ResourceStore> resources = ResourceStore::open(start_.directory, store_folder(first_settings_.etcd));
   if (!resources) return resources.error();
   resources_.emplace(resources.take());
-  return first_settings_.etcd.host.empty() ? Result<void>() : open_shared_store();
+  return first_settings_.etcd.is_used() ? open_shared_store() : Result<void>();
 }
 
 Result<void> Control::open_shared_store() {

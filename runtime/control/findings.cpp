@@ -92,17 +92,15 @@ void Findings::note(const Resource& resource, const std::vector<std::string>& pa
   errors_.push_back(std::move(line));
 }
 
-void Findings::quarantine(const std::string& name, const std::string& reason) {
-  if (quarantined_.emplace(name, reason).second) warnings_.push_back("quarantined: " + name + ": " + reason);
+void Findings::quarantine(const std::string& name, const std::string& reason, const std::string& hint) {
+  if (quarantined_.emplace(name, reason).second)
+    warnings_.push_back("quarantined: " + name + ": " + reason + hint);
 }
 
 void Findings::quarantine(const Resource& resource, const std::string& reason, const std::string& hint) {
   concerned_.insert(&resource);
   const std::string place = place_of(resource, {});
-  const std::string name = resource_name({resource.kind, resource.id});
-  const std::string text = (place.empty() ? "" : place + ": ") + reason;
-  if (quarantined_.emplace(name, text).second)
-    warnings_.push_back("quarantined: " + name + ": " + text + hint);
+  quarantine(resource_name({resource.kind, resource.id}), (place.empty() ? "" : place + ": ") + reason, hint);
 }
 
 void Findings::add_setting(const config::Document& document, const std::vector<std::string>& path,

@@ -23,9 +23,9 @@ class Findings {
   /// with what the path leads to: they are quarantined, and their routes answer 503.
   using IsTolerated = std::function<bool(const config::Resource&, const std::vector<std::string>& path)>;
   void set_tolerated(IsTolerated is_tolerated) { is_tolerated_ = std::move(is_tolerated); }
-  /// The same for one that is known to be wrong.
-  void quarantine(const std::string& name, const std::string& reason);
-  /// The same for a resource of the document that another one keeps from serving. The hint is only told now.
+  /// The same for one that is known to be wrong. The hint is only told now.
+  void quarantine(const std::string& name, const std::string& reason, const std::string& hint = {});
+  /// The same for a resource of the document that another one keeps from serving.
   void quarantine(const config::Resource& resource, const std::string& reason, const std::string& hint = {});
   /// Names of stored ones that were found to be wrong and tolerated.
   const std::set<std::string>& wrong() const { return wrong_; }

@@ -30,7 +30,7 @@ std::map<ResourceKey, const Resource*> index_of(const Document& document) {
   return index;
 }
 
-bool is_shared(const Document& document) { return !document.settings.etcd.host.empty(); }
+bool is_shared(const Document& document) { return document.settings.etcd.is_used(); }
 
 bool is_quarantined(const Findings& findings, const ResourceKey& key) {
   return findings.quarantined().count(resource_name(key)) > 0;

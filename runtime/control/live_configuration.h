@@ -68,7 +68,7 @@ class LiveConfiguration {
   void forget_validator() { validator_.reset(); }
 
   /// Whether others write to the store as well.
-  bool is_shared() const { return !settings_.etcd.host.empty(); }
+  bool is_shared() const { return settings_.etcd.is_used(); }
   /// Canonical JSON of a resource as it is with the changes so far.
   std::optional<std::string> find_body(const ResourceKey& key) const;
   /// "file:line" when a file has it, else empty.

@@ -132,7 +132,7 @@ class Loader {
   Result<void> add_stored(config::Document& document) {
     if (stored_ == nullptr || stored_->empty()) return {};
     set_tolerated(document);
-    const bool is_shared = !document.settings.etcd.host.empty();
+    const bool is_shared = document.settings.etcd.is_used();
     std::set<ResourceKey> left_out;
     for (const Resource& resource : document.resources) {
       const ResourceKey key{resource.kind, resource.id};
@@ -174,8 +174,8 @@ class Loader {
           const bool is_tolerated =
               options_.is_tolerated && options_.is_tolerated(resource_name({resource.kind, resource.id}));
           if (resource.is_stored) return is_tolerated;
-          const bool is_shared = !document.settings.etcd.host.empty();
-          return (is_shared || is_tolerated) && is_about_stored_certificate(document, resource, path);
+          return (document.settings.etcd.is_used() || is_tolerated) &&
+                 is_about_stored_certificate(document, resource, path);
         });
   }
 

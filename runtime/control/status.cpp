@@ -140,19 +140,17 @@ Value Control::list_snapshots() const {
 
 /// Those that are kept, and between them those that served too short a time to be: each change has its place.
 Value Control::list_history() const {
-  std::map<uint64_t, const snapshot::StoredSnapshot*> all;
-  for (const snapshot::StoredSnapshot& served : served_) all[served.number] = &served;
-  for (const snapshot::StoredSnapshot& stored : store_->list()) all[stored.number] = &stored;
+  std::map<uint64_t, Value> all;
+  const auto add = [&all](const snapshot::StoredSnapshot& about, bool is_kept) {
+    Value& one = all[about.number] = describe(about);
+    one.set("is_kept", Value::boolean(is_kept));
+  };
+  for (const snapshot::StoredSnapshot& served : served_) add(served, false);
+  for (const snapshot::StoredSnapshot& stored : store_->list()) add(stored, true);
   Value value = accepted();
   value.set("current", number(current_.about.number));
   Value& list = value.set("snapshots", Value::array());
-  for (const auto& [at, about] : all) {
-    Value& one = list.items().emplace_back(describe(*about));
-    const auto& kept = store_->list();
-    one.set("is_kept", Value::boolean(std::any_of(kept.begin(), kept.end(), [at = at](const auto& stored) {
-              return stored.number == at;
-            })));
-  }
+  for (auto& [at, one] : all) list.items().push_back(std::move(one));
   return value;
 }
 

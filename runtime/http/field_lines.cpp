@@ -131,7 +131,7 @@ bool parse_field_lines(std::string_view bytes, uint32_t fields_max, FieldList* f
   const char* const end = at + bytes.size();
   while (end - at > 2) {
     const char* const name_end = find_byte(at, end, ':');
-    if (name_end == end) return refuse_name(at, end, fault);
+    if (name_end == end) return refuse_name(at, end, fault);  // joined by `or`, the two cost more steps
     if (name_end == at) return refuse_name(at, end, fault);
     const std::string_view name(at, static_cast<size_t>(name_end - at));
     const NameKey name_key = find_name_key(name);

@@ -204,6 +204,12 @@ const Field* FieldList::find(std::string_view name) const {
   return name.empty() ? nullptr : find(Field(name, {}));
 }
 
+uint32_t FieldList::count(const Field& of_that_name) const {
+  uint32_t found = 0;
+  for (uint32_t at = find_index(of_that_name); at < count_; at = find_from(at + 1, of_that_name)) found++;
+  return found;
+}
+
 void FieldList::grow() {
   const uint32_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_ * 2;
   auto* fields = arena_->allocate_array<Field>(capacity);

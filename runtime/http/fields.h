@@ -125,6 +125,9 @@ class FieldList {
     return index == count_ ? nullptr : fields_ + index;
   }
 
+  /// How many fields have that name.
+  uint32_t count(const Field& of_that_name) const;
+
   /// Appends without looking. The views must outlive the list: copy them into the arena first if they do not.
   void add(std::string_view name, std::string_view value) { add(Field(name, value)); }
   void add(const Field& field) {

@@ -76,4 +76,14 @@ struct Context {
   net::Deferred free_closed;
 };
 
+/// The one of `parts` that belongs to the exchange's slot; made when the slot needs it first, of `more` too.
+template <class T, class... More>
+T& part_of_slot(std::vector<std::unique_ptr<T>>& parts, Context& context, exchange::Exchange& exchange,
+                More... more) {
+  if (parts.size() <= exchange.slot) parts.resize(exchange.slot + 1);
+  auto& part = parts[exchange.slot];
+  if (!part) part = std::make_unique<T>(context, exchange, more...);
+  return *part;
+}
+
 }  // namespace moongate::proxy

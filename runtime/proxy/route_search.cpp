@@ -45,14 +45,6 @@ router::Request routing_request(Exchange& exchange, router::VariableSource& vari
   return request;
 }
 
-RouteBody& route_body_of(Context& context, Exchange& exchange, RouteBody::GoOn go_on) {
-  auto& bodies = context.route_bodies;
-  if (bodies.size() <= exchange.slot) bodies.resize(exchange.slot + 1);
-  auto& slot = bodies[exchange.slot];
-  if (!slot) slot = std::make_unique<RouteBody>(context, exchange, go_on);
-  return *slot;
-}
-
 }  // namespace
 
 StepResult search_route(Context& context, Exchange& exchange, RouteBody::GoOn go_on) {
@@ -66,7 +58,7 @@ StepResult search_route(Context& context, Exchange& exchange, RouteBody::GoOn go
   const router::Request request = routing_request(exchange, variables, filter);
   bool is_found = snapshot.router && snapshot.router->match(request, &exchange.match);
   if (variables.has_missed_body()) {
-    const StepResult collected = route_body_of(context, exchange, go_on).collect();
+    const StepResult collected = part_of_slot(context.route_bodies, context, exchange, go_on).collect();
     return collected == StepResult::kWait ? collected : search_route(context, exchange, go_on);
   }
   if (variables.fault_status() != 0) {

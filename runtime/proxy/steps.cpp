@@ -31,19 +31,11 @@ namespace {
 using Step = StepResult (*)(Context&, Exchange&);
 
 Forwarder& forwarder_of(Context& context, Exchange& exchange) {
-  auto& forwarders = context.forwarders;
-  if (forwarders.size() <= exchange.slot) forwarders.resize(exchange.slot + 1);
-  auto& slot = forwarders[exchange.slot];
-  if (!slot) slot = std::make_unique<Forwarder>(context, exchange);
-  return *slot;
+  return part_of_slot(context.forwarders, context, exchange);
 }
 
 AnswerCoder& coder_of(Context& context, Exchange& exchange) {
-  auto& coders = context.coders;
-  if (coders.size() <= exchange.slot) coders.resize(exchange.slot + 1);
-  auto& slot = coders[exchange.slot];
-  if (!slot) slot = std::make_unique<AnswerCoder>(context, exchange);
-  return *slot;
+  return part_of_slot(context.coders, context, exchange);
 }
 
 StepResult step_route(Context& context, Exchange& exchange);

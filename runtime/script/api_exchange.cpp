@@ -218,12 +218,7 @@ int mg_request_field_get(void* ex, int name, mg_text* out) {
 }
 uint32_t mg_request_field_count(void* ex) { return of(ex).request.fields.count(); }
 uint32_t mg_request_field_count_of(void* ex, int name) {
-  uint32_t count = 0;
-  if (name < 0) return count;
-  const Field& wanted = named(of(ex), name);
-  for (const Field& field : of(ex).request.fields)
-    count += field.key == wanted.key && moongate::http::equals_ignoring_case(field.name, wanted.name);
-  return count;
+  return name < 0 ? 0 : of(ex).request.fields.count(named(of(ex), name));
 }
 void mg_request_field_at(void* ex, uint32_t index, mg_text* name, mg_text* value) {
   field_at(of(ex).request.fields, index, name, value);

@@ -123,7 +123,7 @@ class Compiler {
   void finish_globals();
   ServiceEntry* find_service(const std::string& id);
   void close_without_service(RouteInput* input) const;
-  bool is_shared() const { return !next_->settings->etcd.host.empty(); }
+  bool is_shared() const { return next_->settings->etcd.is_used(); }
   GroupEntry* find_plugin_config(const std::string& id);
   std::shared_ptr<Route> compile_route(const Record& record);
   static uint64_t print_of(const Record& record);

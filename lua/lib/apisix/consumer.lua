@@ -14,6 +14,7 @@ local conf_of = consumers.conf
 local exchange_of = require("moongate.phase").exchange
 local find = consumers.find
 local find_in_header = consumers.find_in_header
+local forget = require("moongate.kept_keys").forget
 local mg_credential_attach = native.C.mg_credential_attach
 local mg_var_set = native.C.mg_var_set
 local name_of = fields.name_of
@@ -82,9 +83,7 @@ function _M.attach_consumer(ctx, consumer, conf)
   local print, ex, name = consumer._print, ctx._ex, consumer.consumer_name
   if print and ex then
     if attach(ex, consumer, print) and ex == current.ex then
-      if ctx.headers then -- nil under a new key would take the place of another (moongate.kept_keys)
-        ctx.headers = nil
-      end
+      forget(ctx, "headers")
       return
     end
   elseif ex and name then -- of no credential: logs and metrics know the name all the same

@@ -3,6 +3,7 @@
 --- readers could understand differently is an error.
 
 local http_headers = require("resty.http_headers")
+local split_line = require("moongate.field_line").split
 
 local concat = table.concat
 local find = string.find
@@ -53,11 +54,11 @@ local function receive_fields(socket, budget, fields)
     if line == "" then
       return fields
     end
-    local name, value = match(line, "^([%w!#$%%&'*+%-.^_`|~]+):[ \t]*(.*)$")
+    local name, value = split_line(line)
     if not name then
       return nil, "a field of the response is malformed"
     end
-    add_field(fields, name, match(value, "^.*[^ \t]") or "")
+    add_field(fields, name, value)
   end
   return nil, "the response has more than " .. fields_max .. " fields"
 end

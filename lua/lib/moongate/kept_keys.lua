@@ -11,6 +11,8 @@ local concat = table.concat
 local getmetatable = getmetatable
 local ipairs = ipairs
 local next = next
+local rawget = rawget
+local rawset = rawset
 local setmetatable = setmetatable
 local type = type
 
@@ -52,6 +54,15 @@ local function learn(keys, seen, t)
     end
   end
   return has_learned
+end
+
+--- Takes a value out of such a table. Only what is there: nil under a new key takes the place of another key all the same.
+---@param t table
+---@param key string
+function _M.forget(t, key)
+  if rawget(t, key) ~= nil then
+    rawset(t, key, nil)
+  end
 end
 
 --- Makes the function that gives a request its table of one kind: (t, shape), what the request before it had in this place, or

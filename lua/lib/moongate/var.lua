@@ -18,6 +18,7 @@ local query = require("moongate.query")
 local C = native.C
 local error = error
 local ffi_string = ffi.string
+local forget = kept_keys.forget
 local gsub = string.gsub
 local ipairs = ipairs
 local mg_var_get = C.mg_var_get
@@ -319,13 +320,6 @@ end
 function _M.register(name, getter, is_volatile)
   exact[name] = { get = get_registered, getter = getter, is_kept = not is_volatile }
   plans:set(name, exact[name])
-end
-
--- Only what is there is taken out: nil under a new key takes the place of another key all the same (kept_keys.lua).
-local function forget(t, key)
-  if rawget(t, key) ~= nil then
-    rawset(t, key, nil)
-  end
 end
 
 --- Forgets everything that came from a request header.

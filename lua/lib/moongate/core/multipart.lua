@@ -3,12 +3,12 @@
 --- sequence of parts that each have one name is an error, and nobody decides by half of it.
 
 local media_type = require("moongate.core.media_type")
+local split_line = require("moongate.field_line").split
 
 local find = string.find
 local format = string.format
 local gmatch = string.gmatch
 local lower = string.lower
-local match = string.match
 local sub = string.sub
 
 local _M = {}
@@ -34,13 +34,6 @@ local function check_content(fields, is_file)
   return not media_type.is_utf8(parameters.charset) and "a part has a charset other than UTF-8" or nil
 end
 
--- The name of a line's field and its value. A client writes what is matched here: no pattern may try the white space at
--- the end once more from each of its places.
-local function read_line(line)
-  local name, value = match(line, "^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.*)$")
-  return name and lower(name), value and (match(value, "^.*[^ \t]") or "")
-end
-
 -- Whether each reader finds that name: not where it is in other quotes, nor encoded as RFC 2047 has it.
 local function is_clear(name)
   return name and not find(name, "^'") and not find(name, "=?", 1, true)
@@ -51,7 +44,8 @@ end
 local function read_head(head)
   local fields = {}
   for line in gmatch(head .. "\r\n", "(.-)\r\n") do
-    local name, value = read_line(line)
+    local name, value = split_line(line)
+    name = name and lower(name)
     if not name or fields[name] or find(line, "[%z\1-\8\10-\31\127]") then
       return nil, "a part has a head line that cannot be read, or one twice"
     end

@@ -10,6 +10,7 @@ local native = require("moongate.native")
 local phase = require("moongate.phase")
 local query = require("moongate.query")
 local request = require("moongate.core.request")
+local forget = require("moongate.kept_keys").forget
 local var = require("moongate.var")
 
 local C = native.C
@@ -106,8 +107,8 @@ end
 
 local function forget_body(ctx)
   if ctx then
-    ctx.req_post_args = nil
-    ctx._request_body_table = nil
+    forget(ctx, "req_post_args")
+    forget(ctx, "_request_body_table")
   end
 end
 
