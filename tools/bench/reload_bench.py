@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a reload costs while requests flow: one changed route in a file of many.
 
-    tools/bench/reload_bench.py [--routes 10000] [--edits 20] [--workers 2] [--json]
+    tools/bench/reload_bench.py [--routes 10000] [--edits 20] [--workers 2 | --alone] [--json]
 
 Starts the gateway on one file and a constant load, then edits one route again and again and measures, for each edit,
 the time from asking for the reload until it is done, and until every worker serves it. The worst turn of a worker's
 loop comes from its own metrics, so that what the scheduler does to this script does not count; a quiet period is
-measured first for comparison. Where others use the cores too, a turn is as long as they let it be. Last, a worker with a
-small configuration is killed: how long until the next one answers.
+measured first for comparison. Where others use the cores too, a turn is as long as they let it be: --alone gives one worker
+a core that nothing else here runs on. Last, a worker with a small configuration is killed: how long until the next one
+answers.
 """
 
 import argparse
@@ -125,10 +126,24 @@ def measure_kills(args):
     return milliseconds(took)
 
 
+def part_cores(gateway):
+    """The last core for the only worker, the others for everything else, this program's threads included."""
+    *shared, own = sorted(os.sched_getaffinity(0))
+    if not shared:
+        raise SystemExit("--alone needs two cores")
+    threads = [int(t) for pid in (os.getpid(), gateway.process.pid, *gateway.descendants()) for t in os.listdir(f"/proc/{pid}/task")]
+    for thread in threads:
+        os.sched_setaffinity(thread, shared)
+    for thread in os.listdir(f"/proc/{gateway.worker_pids()[0]}/task"):
+        os.sched_setaffinity(int(thread), {own})
+
+
 def measure(args):
     up = Upstream(ok(b"up"), keep_log=False)
-    gateway = Gateway(config_text(args.routes, 0, up.node), workers=args.workers)
+    gateway = Gateway(config_text(args.routes, 0, up.node), workers=1 if args.alone else args.workers)
     with up, gateway:
+        if args.alone:
+            part_cores(gateway)
         load = Load(gateway.port, lambda i: (request_bytes("GET", "/steady"), expect(200, b"steady")),
                     connections=32, pace_s=0.01).start()
         turns = Turns(gateway)
@@ -165,6 +180,7 @@ def main():
     p.add_argument("--routes", type=int, default=10000)
     p.add_argument("--edits", type=int, default=20)
     p.add_argument("--workers", type=int, default=2)
+    p.add_argument("--alone", action="store_true", help="one worker, with a core to itself")
     p.add_argument("--kills", type=int, default=5)
     p.add_argument("--quiet", type=float, default=3.0, help="seconds without edits, for comparison")
     p.add_argument("--json", action="store_true")
