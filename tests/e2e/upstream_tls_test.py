@@ -4,12 +4,14 @@
 import os
 import socket
 import ssl
+import subprocess
+import tempfile
 import threading
 import unittest
 
 from certificates import authority, certificate
 from clock import Clock
-from harness import HOST, TestCase, Upstream, free_port, moongate, ok, route, sanitized, tls_versions, wait_for
+from harness import HOST, TestCase, Upstream, free_port, moongate, needs_tls, ok, route, sanitized, tls_versions, wait_for
 
 NAMES = ("a.test", "b.test")
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
@@ -112,6 +114,20 @@ class UpstreamTls(TestCase):
     def test_the_systems_authorities_do_not_know_ours(self):
         gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"})
         self.assert_error(gw.get("/", host="a.test"), 502, "not trusted")
+
+    def test_the_systems_file_of_authorities_is_believed(self):
+        gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env={"SSL_CERT_FILE": authority().cert_path})
+        self.assertEqual(gw.get("/", host="a.test").status, 200)
+
+    @needs_tls("SSL_CERT_DIR")
+    def test_the_systems_folder_of_authorities_is_believed_and_looked_into_when_one_is_needed(self):
+        known = subprocess.run(["openssl", "x509", "-noout", "-hash", "-in", authority().cert_path], capture_output=True, text=True, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink("/nowhere", os.path.join(folder, "01234567.0"))
+            gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env={"SSL_CERT_FILE": None, "SSL_CERT_DIR": folder})
+            self.assert_error(gw.get("/", host="a.test"), 502, "not trusted")
+            os.symlink(authority().cert_path, os.path.join(folder, known.stdout.strip() + ".0"))
+            self.assertEqual(gw.get("/", host="a.test").status, 200)
 
     def test_an_expired_certificate_is_refused(self):
         gw = self.serve_https(self.node(context=server_context(certificate("a.test", days=-1))))

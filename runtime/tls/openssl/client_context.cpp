@@ -6,8 +6,12 @@
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "tls/certificate.h"
 #include "tls/openssl/parts.h"
@@ -43,6 +47,39 @@ Result<void> offer_protocols(SSL_CTX* library, const std::vector<std::string>& p
   return fault == 0 ? Result<void>() : Result<void>(describe_fault("the list of protocols cannot be used"));
 }
 
+/// Whether a folder has certificates under the names that the library looks for: "5ed36f99.0".
+bool has_hashed_names(std::string_view folder) {
+  std::error_code unreadable;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, unreadable)) {
+    const std::string name = entry.path().filename().string();
+    const auto is_hex = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+    if (name.size() == 10 && name.ends_with(".0") && std::all_of(name.begin(), name.begin() + 8, is_hex))
+      return true;
+  }
+  return false;
+}
+
+bool has_hashed_folder() {
+  const char* named = std::getenv(X509_get_default_cert_dir_env());
+  std::string_view folders = named ? named : X509_get_default_cert_dir();
+  while (!folders.empty()) {
+    const std::string_view folder = folders.substr(0, folders.find(':'));
+    if (has_hashed_names(folder)) return true;
+    folders.remove_prefix(std::min(folder.size() + 1, folders.size()));
+  }
+  return false;
+}
+
+/// The library would read the system's file of authorities at once, 25 ms for each worker that starts. Where
+/// its folder has them one by one, the file is left alone unless somebody named it: an authority is read when
+/// it is needed.
+bool use_system_paths(X509_STORE* library) {
+  if (std::getenv(X509_get_default_cert_file_env()) != nullptr || !has_hashed_folder())
+    return X509_STORE_set_default_paths(library) == 1;
+  X509_LOOKUP* folder = X509_STORE_add_lookup(library, X509_LOOKUP_hash_dir());
+  return folder != nullptr && X509_LOOKUP_add_dir(folder, nullptr, X509_FILETYPE_DEFAULT) == 1;
+}
+
 }  // namespace
 
 TrustStore::TrustStore() : parts_(std::make_unique<Parts>()) {}
@@ -56,8 +93,7 @@ Result<std::shared_ptr<const TrustStore>> TrustStore::make(const std::string& pe
   if (library == nullptr) return describe_fault("no memory for trusted certificates");
   store->key_ = key_of(pem);
   if (pem.empty()) {
-    if (X509_STORE_set_default_paths(library) != 1)
-      return describe_fault("the system's trusted certificates cannot be used");
+    if (!use_system_paths(library)) return describe_fault("the system's trusted certificates cannot be used");
     ERR_clear_error();
     return std::shared_ptr<const TrustStore>(std::move(store));
   }
