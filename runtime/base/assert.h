@@ -4,7 +4,7 @@
 #pragma once
 
 namespace moongate::base {
-[[noreturn]] void assert_failed(const char* expression, const char* file, int line);
+[[noreturn, gnu::cold]] void assert_failed(const char* expression, const char* file, int line);
 }
 
 #define MG_ASSERT(expression)                    \

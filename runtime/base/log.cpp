@@ -88,6 +88,8 @@ bool parse_log_level(std::string_view name, LogLevel* level) {
 
 std::string_view log_level_name(LogLevel level) { return kNames[static_cast<size_t>(level)]; }
 
+LogLine::LogLine(LogLevel level) : level_(level) {}
+
 void write_log(LogLevel level, std::string_view message) {
   timeval now{};
   ::gettimeofday(&now, nullptr);

@@ -33,7 +33,7 @@ void set_log_role(std::string role);
 /// Builds a message from strings and numbers without iostreams.
 class LogLine {
  public:
-  explicit LogLine(LogLevel level) : level_(level) {}
+  [[gnu::cold]] explicit LogLine(LogLevel level);
   ~LogLine() { write_log(level_, text_); }
   LogLine(const LogLine&) = delete;
   LogLine& operator=(const LogLine&) = delete;

@@ -35,12 +35,12 @@ struct Error {
   std::string detail;         // one sentence: the place, what is wrong, what would be right
 };
 
-inline Error invalid(std::string detail) {
+[[gnu::cold]] inline Error invalid(std::string detail) {
   return Error{ErrorKind::kInvalid, Side::kSelf, false, std::move(detail)};
 }
 
 /// Makes an Error from errno: "what: strerror".
-Error io_error(std::string what);
+[[gnu::cold]] Error io_error(std::string what);
 
 template <class T>
 class [[nodiscard]] Result {

@@ -88,7 +88,7 @@ class Exchange {
   void end();
 
   /// Sets an answer of our own with the standard JSON error body.
-  void fail(uint16_t status, std::string_view reason);
+  [[gnu::cold]] void fail(uint16_t status, std::string_view reason);
   /// Sets an answer of our own; `body` is copied.
   void answer(uint16_t status, std::string_view body, std::string_view content_type);
   void append_answer(std::string_view piece);

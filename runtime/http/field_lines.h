@@ -38,7 +38,7 @@ struct Framing {
 };
 
 /// Fills `fault` and returns false, so that a refusal is one statement.
-inline bool refuse(HeadFault* fault, uint16_t status, std::string_view reason) {
+[[gnu::cold]] inline bool refuse(HeadFault* fault, uint16_t status, std::string_view reason) {
   fault->status = status;
   fault->reason = reason;
   return false;

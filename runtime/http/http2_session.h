@@ -152,11 +152,11 @@ class Http2Session {
   struct Callbacks;
   Http2Session(Http2Handler& handler, const Options& options, bool is_client);
   void submit_settings();
-  bool fail(std::string_view fault);
+  [[gnu::cold]] bool fail(std::string_view fault);
   bool feed(std::string_view bytes);
   bool judge(const Http2FrameHead& head);
   bool judge_data(const Http2FrameHead& head);
-  bool refuse(Http2Code code, std::string_view fault);
+  [[gnu::cold]] bool refuse(Http2Code code, std::string_view fault);
   size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
 
   Http2Handler& handler_;

@@ -71,7 +71,7 @@ class Stream {
   void shutdown_write();
   void close();
   /// Ends with RST, for connections that must not be mistaken for complete.
-  void abort();
+  [[gnu::cold]] void abort();
 
  private:
   static void on_event(void* self, Readiness ready);

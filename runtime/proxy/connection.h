@@ -46,7 +46,7 @@ class Connection final : public exchange::ClientSide {
   void read_body() override;
   void read_body_later() override;
   void end_after_answer() override { is_keep_alive_ = false; }
-  void abort_answer() override;
+  [[gnu::cold]] void abort_answer() override;
   const tls::Session* tls_session() const override { return stream_.session(); }
   std::string_view server_address() override;
   uint16_t server_port() override;
@@ -95,7 +95,7 @@ class Connection final : public exchange::ClientSide {
   void start_http2();
   bool take_head();
   void start_exchange(std::string_view head, size_t head_size);
-  void refuse(uint16_t status, std::string_view reason);
+  [[gnu::cold]] void refuse(uint16_t status, std::string_view reason);
   void begin_reading_body();
   void deliver_body();
   std::string_view take_available(base::ByteQueue* kept);
@@ -103,7 +103,7 @@ class Connection final : public exchange::ClientSide {
   void feed_length();
   void feed_chunked();
   void give_body(const iovec* pieces, int count, bool is_last);
-  void fail_body(uint16_t status, std::string_view reason);
+  [[gnu::cold]] void fail_body(uint16_t status, std::string_view reason);
   bool wants_input() const;
   bool has_been_reset() const;
   void on_eof();

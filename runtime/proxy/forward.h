@@ -54,7 +54,7 @@ class Forwarder final : public upstream::AttemptHandler, public exchange::BodySi
   bool keep_deadline();
   bool is_whole_collected() const;
   void send_collected();
-  void fail_collected(const base::Error& error);
+  [[gnu::cold]] void fail_collected(const base::Error& error);
   void read_rest();
   bool may_retry(const base::Error& error, upstream::AttemptStage stage) const;
   void retry();

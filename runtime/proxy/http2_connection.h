@@ -69,7 +69,7 @@ class Http2Connection final : public http::Http2Handler {
   template <class IsMeant>
   void leave_those(IsMeant is_meant);
   void leave_all();
-  void fail();
+  [[gnu::cold]] void fail();
   void end_if_over();
   void close();
 

@@ -51,7 +51,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   void read_body_later() override { read_body(); }  // what has not come cannot be asked for
   void end_after_answer() override {
   }  // a request that cannot be trusted says nothing about the frames of others
-  void abort_answer() override;
+  [[gnu::cold]] void abort_answer() override;
   void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
   const tls::Session* tls_session() const override;
   std::string_view server_address() override;
@@ -75,7 +75,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   bool take_head(const http::Http2FieldBlock& block, bool is_last);
   void deliver();
   void give(std::string_view bytes, bool is_last);
-  void fail_body(uint16_t status, std::string_view reason);
+  [[gnu::cold]] void fail_body(uint16_t status, std::string_view reason);
   void drop_received();
   bool refuses_connect(exchange::Exchange& exchange);
   size_t queue(const iovec* pieces, int count, bool is_last);

@@ -28,7 +28,8 @@ void on_response(Context& context, exchange::Exchange& exchange, const iovec* pi
 /// Passes pieces of body on, through the plugins that filter bodies.
 void pass_body(Context& context, exchange::Exchange& exchange, const iovec* pieces, int count, bool is_last);
 /// Makes an error answer for a failed upstream, or breaks off an answer that has begun.
-void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t status, std::string_view reason);
+[[gnu::cold]] void fail_upstream(Context& context, exchange::Exchange& exchange, uint16_t status,
+                                 std::string_view reason);
 /// A gRPC call's deadline has passed while the upstream was silent: says so in an answer, or in the trailers
 /// of the one that has begun.
 void end_at_grpc_deadline(Context& context, exchange::Exchange& exchange);

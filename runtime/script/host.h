@@ -144,9 +144,9 @@ class Host {
   exchange::StepResult enter(Task& task, int arguments);
   Task& begin_task(exchange::Exchange& exchange, exchange::Phase phase);
   exchange::StepResult after_resume(Task& task, int status);
-  exchange::StepResult on_error(Task& task);
+  [[gnu::cold]] exchange::StepResult on_error(Task& task);
   bool take_exit(exchange::Exchange& exchange, exchange::StepResult* result);
-  void fail_exchange(exchange::Exchange& exchange, uint16_t status, std::string_view reason);
+  [[gnu::cold]] void fail_exchange(exchange::Exchange& exchange, uint16_t status, std::string_view reason);
   void drop_waiting(Task& task);
   void count_waiting_log(Task& task);
   void build_chain(const snapshot::PluginSet& set, const exchange::Exchange& exchange,
@@ -154,7 +154,8 @@ class Host {
   base::Error give_up_snapshot();
   void adopt_secrets(const snapshot::Snapshot& now);
   bool find_chain(const snapshot::PluginSet& set, exchange::Exchange& exchange, int* chain);
-  void note_failure(bool is_over_budget, const exchange::Exchange* exchange, const std::string& message);
+  [[gnu::cold]] void note_failure(bool is_over_budget, const exchange::Exchange* exchange,
+                                  const std::string& message);
   void relieve_memory();
 
   net::EventLoop& loop_;

@@ -123,7 +123,7 @@ class Attempt {
   void finish();
   void flush();
   void write_out(const iovec* pieces, int count);
-  void fail(base::ErrorKind kind, std::string detail);
+  [[gnu::cold]] void fail(base::ErrorKind kind, std::string detail);
   void arm_timer();
 
   AttemptHandler* handler_;

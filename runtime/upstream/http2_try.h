@@ -68,7 +68,7 @@ class Http2Try final : public Http2LinkUser, public http::Http2StreamHandler {
   void detach();
   void stop_keeping();
   void arm_timer();
-  void fail(base::ErrorKind kind, std::string detail);
+  [[gnu::cold]] void fail(base::ErrorKind kind, std::string detail);
 
   static constexpr size_t kKeptMaxBytes = 64 * 1024;
   static constexpr uint32_t kAgainMax = 3;

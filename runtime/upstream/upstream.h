@@ -108,7 +108,7 @@ class Upstream {
   void note_answer(const Node& node, uint16_t status) {
     if (options_.health) report_answer(node, status);
   }
-  void note_failure(const Node& node, bool is_timeout);
+  [[gnu::cold]] void note_failure(const Node& node, bool is_timeout);
   bool needs_hash_key() const { return options_.type == "chash"; }
 
  private:
