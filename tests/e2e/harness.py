@@ -119,7 +119,7 @@ def route(uri="/*", upstream=None, **more):
 
 
 def child_environment(extra=None):
-    env = {name: value for name, value in {**os.environ, **(extra or {})}.items() if value is not None}
+    env = {**os.environ, **(extra or {})}
     # The unit tests look for leaks. Here LuaJIT's heap, which the leak checker does not scan, would make it see ghosts.
     env.setdefault("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=0:exitcode=99:detect_stack_use_after_return=1")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=99")

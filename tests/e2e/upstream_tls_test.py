@@ -116,15 +116,22 @@ class UpstreamTls(TestCase):
         self.assert_error(gw.get("/", host="a.test"), 502, "not trusted")
 
     def test_the_systems_file_of_authorities_is_believed(self):
-        gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env={"SSL_CERT_FILE": authority().cert_path})
-        self.assertEqual(gw.get("/", host="a.test").status, 200)
+        for others in ((), ("01234567.0",)):    # in a folder beside it that has some one by one, the file is read when it is needed
+            with self.subTest(others), tempfile.TemporaryDirectory() as folder:
+                for name in others:
+                    os.symlink(certificate("a.test").cert_path, os.path.join(folder, name))
+                named = {"SSL_CERT_FILE": authority().cert_path, "SSL_CERT_DIR": folder}
+                gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env=named)
+                self.assertEqual([gw.get("/", host="a.test").status for _ in range(3)], [200] * 3)
+                gw.close()
 
     @needs_tls("SSL_CERT_DIR")
-    def test_the_systems_folder_of_authorities_is_believed_and_looked_into_when_one_is_needed(self):
+    def test_the_systems_folder_of_authorities_is_looked_into_when_one_is_needed(self):
         known = subprocess.run(["openssl", "x509", "-noout", "-hash", "-in", authority().cert_path], capture_output=True, text=True, check=True)
         with tempfile.TemporaryDirectory() as folder:
             os.symlink("/nowhere", os.path.join(folder, "01234567.0"))
-            gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env={"SSL_CERT_FILE": None, "SSL_CERT_DIR": folder})
+            named = {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": folder}
+            gw = self.serve_https(self.node(), settings={"tls_trusted_certificate": "off"}, env=named)
             self.assert_error(gw.get("/", host="a.test"), 502, "not trusted")
             os.symlink(authority().cert_path, os.path.join(folder, known.stdout.strip() + ".0"))
             self.assertEqual(gw.get("/", host="a.test").status, 200)

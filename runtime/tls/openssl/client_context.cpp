@@ -70,14 +70,42 @@ bool has_hashed_folder() {
   return false;
 }
 
-/// The library would read the system's file of authorities at once, 25 ms for each worker that starts. Where
-/// its folder has them one by one, the file is left alone unless somebody named it: an authority is read when
-/// it is needed.
+/// The last place to look for an authority: the system's file of them all, read when nothing else had one.
+int find_in_system_file(X509_LOOKUP* place, X509_LOOKUP_TYPE type, const X509_NAME* name, X509_OBJECT* out) {
+  auto* unread = static_cast<X509_LOOKUP*>(X509_LOOKUP_get_method_data(place));
+  if (type != X509_LU_X509 || unread == nullptr) return 0;
+  X509_LOOKUP_set_method_data(place, nullptr);
+  ERR_set_mark();  // there need not be one
+  X509_LOOKUP_load_file(unread, nullptr, X509_FILETYPE_DEFAULT);
+  ERR_pop_to_mark();
+  X509_STORE* store = X509_LOOKUP_get_store(place);
+  const X509_OBJECT* found = X509_OBJECT_retrieve_by_subject(X509_STORE_get0_objects(store), type, name);
+  if (found == nullptr) return 0;
+  X509* certificate = X509_OBJECT_get0_X509(found);
+  if (X509_OBJECT_set1_X509(out, certificate) != 1) return 0;
+  X509_free(certificate);  // who asked takes a reference of its own; the store's keeps it alive
+  return 1;
+}
+
+X509_LOOKUP_METHOD* system_file_lookup() {
+  static X509_LOOKUP_METHOD* const method = [] {
+    X509_LOOKUP_METHOD* made = X509_LOOKUP_meth_new("the system's file of authorities");
+    MG_ASSERT(made && X509_LOOKUP_meth_set_get_by_subject(made, find_in_system_file) == 1);
+    return made;
+  }();
+  return method;
+}
+
+/// The library reads the system's file of authorities at once, 25 ms for each worker that starts. Where its
+/// folder has them one by one, each is read when it is needed, and the file when the folder lacks one.
 bool use_system_paths(X509_STORE* library) {
-  if (std::getenv(X509_get_default_cert_file_env()) != nullptr || !has_hashed_folder())
-    return X509_STORE_set_default_paths(library) == 1;
+  if (!has_hashed_folder()) return X509_STORE_set_default_paths(library) == 1;
   X509_LOOKUP* folder = X509_STORE_add_lookup(library, X509_LOOKUP_hash_dir());
-  return folder != nullptr && X509_LOOKUP_add_dir(folder, nullptr, X509_FILETYPE_DEFAULT) == 1;
+  X509_LOOKUP* file = X509_STORE_add_lookup(library, X509_LOOKUP_file());
+  X509_LOOKUP* last = X509_STORE_add_lookup(library, system_file_lookup());
+  if (folder == nullptr || file == nullptr || last == nullptr) return false;
+  return X509_LOOKUP_set_method_data(last, file) == 1 &&
+         X509_LOOKUP_add_dir(folder, nullptr, X509_FILETYPE_DEFAULT) == 1;
 }
 
 }  // namespace
