@@ -110,11 +110,10 @@ local function is_encoded(text)
 end
 
 -- Notes what of a piece between two `&` some upstream reads in another way.
-local function doubt_piece(form, piece, raw_name, raw_value)
-  local name = unescape(raw_name)
+local function doubt_piece(form, piece, raw_name, raw_value, name, value)
   if not is_encoded(raw_name) then
     form.fault = "the name of an argument is not percent-encoded as it should be"
-  elseif not is_encoded(raw_value) or find(unescape(raw_value), "%z") then
+  elseif not is_encoded(raw_value) or find(value, "%z") then
     form:doubt(name, format("its argument `%s` is not percent-encoded as it should be", quoted(name)))
   end
   if find(piece, ";", 1, true) then
@@ -126,12 +125,12 @@ end
 
 local function add_piece(form, piece, has_doubts)
   local raw_name, raw_value = match(piece, "^([^=]*)=?(.*)$")
+  local name, value = unescape(raw_name), unescape(raw_value)
   if has_doubts then
-    doubt_piece(form, piece, raw_name, raw_value)
+    doubt_piece(form, piece, raw_name, raw_value, name, value)
   end
-  local name = unescape(raw_name)
   if name ~= "" then
-    form:add(name, unescape(raw_value))
+    form:add(name, value)
   end
 end
 
