@@ -17,7 +17,7 @@ import grpc
 
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 DETAILS = bytes((0, 1, 2, 255, 254))
-cancelled = threading.Semaphore(0)
+begun, cancelled = threading.Semaphore(0), threading.Semaphore(0)  # calls that wait; those of them that were cancelled
 
 
 def unary(request, context):
@@ -34,9 +34,13 @@ def unary(request, context):
         return json.dumps([sent["x-one"], sent["x-two-bin"] == b"\x00\xff", context.time_remaining() <= 21]).encode()
     if request == b"wait":
         ended = threading.Event()
-        context.add_callback(ended.set)
-        ended.wait(30)
+        is_live = context.add_callback(ended.set)
+        begun.release()
+        if is_live:
+            ended.wait(30)
         cancelled.release()
+    if request == b"begun":
+        return b"yes" if begun.acquire(timeout=10) else b"no"
     if request == b"cancelled":
         return b"yes" if cancelled.acquire(timeout=10) else b"no"
     return request
@@ -152,9 +156,9 @@ class Calls:
 
     def deadline(self):
         try:
-            self.fetch(b"wait", timeout=1)
+            self.fetch(b"wait", timeout=2)
         except grpc.RpcError as error:
-            return [error.code().name, self.fetch(b"cancelled").decode()]
+            return [error.code().name, self.fetch(b"begun").decode(), self.fetch(b"cancelled").decode()]
 
     def cancel(self):
         stream = self.channel.stream_stream("/test.Echo/Both")
@@ -168,9 +172,9 @@ class Calls:
         waiting = self.channel.unary_unary("/test.Echo/Unary").future(b"wait", timeout=20)
         call.cancel()
         first.set()
-        self.fetch(b"settled")  # the waiting one has been sent before
+        begun_told = self.fetch(b"begun").decode()  # a call cancelled before would never reach its handler
         waiting.cancel()
-        return [got, self.fetch(b"cancelled").decode()]
+        return [got, begun_told, self.fetch(b"cancelled").decode()]
 
     def refused(self):
         try:

@@ -72,8 +72,8 @@ StatusCode code_named(const std::string& name) {
 
 // --- the server
 
-/// How many calls were cancelled and nobody has asked about yet.
-class Cancellations {
+/// How often something happened that nobody has asked about yet.
+class Happened {
  public:
   void note() {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -93,8 +93,13 @@ class Cancellations {
   int count_ = 0;
 };
 
-Cancellations& cancellations() {
-  static Cancellations made;
+/// Calls that wait to be cancelled, and those of them that were.
+Happened& begun() {
+  static Happened made;
+  return made;
+}
+Happened& cancelled() {
+  static Happened made;
   return made;
 }
 
@@ -122,8 +127,9 @@ class Unary final : public Call {
     const std::string request = to_text(request_);
     if (request == "wait") return start_waiting();
     if (request == "metadata") return answer_metadata();
-    if (request == "cancelled") {
-      std::thread([this] { answer(cancellations().await() ? "yes" : "no"); }).detach();
+    if (request == "begun" || request == "cancelled") {
+      Happened& asked = request == "begun" ? begun() : cancelled();
+      std::thread([this, &asked] { answer(asked.await() ? "yes" : "no"); }).detach();
     } else if (request == "details") {
       context_->AddTrailingMetadata("grpc-status-details-bin", kDetails);
       Finish({StatusCode::INVALID_ARGUMENT, "see the details"});
@@ -136,6 +142,7 @@ class Unary final : public Call {
   }
   // The cancellation may come before the request has been looked at.
   void start_waiting() {
+    begun().note();
     if (context_->IsCancelled()) return end_waiting();
     is_waiting_ = true;
     if (is_cancelled_ && is_waiting_.exchange(false)) end_waiting();
@@ -145,7 +152,7 @@ class Unary final : public Call {
     if (is_waiting_.exchange(false)) end_waiting();
   }
   void end_waiting() {
-    cancellations().note();
+    cancelled().note();
     Finish(Status::CANCELLED);
   }
   void answer_metadata() {
@@ -482,8 +489,10 @@ class Calls {
   }
 
   std::string deadline() {
-    const Status status = fail("wait", 1);
-    return "[" + quote(name_of(status.error_code())) + ", " + quote(fetch("cancelled")) + "]";
+    const Status status = fail("wait", 2);
+    const std::string begun_told = fetch("begun");
+    return "[" + quote(name_of(status.error_code())) + ", " + quote(begun_told) + ", " +
+           quote(fetch("cancelled")) + "]";
   }
 
   std::string cancel() {
@@ -496,12 +505,12 @@ class Calls {
     waiting.write("wait");
     waiting.end_writing();
     call.context.TryCancel();
-    fetch("settled");  // the waiting one has been sent before
+    const std::string begun_told = fetch("begun");  // cancelled before, it would never reach its handler
     waiting.context.TryCancel();
     const std::string told = fetch("cancelled");
     static_cast<void>(call.finish());
     static_cast<void>(waiting.finish());
-    return "[" + quote(got) + ", " + quote(told) + "]";
+    return "[" + quote(got) + ", " + quote(begun_told) + ", " + quote(told) + "]";
   }
 
   grpc::GenericStub stub_;

@@ -14,25 +14,33 @@ const DETAILS = Buffer.from([0, 1, 2, 255, 254]);
 
 // --- the server
 
-let cancelledCount = 0;
-const waiters = [];
-
-function noteCancelled() {
-  const waiter = waiters.shift();
-  if (waiter) waiter("yes");
-  else cancelledCount += 1;
-}
-
-function awaitCancelled() {
-  if (cancelledCount > 0) {
-    cancelledCount -= 1;
-    return Promise.resolve("yes");
+// How often something happened that nobody has asked about yet.
+class Happened {
+  constructor() {
+    this.count = 0;
+    this.waiters = [];
   }
-  return new Promise((resolve) => {
-    waiters.push(resolve);
-    setTimeout(() => resolve("no"), 10000).unref();
-  });
+
+  note() {
+    const waiter = this.waiters.shift();
+    if (waiter) waiter("yes");
+    else this.count += 1;
+  }
+
+  wait() {
+    if (this.count > 0) {
+      this.count -= 1;
+      return Promise.resolve("yes");
+    }
+    return new Promise((resolve) => {
+      this.waiters.push(resolve);
+      setTimeout(() => resolve("no"), 10000).unref();
+    });
+  }
 }
+
+// Calls that wait to be cancelled, and those of them that were.
+const happened = { begun: new Happened(), cancelled: new Happened() };
 
 function failure(code, details, metadata) {
   return Object.assign(new Error(details), { code: grpc.status[code], details, metadata });
@@ -62,8 +70,11 @@ function unary(call, callback) {
     return callback(failure("INVALID_ARGUMENT", "see the details", metadata));
   }
   if (request === "metadata") return answerMetadata(call, callback);
-  if (request === "wait") return void call.on("cancelled", noteCancelled);
-  if (request === "cancelled") return void awaitCancelled().then((told) => callback(null, Buffer.from(told)));
+  if (request === "wait") {
+    call.on("cancelled", () => happened.cancelled.note());
+    return happened.begun.note();
+  }
+  if (request in happened) return void happened[request].wait().then((told) => callback(null, Buffer.from(told)));
   return callback(null, call.request);
 }
 
@@ -132,8 +143,12 @@ class Calls {
     });
   }
 
+  async tell(request) {
+    return (await this.fetch(request)).toString();
+  }
+
   async unary() {
-    return (await this.fetch("hello")).toString();
+    return this.tell("hello");
   }
 
   async many() {
@@ -237,8 +252,8 @@ class Calls {
   }
 
   async deadline() {
-    const error = await this.failed("wait", 1);
-    return [grpc.status[error.code], (await this.fetch("cancelled")).toString()];
+    const error = await this.failed("wait", 2);
+    return [grpc.status[error.code], await this.tell("begun"), await this.tell("cancelled")];
   }
 
   async cancel() {
@@ -249,9 +264,9 @@ class Calls {
     const got = await first;
     const waiting = this.client.makeUnaryRequest("/test.Echo/Unary", same, same, Buffer.from("wait"), this.options(20), () => {});
     call.cancel();
-    await this.fetch("settled"); // the waiting one has been sent before
+    const begun = await this.tell("begun"); // a call cancelled before would never reach its handler
     waiting.cancel();
-    return [got, (await this.fetch("cancelled")).toString()];
+    return [got, begun, await this.tell("cancelled")];
   }
 
   async refused() {
