@@ -57,6 +57,10 @@ class ClientSide {
   virtual void end_after_answer() = 0;
   /// The answer broke off: the client must not take it for complete.
   virtual void abort_answer() = 0;
+  /// Ends a tunnel that is a WebSocket: the client gets a close frame with this code (RFC 6455 7.4), the
+  /// upstream one that the client goes away. False when the client cannot be told, for it is within a frame
+  /// or this is no WebSocket; its connection is to be cut then.
+  virtual bool close_websocket(uint16_t code, std::string_view reason) = 0;
   /// The bytes go both ways from here on; the head that says so has been sent.
   virtual void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) = 0;
   /// Null when the client speaks in clear.

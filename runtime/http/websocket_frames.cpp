@@ -63,6 +63,31 @@ WebSocketFrames::Step WebSocketFrames::feed(std::string_view piece) {
   return step;
 }
 
+size_t WebSocketFrames::skip_messages(std::string_view piece) const {
+  if (payload_left_ > 0 || header_filled_ > 0 || is_in_message_ || fault_ != nullptr) return 0;
+  const int ignored = options_.may_compress || options_.may_use_bits ? kCompressed : 0;
+  const size_t mask_size = options_.is_client ? 4 : 0;
+  size_t skipped = 0;
+  while (piece.size() - skipped >= 4) {
+    const auto* at = reinterpret_cast<const uint8_t*>(piece.data() + skipped);
+    const int first = at[0] & ~ignored;
+    if (first != (kFinal | 1) && first != (kFinal | 2)) break;
+    if (((at[1] & kMasked) != 0) != options_.is_client) break;
+    size_t size = at[1] & 0x7f;
+    size_t head_size = 2 + mask_size;
+    if (size == 126) {
+      size = size_t{at[2]} << 8 | at[3];
+      head_size += 2;
+      if (size < 126) break;  // feed() says what is wrong with it
+    } else if (size == 127) {
+      break;
+    }
+    if (piece.size() - skipped < head_size + size) break;
+    skipped += head_size + size;
+  }
+  return skipped;
+}
+
 bool WebSocketFrames::take_header() {
   const auto first = static_cast<uint8_t>(header_[0]);
   const auto second = static_cast<uint8_t>(header_[1]);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "http/websocket_frames.h"
 #include "proxy/http2_connection.h"
 #include "proxy/identity.h"
 #include "proxy/proxy_protocol.h"
@@ -542,6 +543,7 @@ void Connection::drain() {
 
 void Connection::end() {
   if (state_ == State::kHttp2) http2_->end();
+  close_websocket(http::kWebSocketGoingAway, "");  // what the sockets take of it at once
   finish_exchange(Ending::kClientGone);
   close();
 }

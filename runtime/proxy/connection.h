@@ -47,6 +47,7 @@ class Connection final : public exchange::ClientSide {
   void read_body_later() override;
   void end_after_answer() override { is_keep_alive_ = false; }
   [[gnu::cold]] void abort_answer() override;
+  [[gnu::cold]] bool close_websocket(uint16_t code, std::string_view reason) override;
   const tls::Session* tls_session() const override { return stream_.session(); }
   std::string_view server_address() override;
   uint16_t server_port() override;

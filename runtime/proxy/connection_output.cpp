@@ -286,6 +286,10 @@ void Connection::abort_answer() {
   if (unsent_.is_empty()) linger_or_close();
 }
 
+bool Connection::close_websocket(uint16_t code, std::string_view reason) {
+  return state_ == State::kTunnel && tunnel_->close_websocket(code, reason);
+}
+
 void Connection::start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) {
   state_ = State::kTunnel;
   timer_.stop();

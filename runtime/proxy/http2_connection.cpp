@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "http/websocket_frames.h"
 
 namespace moongate::proxy {
 
@@ -160,7 +161,11 @@ void Http2Connection::shut_down() {
   flush_later();
 }
 
+// WebSockets are told, as far as windows and the socket allow it at once.
 void Http2Connection::end() {
+  for (Http2Stream* stream = streams_; stream; stream = stream->next)
+    stream->close_websocket(http::kWebSocketGoingAway, "");
+  flush();
   leave_all();
   session_->terminate(http::Http2Code::kNoError);
   flush();

@@ -311,6 +311,10 @@ void Http2Stream::abort_answer() {
   finish_exchange(Ending::kUpstreamBroke);
 }
 
+bool Http2Stream::close_websocket(uint16_t code, std::string_view reason) {
+  return exchange_ && tunnel_ && tunnel_->close_websocket(code, reason);
+}
+
 // --- the end
 
 void Http2Stream::reset(Http2Code code, Ending ending) {

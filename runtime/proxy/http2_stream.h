@@ -52,6 +52,7 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   void end_after_answer() override {
   }  // a request that cannot be trusted says nothing about the frames of others
   [[gnu::cold]] void abort_answer() override;
+  [[gnu::cold]] bool close_websocket(uint16_t code, std::string_view reason) override;
   void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
   const tls::Session* tls_session() const override;
   std::string_view server_address() override;

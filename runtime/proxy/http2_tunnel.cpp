@@ -112,8 +112,33 @@ bool Http2Tunnel::drop_upstream() {
   return has_upstream_ended_;
 }
 
+void Http2Tunnel::cut_upstream() {
+  upstream_->stream.close();
+  to_upstream_.clear();
+  is_end_passed_on_ = true;
+}
+
+// As tunnel.cpp does it.
+bool Http2Tunnel::close_websocket(uint16_t code, std::string_view reason) {
+  if (!guard_) return false;
+  if (is_closing()) return true;
+  base::ByteQueue to_client;
+  const auto told = guard_->dismiss(code, reason, to_client, to_upstream_);
+  if (is_end_passed_on_)
+    to_upstream_.clear();
+  else if (!told.is_upstream)
+    cut_upstream();
+  if (!told.is_client || has_upstream_ended_) {
+    static_cast<void>(push_to_upstream());
+    return false;
+  }
+  send_to_client(to_client.view(), false);
+  on_ready();
+  return true;
+}
+
 void Http2Tunnel::take_from_upstream(std::string_view bytes, bool is_last) {
-  if (!guard_) return send_to_client(bytes, is_last);
+  if (!guard_ || guard_->follow_upstream(bytes)) return send_to_client(bytes, is_last);
   base::ByteQueue passed;
   guard_->pass_upstream(bytes, passed);
   if (is_last) guard_->end_upstream(passed);

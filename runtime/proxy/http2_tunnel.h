@@ -35,6 +35,8 @@ class Http2Tunnel {
 
   void on_client_data(std::string_view bytes);
   void on_client_end();
+  /// See exchange::ClientSide.
+  bool close_websocket(uint16_t code, std::string_view reason);
   /// The upstream, or the stream, can be read or written again.
   void on_ready();
   void close();
@@ -54,10 +56,11 @@ class Http2Tunnel {
   /// Goes on without the upstream, for the client to be told why it is to leave. False when it cannot be
   /// told.
   bool drop_upstream();
+  void cut_upstream();
 
   Http2Stream& stream_;
   std::unique_ptr<upstream::Connection> upstream_;
-  std::unique_ptr<WebSocketGuard> guard_;  // null: bytes are bytes
+  std::unique_ptr<WebSocketGuard> guard_;
   base::ByteQueue to_upstream_;
   base::SteadyTime waits_since_ = base::Clock::steady();  // and the upstream takes nothing of it
   size_t window_used_ = 0;  // bytes of the client's that its window is still closed by

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "exchange/variables.h"
+#include "http/websocket_frames.h"
 #include "http/writer.h"
 #include "proxy/access_log.h"
 #include "proxy/answer_coder.h"
@@ -460,6 +461,12 @@ void end_grpc_answer(Context& context, Exchange& exchange, std::string_view trai
 }
 
 void end_revoked(Context& context, Exchange& exchange) {
+  constexpr std::string_view kReason = "the credential that let this WebSocket in is gone";
+  const uint64_t serial = exchange.serial;
+  if (exchange.client->close_websocket(http::kWebSocketPolicyViolation, kReason)) {
+    if (exchange.serial == serial) exchange.is_last_passed = true;  // it leaves in its own time
+    return;
+  }
   if (!has_begun_grpc_answer(exchange)) return exchange.client->abort_answer();
   forwarder_of(context, exchange).cancel();
   end_grpc_answer(context, exchange,

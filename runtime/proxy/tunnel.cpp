@@ -69,10 +69,32 @@ bool Connection::Tunnel::drop_upstream() {
   if (broken_ != &upstream_->stream || !is_closing()) return false;
   guard_->end_upstream(to_client_.waiting);
   if (!guard_->has_told_client()) return false;
+  cut_upstream();
+  return true;
+}
+
+void Connection::Tunnel::cut_upstream() {
   upstream_->stream.close();
   to_upstream_.waiting.clear();
   to_upstream_.is_over = true;
   to_client_.has_read_end = true;
+}
+
+// Each side on its own: the one may be told while the other is within a frame. What waits for it was let pass
+// before and goes first; begin_closing() says for how long.
+bool Connection::Tunnel::close_websocket(uint16_t code, std::string_view reason) {
+  if (!guard_ || is_finished_) return false;
+  if (is_closing()) return true;
+  const auto told = guard_->dismiss(code, reason, to_client_.waiting, to_upstream_.waiting);
+  if (to_upstream_.is_over)
+    to_upstream_.waiting.clear();
+  else if (!told.is_upstream)
+    cut_upstream();
+  if (!told.is_client || to_client_.is_over) {
+    static_cast<void>(write(upstream_->stream, to_upstream_));  // it is cut with the client
+    return false;
+  }
+  on_ready();
   return true;
 }
 
@@ -104,6 +126,20 @@ bool Connection::Tunnel::is_cut(const Direction& direction) const {
   return is_closing() && (&direction == &to_upstream_ || guard_->has_told_client());
 }
 
+// False when the connection broke.
+bool Connection::Tunnel::write(tls::Stream& to, Direction& direction) {
+  while (!direction.waiting.is_empty() && to.may_write()) {
+    const std::string_view bytes = direction.waiting.view();
+    const net::IoResult result = to.write(bytes.data(), bytes.size());
+    if (result.status == IoStatus::kError) return false;
+    if (result.status != IoStatus::kOk) break;
+    direction.waiting.consume(result.size);
+    direction.waits_since = Clock::steady();
+    direction.moved_bytes += result.size;
+  }
+  return true;
+}
+
 bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& direction) {
   bool is_moving = true;
   for (int reads = 0; is_moving; reads++) {
@@ -113,15 +149,7 @@ bool Connection::Tunnel::move(tls::Stream& from, tls::Stream& to, Direction& dir
     }
     is_moving = false;
     if (direction.waiting.is_empty()) direction.waits_since = Clock::steady();
-    while (!direction.waiting.is_empty() && to.may_write()) {
-      std::string_view bytes = direction.waiting.view();
-      net::IoResult result = to.write(bytes.data(), bytes.size());
-      if (result.status == IoStatus::kError) return note_broken(to);
-      if (result.status != IoStatus::kOk) break;
-      direction.waiting.consume(result.size);
-      direction.waits_since = Clock::steady();
-      direction.moved_bytes += result.size;
-    }
+    if (!write(to, direction)) return note_broken(to);
     if (direction.waiting.size() < kWaitingMaxBytes && from.may_read() && !direction.has_read_end) {
       char* buffer = upstream::ReadBuffer::data();
       net::IoResult result = from.read(buffer, upstream::ReadBuffer::kSize);

@@ -22,12 +22,14 @@ struct Connection::Tunnel {
   using OnEnd = std::function<void(uint64_t to_client_bytes, uint64_t to_upstream_bytes)>;
   Tunnel(Context& context, tls::Stream& client, std::unique_ptr<upstream::Connection> upstream, OnEnd on_end);
 
-  /// The client's messages are held to limits from now on.
+  /// The bytes are a WebSocket's, or to be held to limits; null: they are bytes.
   void guard(std::unique_ptr<WebSocketGuard> guard) { guard_ = std::move(guard); }
   /// What comes before the tunnel's own bytes.
   void queue_head(std::string_view bytes) { to_client_.waiting.append(bytes); }
   void queue_to_client(std::string_view bytes) { take(bytes, to_client_); }
   void queue_to_upstream(std::string_view bytes) { take(bytes, to_upstream_); }
+  /// See exchange::ClientSide.
+  bool close_websocket(uint16_t code, std::string_view reason);
   /// Moves what can be moved; calls on_end when both directions are over.
   void on_ready();
 
@@ -47,6 +49,7 @@ struct Connection::Tunnel {
   /// Both directions. False when a connection broke; broken_ says which.
   bool move_both();
   bool move(tls::Stream& from, tls::Stream& to, Direction& direction);
+  bool write(tls::Stream& to, Direction& direction);
   bool note_broken(const tls::Stream& stream) {
     broken_ = &stream;
     return false;
@@ -54,6 +57,7 @@ struct Connection::Tunnel {
   /// Goes on without an upstream that broke, for the client to be told why it is to leave. False when there
   /// is nothing to tell it.
   bool drop_upstream();
+  void cut_upstream();
   void take(std::string_view bytes, Direction& direction);
   /// The side that is read has ended. True when that gave something to write.
   bool take_end(Direction& direction);

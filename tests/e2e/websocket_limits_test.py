@@ -159,10 +159,10 @@ class Socket1:
 
     HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
-    def __init__(self, case, gw, target="/"):
+    def __init__(self, case, gw, target="/", more=None):
         self.client = gw.client()
         case.addCleanup(self.client.close)
-        self.answer = self.client.request("GET", target, self.HANDSHAKE)
+        self.answer = self.client.request("GET", target, {**self.HANDSHAKE, **(more or {})})
         case.assertEqual(self.answer.status, 101)
         self.frames, self.data, self.is_over = [], b"", False
 
@@ -204,9 +204,9 @@ class Socket1:
 class Socket2:
     """A client over HTTP/2 (RFC 8441)."""
 
-    def __init__(self, case, gw, target="/"):
+    def __init__(self, case, gw, target="/", more=None):
         self.client = case.client(gw)
-        fields = [(n, target if n == ":path" else v) for n, v in http2_test.WEBSOCKET]
+        fields = [(n, target if n == ":path" else v) for n, v in http2_test.WEBSOCKET] + list((more or {}).items())
         self.stream = self.client.open(fields, is_last=False)
         self.client.wait(lambda: self.client.answer(self.stream).status == 200)
         self.poured = 0

@@ -252,6 +252,15 @@ class Calls {
     });
   }
 
+  // Ended by the gateway, after whoever answers /is-open has heard that it may.
+  async revoked() {
+    const socket = await this.connect("/echo", { headers: { apikey: "jane-key" } });
+    socket.send("hello");
+    await socket.take();
+    await this.get("/is-open");
+    return [await socket.ended, JSON.parse(await this.get("/last-close"))];
+  }
+
   // What the server gets rid of while this client reads nothing: asked until it stays the same.
   async slow_client() {
     const socket = this.open("/flood");

@@ -24,6 +24,7 @@ class SilentClient final : public exchange::ClientSide {
   void read_body_later() override {}
   void end_after_answer() override {}
   void abort_answer() override {}
+  bool close_websocket(uint16_t, std::string_view) override { return false; }
   void start_tunnel(std::unique_ptr<upstream::Connection>, std::string_view) override {}
   std::string_view server_address() override { return "127.0.0.9"; }
   uint16_t server_port() override { return 9080; }

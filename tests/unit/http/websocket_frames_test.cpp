@@ -97,6 +97,40 @@ TEST_CASE("what has been passed on ends between frames until a payload begins") 
   CHECK(frames.is_between_frames());
 }
 
+TEST_CASE("messages of one frame are skipped as they would be read, and nothing else is") {
+  const std::string plain = frame(kFinal | 1, 5) + frame(kFinal | 2, 125) + frame(kFinal | 1, 126) +
+                            frame(kFinal | 2, 60000) + frame(kFinal | 1, 0);
+  WebSocketFrames frames({});
+  CHECK(frames.skip_messages(plain) == plain.size());
+  CHECK(frames.skip_messages(plain + plain.substr(0, 10)) == plain.size());
+  for (size_t cut = 1; cut <= 3; cut++)
+    CHECK(frames.skip_messages(frame(kFinal | 1, 5) + plain.substr(0, cut)) == frame(kFinal | 1, 5).size());
+  for (const std::string& other :
+       {frame(kFinal | 8, 2), frame(kFinal | 9, 2), frame(1, 5), frame(kFinal, 5), frame(kFinal | 3, 5),
+        frame(kFinal | 1, 5, false), frame(kFinal | 2, 70000), frame(kFinal | 0x41, 5),
+        std::string("\x82\xfe\x00\x7d", 4) + std::string(4 + 125, '\0')})
+    CHECK(frames.skip_messages(plain + other + plain) == plain.size());
+  WebSocketFrames::Options server;
+  server.is_client = false;
+  server.may_compress = true;
+  const std::string compressed = frame(kFinal | 0x41, 5, false) + frame(kFinal | 2, 300, false);
+  CHECK(WebSocketFrames(server).skip_messages(compressed) == compressed.size());
+}
+
+TEST_CASE("nothing is skipped within a frame, a header or a message, nor behind a fault") {
+  const std::string message = frame(kFinal | 1, 5);
+  for (const std::string& begun : {frame(kFinal | 2, 9).substr(0, 8), message.substr(0, 1), frame(1, 5)}) {
+    WebSocketFrames frames({});
+    Outcome outcome;
+    feed(frames, begun, outcome);
+    CHECK(frames.skip_messages(message) == 0);
+  }
+  WebSocketFrames frames({});
+  Outcome outcome;
+  feed(frames, frame(kFinal | 3, 0), outcome);
+  CHECK(frames.skip_messages(message) == 0);
+}
+
 TEST_CASE("frames that break the protocol are faults, and nothing of them is passed on") {
   CHECK(fault_of(frame(kFinal | 1, 1, false)) == "a frame that is not masked");
   for (int bit : {0x40, 0x20, 0x10})
