@@ -147,6 +147,21 @@ void print_health(const Value& health) {
   }
 }
 
+void print_issued(const Value& list) {
+  for (const Value& one : list.items()) {
+    std::string names;
+    for (const Value& name : one.find("names")->items())
+      names.append(names.empty() ? "" : ", ").append(name.as_string());
+    const std::string until(one.get_string("until"));
+    const std::string error(one.get_string("last_error"));
+    std::printf("  %s: %s for %s; the next try is at %s%s%s\n",
+                std::string(one.get_string("resource")).c_str(),
+                until.empty() ? "no certificate yet" : ("a certificate until " + until).c_str(),
+                names.c_str(), std::string(one.get_string("next_try")).c_str(),
+                error.empty() ? "" : ", the last one failed: ", error.c_str());
+  }
+}
+
 void print_status(const Value& status) {
   std::printf("moongate %s, pid %llu, up %llu s\n", std::string(status.get_string("version")).c_str(),
               number_of(status, "pid"), number_of(status, "uptime_s"));
@@ -165,6 +180,7 @@ void print_status(const Value& status) {
   }
   if (const Value* health = status.find("health"); health != nullptr && health->is_object())
     print_health(*health);
+  if (const Value* list = status.find("acme"); list != nullptr && list->is_array()) print_issued(*list);
   const Value* error = status.find("last_error");
   if (error == nullptr || !error->is_object()) return;
   std::printf("the last change was refused at %s:\n", std::string(error->get_string("time")).c_str());

@@ -264,6 +264,44 @@ std::vector<std::string> resolve_certificate_name(const std::string& name) {
   return certificate_names(names);
 }
 
+namespace {
+
+constexpr size_t kIssuedNamesMax = 100;  // that authorities take in one certificate
+constexpr size_t kDnsNameMax = 253;
+
+/// Why no authority makes a certificate for a name after a look at a file of its server; empty when one does.
+std::string describe_unissued(const std::string& name) {
+  if (name.find('*') != name.npos)
+    return "`acme` makes no wildcard certificates in this version; name each host, or give `cert` and `key`";
+  const bool is_address = name.find_first_not_of("0123456789.") == name.npos || name.find(':') != name.npos;
+  if (is_address) return "`acme` makes no certificates for addresses; give a host name, or `cert` and `key`";
+  const bool is_dns = name.size() <= kDnsNameMax &&
+                      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == name.npos;
+  return is_dns && name.find("..") == name.npos && name.front() != '.'
+             ? ""
+             : "expected a host name of letters, digits, `-` and `.`, got " + name;
+}
+
+void read_issued(FieldReader& fields, const Value& body, Ssl* ssl) {
+  for (const char* name : {"cert", "key", "certs", "keys"}) {
+    if (body.find(name) != nullptr)
+      return fields.fail(name, "stands beside `acme: true`, which brings its own; remove one of them");
+  }
+  if (ssl->is_client)
+    return fields.fail("type", "a certificate of type client is not made by `acme`; give `cert` and `key`");
+  if (ssl->ocsp_stapling.is_enabled)
+    return fields.fail("ocsp_stapling", "certificates by `acme` are not stapled in this version; remove it");
+  if (ssl->snis.size() > kIssuedNamesMax)
+    return fields.fail("snis", "more than 100 names; `acme` makes one certificate for them all, so split it");
+  for (const std::string& sni : ssl->snis) {
+    if (is_reference(sni)) continue;
+    if (const std::string fault = describe_unissued(sni); !fault.empty())
+      return fields.fail(body.find("sni") != nullptr ? "sni" : "snis", fault);
+  }
+}
+
+}  // namespace
+
 Result<Ssl> parse_ssl(const Value& body) {
   FieldReader fields(body, "");
   Ssl ssl;
@@ -273,7 +311,8 @@ Result<Ssl> parse_ssl(const Value& body) {
   fields.read("type", &type);
   if (type != "server" && type != "client") fields.fail("type", "expected server or client, got " + type);
   ssl.is_client = type == "client";
-  read_certificates(fields, &ssl.certificates);
+  fields.read("acme", &ssl.is_issued);
+  if (!ssl.is_issued) read_certificates(fields, &ssl.certificates);
   fields.read_one_or_many("sni", "snis", &ssl.snis);
   for (std::string& sni : ssl.snis) sni = normalize_sni(std::move(sni));
   if (!ssl.is_client && ssl.snis.empty())
@@ -282,6 +321,7 @@ Result<Ssl> parse_ssl(const Value& body) {
   read_status(fields, &ssl.is_enabled);
   fields.read("ssl_protocols", &ssl.ssl_protocols);
   read_stapling(fields, &ssl.ocsp_stapling);
+  if (ssl.is_issued) read_issued(fields, body, &ssl);
   return finish(fields, std::move(ssl));
 }
 

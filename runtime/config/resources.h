@@ -163,12 +163,13 @@ struct Ssl {
   std::string id;
   Labels labels;
   bool is_client = false;                     // type client: for use towards upstreams
-  std::vector<CertificatePair> certificates;  // at least one
+  std::vector<CertificatePair> certificates;  // at least one, but for is_issued
   std::vector<std::string> snis;              // lower case, without a trailing dot
   std::optional<SslClient> client;
   bool is_enabled = true;
   std::vector<std::string> ssl_protocols;
   OcspStapling ocsp_stapling;
+  bool is_issued = false;  // `acme: true`: without certificates here, see tls/issued.h
 };
 
 base::Result<Route> parse_route(const base::Value& body);

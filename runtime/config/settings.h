@@ -185,6 +185,20 @@ struct EtcdSettings {
   bool operator==(const EtcdSettings&) const = default;
 };
 
+/// How certificates for `ssls` with `acme: true` are got (RFC 8555).
+struct AcmeSettings {
+  std::string directory = "https://acme-v02.api.letsencrypt.org/directory";
+  std::vector<std::string> contact;      // "mailto:..."
+  bool agree_to_terms = false;           // to those of the authority
+  std::string trusted_certificate;       // a path; empty: the system's
+  bool is_rsa = false;                   // the keys that certificates are for
+  std::chrono::seconds renew_before{0};  // their end; 0: when a third of their time is left
+  std::string external_key_id;           // of an account that the authority has already; empty: none
+  std::string external_key;              // Base64 for URLs
+  bool is_used() const { return agree_to_terms; }
+  bool operator==(const AcmeSettings&) const = default;
+};
+
 enum class RouterKind : uint8_t { kHostUri, kUri, kUriWithParameter };
 
 struct Settings {
@@ -211,6 +225,7 @@ struct Settings {
   UpstreamSettings upstream;
   TlsSettings tls;
   EtcdSettings etcd;
+  AcmeSettings acme;
 };
 
 /// From the value of `moongate:`; null gives the defaults. Errors name place, setting and what would be

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "config/acme_values.h"
 #include "config/etcd_values.h"
 #include "config/metrics_values.h"
 #include "config/setting_values.h"
@@ -30,6 +31,7 @@ constexpr std::array<std::string_view, 3> kParameterWords{"refuse", "keep", "str
 constexpr std::array<std::string_view, 3> kRouterWords{"radixtree_host_uri", "radixtree_uri",
                                                        "radixtree_uri_with_parameter"};
 constexpr std::array<std::string_view, 2> kAdminVersionWords{"v3", "v2"};
+constexpr std::array<std::string_view, 2> kAcmeKeyWords{"ecdsa", "rsa"};
 constexpr std::array<std::string_view, 9> kLevelWords{"stderr", "emerg",  "alert", "crit", "error",
                                                       "warn",   "notice", "info",  "debug"};
 
@@ -318,6 +320,34 @@ const Setting kEtcd[] = {
      "when left out); the name to ask for and verify; whether to verify."},
 };
 
+const Setting kAcme[] = {
+    {"acme.directory",
+     TextSlot{[](S& s) -> Text& { return s.acme.directory; }, false, normalize_acme_directory,
+              "a URL such as https://ca.example/acme/directory"},
+     "The authority that makes the certificates of `ssls` with `acme: true`."},
+    {"acme.contact",
+     TextListSlot{[](S& s) -> Texts& { return s.acme.contact; }, 10, normalize_acme_contact,
+                  "an address such as mailto:ops@example.org"},
+     "Where the authority may write to; it is told when the account is made."},
+    {"acme.agree_to_terms", BoolSlot{[](S& s) -> bool& { return s.acme.agree_to_terms; }},
+     "Whether you agree to the authority's terms of service; nothing is asked of it without."},
+    {"acme.trusted_certificate",
+     TextSlot{[](S& s) -> Text& { return s.acme.trusted_certificate; }, true, normalize_text,
+              "a path or off"},
+     "A file of PEM certificates: what the authority's own server is verified against; off means the "
+     "system's."},
+    {"acme.key_type",
+     ChoiceSlot{kAcmeKeyWords, [](const S& s) { return static_cast<size_t>(s.acme.is_rsa); },
+                [](S& s, size_t i) { s.acme.is_rsa = i == 1; }},
+     "The keys that certificates are made for: on P-256, or RSA with 2048 bits."},
+    {"acme.renew_before", OwnSlot{"seconds, from 0 to 31536000", read_renew_before, write_renew_before},
+     "How long before its end a certificate is renewed, in seconds, but never before half of its time is "
+     "over; 0: when a third of its time is left."},
+    {"acme.external_account", OwnSlot{"off, or {key_id, key}", read_external_account, write_external_account},
+     "For authorities that want accounts to belong to one they know: its key's id and the key (HMAC, "
+     "Base64 for URLs), as they gave it."},
+};
+
 constexpr Shorthand kShorthands[] = {{"admin", "admin.listen"},       {"metrics", "metrics.listen"},
                                      {"control", "control.listen"},   {"access_log", "access_log.path"},
                                      {"error_log", "error_log.path"}, {"etcd", "etcd.host"}};
@@ -331,7 +361,7 @@ std::span<const Setting> settings_table() {
          {std::span<const Setting>(kProcess), std::span<const Setting>(kClient),
           std::span<const Setting>(kLogs), std::span<const Setting>(kNetwork),
           std::span<const Setting>(kScript), std::span<const Setting>(kRequests),
-          std::span<const Setting>(kTls), std::span<const Setting>(kEtcd)}) {
+          std::span<const Setting>(kTls), std::span<const Setting>(kEtcd), std::span<const Setting>(kAcme)}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -53,6 +53,8 @@ Control::Control(net::EventLoop& loop, const ControlStart& start)
                              const CommandServer::Answer& answer) { on_command(command, request, answer); }),
       pages_(loop),
       stapling_(loop, start.directory, [this] { on_staples(); }),
+      acme_(loop, start.directory,
+            {[this] { issued_later_.schedule(loop_); }, [this] { challenges_later_.schedule(loop_); }}),
       supervisor_(start.supervisor_fd),
       beat_(
           [](void* self) {
@@ -282,6 +284,7 @@ Result<void> Control::set_current(std::string blob, snapshot::Descriptor memfd) 
   if (Result<config::Settings> settings =
           config::settings_from_json(view->body_of(snapshot::RecordKind::kSettings, "{}"))) {
     stapling_.set_snapshot(*view, settings->dns);
+    acme_.set_snapshot(*view, *settings);
     health_.set_snapshot(*view, *settings);
     current_.data_encryption = settings->data_encryption;
     config::Keyring::of_process().set(current_.data_encryption);

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "control/acme.h"
 #include "control/admin_api.h"
 #include "control/audit_log.h"
 #include "control/command_server.h"
@@ -203,6 +204,11 @@ class Control {
   void reopen_logs();
   void bring_staples(WorkerLink& link);
   void on_staples();
+  void bring_issued(WorkerLink& link);
+  void on_issued();
+  void bring_challenges(WorkerLink& link);
+  void on_challenges();
+  void look_for_offered();
 
   // status.cpp
   void on_command(const std::string& command, const base::Value& request,
@@ -278,6 +284,11 @@ class Control {
   PageServer pages_;
   Stapling stapling_;
   snapshot::Descriptor staples_memfd_;  // what the workers staple; not open while nothing ever was
+  // At the end of the turn: a worker found dead on the way may change what is wanted.
+  net::Deferred issued_later_{[](void* self) { static_cast<Control*>(self)->on_issued(); }, this};
+  net::Deferred challenges_later_{[](void* self) { static_cast<Control*>(self)->on_challenges(); }, this};
+  Acme acme_;
+  snapshot::Descriptor issued_memfd_;  // likewise, of certificates that were issued
   snapshot::Descriptor supervisor_;
   net::FdWatch supervisor_watch_;
   net::SignalWatch hangup_;

@@ -66,38 +66,39 @@ EtcdClient::Id EtcdClient::ask(Question question, Callback done) {
 void EtcdClient::go_on(Id id) {
   const Question& question = running_.at(id).question;
   if (!settings_.user.empty() && token_.empty()) {
-    HttpPost::Question login;
+    HttpQuestion::Options login;
     login.url = endpoint() + "/v3/auth/authenticate";
     login.body = authentication_request(settings_.user, settings_.password);
     login.answer_max_bytes = kTokenMaxBytes;
     login.deadline = question.deadline;
-    return post(id, std::move(login), &EtcdClient::take_token);
+    return send(id, std::move(login), &EtcdClient::take_token);
   }
-  HttpPost::Question asked;
+  HttpQuestion::Options asked;
   asked.url = endpoint() + question.path;
   asked.body = question.body;
   asked.answer_max_bytes = question.answer_max_bytes;
   asked.deadline = question.deadline;
   if (!token_.empty()) asked.fields = "Authorization: " + token_ + "\r\n";
   asked.on_piece = question.on_piece;
-  post(id, std::move(asked), &EtcdClient::take_answer);
+  send(id, std::move(asked), &EtcdClient::take_answer);
 }
 
-void EtcdClient::post(Id id, HttpPost::Question question, void (EtcdClient::*take)(Id, Result<std::string>)) {
-  question.content_type = "application/json";
-  question.takes_any_status = true;
-  if (question.url.starts_with("https://")) {
-    question.tls = tls_;
-    question.peer = {settings_.tls.sni, sessions_};
+void EtcdClient::send(Id id, HttpQuestion::Options options,
+                      void (EtcdClient::*take)(Id, Result<std::string>)) {
+  options.content_type = "application/json";
+  options.takes_any_status = true;
+  if (options.url.starts_with("https://")) {
+    options.tls = tls_;
+    options.peer = {settings_.tls.sni, sessions_};
   }
-  running_.at(id).post = std::make_unique<HttpPost>(
-      loop_, *resolver_, question,
+  running_.at(id).asked = std::make_unique<HttpQuestion>(
+      loop_, *resolver_, options,
       [this, id, take](Result<std::string> answer) { (this->*take)(id, std::move(answer)); });
 }
 
 void EtcdClient::take_token(Id id, Result<std::string> answer) {
   Running& running = running_.at(id);
-  const uint16_t status = running.post->status();
+  const uint16_t status = running.asked->status();
   running.has_new_token = true;  // one that is refused at once is not asked for again
   bool is_again = false;
   Result<std::string> judged = judge(running, status, std::move(answer), &is_again);
@@ -116,7 +117,7 @@ void EtcdClient::take_token(Id id, Result<std::string> answer) {
 
 void EtcdClient::take_answer(Id id, Result<std::string> answer) {
   Running& running = running_.at(id);
-  const uint16_t status = running.post->status();
+  const uint16_t status = running.asked->status();
   bool is_again = false;
   Result<std::string> judged = judge(running, status, std::move(answer), &is_again);
   if (is_again) return go_on(id);

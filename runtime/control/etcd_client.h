@@ -9,7 +9,7 @@
 #include <string>
 
 #include "config/settings.h"
-#include "control/http_post.h"
+#include "control/http_question.h"
 
 namespace moongate::control {
 
@@ -27,7 +27,7 @@ class EtcdClient {
     base::Duration deadline;
     size_t answer_max_bytes = 0;
     bool is_repeatable = true;                                 // asking twice does no harm
-    std::function<bool(std::string_view)> on_piece = nullptr;  // see HttpPost
+    std::function<bool(std::string_view)> on_piece = nullptr;  // see HttpQuestion
   };
   using Callback = std::function<void(base::Result<std::string>)>;
   using Id = uint64_t;
@@ -50,7 +50,7 @@ class EtcdClient {
   struct Running {
     Question question;
     Callback done;
-    std::unique_ptr<HttpPost> post;
+    std::unique_ptr<HttpQuestion> asked;
     size_t hosts_tried = 0;
     bool has_new_token = false;
   };
@@ -58,7 +58,7 @@ class EtcdClient {
   EtcdClient(net::EventLoop& loop, const config::EtcdSettings& settings) : loop_(loop), settings_(settings) {}
   base::Result<void> prepare_tls();
   void go_on(Id id);
-  void post(Id id, HttpPost::Question question, void (EtcdClient::*take)(Id, base::Result<std::string>));
+  void send(Id id, HttpQuestion::Options options, void (EtcdClient::*take)(Id, base::Result<std::string>));
   void take_token(Id id, base::Result<std::string> answer);
   void take_answer(Id id, base::Result<std::string> answer);
   /// The error, when the answer is none of 200; and whether to ask again.

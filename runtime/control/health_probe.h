@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One look at one node: connect, and for HTTP ask and read the answer's head. What is made of it is
-// control/health_checks.h's. Apart from http_post.h, which wants whole answers and does not tell one failure
-// from another.
+// control/health_checks.h's. Apart from http_question.h, which wants whole answers and does not tell one
+// failure from another.
 #pragma once
 
 #include <functional>

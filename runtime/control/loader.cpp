@@ -92,6 +92,7 @@ class Loader {
     note_links(collected->sources);
     out_.folders.insert(out_.folders.end(), collected->folders.begin(), collected->folders.end());
     read_trusted(*document);
+    check_acme(*document);
     report_missing(*document, collected->missing);
     check_references(*document, findings_);
     check_managers(*document, findings_);
@@ -213,7 +214,7 @@ class Loader {
     const auto folder = std::filesystem::is_directory(first) ? first : first.parent_path();
     config::EtcdTls& etcd = document.settings.etcd.tls;
     for (std::string* path : {&document.settings.upstream.tls_trusted_certificate, &etcd.cert, &etcd.key,
-                              &etcd.trusted_certificate}) {
+                              &etcd.trusted_certificate, &document.settings.acme.trusted_certificate}) {
       if (!path->empty()) *path = (folder / *path).lexically_normal().string();
     }
     for (std::string& path : document.settings.plugin_paths) {
@@ -234,6 +235,27 @@ class Loader {
     }
     names.insert(file_plugins_.begin(), file_plugins_.end());
     return collect_sources(names, search);
+  }
+
+  void check_acme(const config::Document& document) {
+    const Value* settings = document.root.find("moongate");
+    const Value* written = settings == nullptr ? nullptr : settings->find("acme");
+    if (written == nullptr || !written->is_object()) return;
+    const config::AcmeSettings& acme = document.settings.acme;
+    if (!acme.is_used())
+      findings_.add_setting(document, {"acme"},
+                            "nothing is asked of an authority before you have agreed to its terms; read "
+                            "them and write `agree_to_terms: true`, or remove `acme`");
+    if (document.settings.etcd.is_used())
+      findings_.add_setting(document, {"acme"},
+                            "does not go with `moongate.etcd` in this version: the authority may ask "
+                            "another gateway than the one that ordered; give `cert` and `key` there");
+    const std::string& path = acme.trusted_certificate;
+    if (path.empty()) return;
+    out_.files.push_back(path);
+    out_.stamps.emplace(path, base::file_stamp(path));
+    if (Result<std::string> read = read_trusted_file(path); !read)
+      findings_.add_setting(document, {"acme", "trusted_certificate"}, read.error().detail);
   }
 
   void read_trusted(const config::Document& document) {

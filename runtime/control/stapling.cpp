@@ -91,7 +91,7 @@ void Stapling::add(const snapshot::Record& record, Entries* entries) {
     const auto known = entries_.find(key);
     if (known != entries_.end()) {
       entry.staple = std::move(known->second.staple);
-      const bool is_as_it_was = entry.conf == known->second.conf && !known->second.post;
+      const bool is_as_it_was = entry.conf == known->second.conf && !known->second.asked;
       if (is_as_it_was && !entry.staple.response.empty()) entry.due = known->second.due;
     } else {
       load(entry);
@@ -131,15 +131,15 @@ std::string Stapling::packed() const {
 /// Asks whoever is due, as far as there is room, and comes again for the next.
 void Stapling::go_on() {
   size_t asked = 0;
-  for (const auto& [key, entry] : entries_) asked += entry.post ? 1 : 0;
+  for (const auto& [key, entry] : entries_) asked += entry.asked ? 1 : 0;
   Duration wait = kLookAtLeast;
   for (auto& [key, entry] : entries_) {
-    if (entry.post || asked >= kAskedMax) continue;
+    if (entry.asked || asked >= kAskedMax) continue;
     if (entry.due <= Clock::wall()) {
       ask(entry);
-      asked += entry.post ? 1 : 0;
+      asked += entry.asked ? 1 : 0;
     }
-    if (!entry.post) wait = std::min(wait, entry.due - Clock::wall());
+    if (!entry.asked) wait = std::min(wait, entry.due - Clock::wall());
   }
   if (!entries_.empty()) timer_.start(loop_.timers(), wait);
 }
@@ -147,14 +147,14 @@ void Stapling::go_on() {
 void Stapling::ask(Entry& entry) {
   if (!entry.conf.file.empty())
     return take(entry, base::read_file(entry.conf.file, tls::kStapleSizeMaxBytes));
-  const HttpPost::Question question{entry.subject.responder_url, "application/ocsp-request",
-                                    entry.subject.request, tls::kStapleSizeMaxBytes, kDeadline};
-  entry.post = std::make_unique<HttpPost>(loop_, *resolver_, question,
-                                          [this, &entry](const Result<std::string>& answer) {
-                                            const auto over = std::move(entry.post);
-                                            take(entry, answer);
-                                            go_on();
-                                          });
+  const HttpQuestion::Options options{entry.subject.responder_url, "application/ocsp-request",
+                                      entry.subject.request, tls::kStapleSizeMaxBytes, kDeadline};
+  entry.asked = std::make_unique<HttpQuestion>(loop_, *resolver_, options,
+                                               [this, &entry](const Result<std::string>& answer) {
+                                                 const auto over = std::move(entry.asked);
+                                                 take(entry, answer);
+                                                 go_on();
+                                               });
 }
 
 void Stapling::take(Entry& entry, const Result<std::string>& answer) {

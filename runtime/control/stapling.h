@@ -12,7 +12,7 @@
 
 #include "config/resources.h"
 #include "config/settings.h"
-#include "control/http_post.h"
+#include "control/http_question.h"
 #include "snapshot/blob.h"
 #include "tls/stapling.h"
 
@@ -41,7 +41,7 @@ class Stapling {
     tls::Staple staple;      // with an empty response: there is none
     base::WallTime due{};    // when it is asked for next
     uint32_t failures = 0;   // in a row
-    std::unique_ptr<HttpPost> post;
+    std::unique_ptr<HttpQuestion> asked;
   };
   using Entries = std::map<std::string, Entry>;
 

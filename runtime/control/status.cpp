@@ -110,6 +110,7 @@ Value Control::status() const {
   value.set("quarantined", texts(current_.quarantined));
   value.set("quarantined_plugins", texts(quarantined_plugins(*start_.processes)));
   value.set("health", health_.summarize());
+  value.set("acme", acme_.describe());
   return value;
 }
 

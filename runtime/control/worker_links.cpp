@@ -34,12 +34,14 @@ void WorkerLinks::note_end(uint32_t index, const std::string& how) {
   close(*link);
 }
 
-bool WorkerLinks::send(WorkerLink& link, MessageType type, uint64_t number, int descriptor) {
+bool WorkerLinks::send(WorkerLink& link, MessageType type, uint64_t number, int descriptor,
+                       std::string text) {
   if (!link.is_open()) return false;
   Message message;
   message.type = type;
   message.worker = link.index;
   message.number = number;
+  message.text = std::move(text);
   message.descriptor = snapshot::Descriptor(descriptor);
   const base::Result<void> sent = snapshot::send_message(link.channel.get(), message);
   message.descriptor.release();  // it was lent
@@ -75,6 +77,7 @@ void WorkerLinks::close(WorkerLink& link) {
   link.serving = 0;
   link.preparing = 0;
   link.has_greeted = false;
+  link.challenges = 0;
   link.pid = 0;
   callbacks_.on_gone(link);
 }

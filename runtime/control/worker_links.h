@@ -20,6 +20,7 @@ struct WorkerLink {
   uint64_t serving = 0;      // number of the snapshot it serves; 0: none
   uint64_t preparing = 0;    // what it was sent last and has not answered for; 0: nothing
   bool has_greeted = false;  // kHello has come
+  uint64_t challenges = 0;   // number of those it answers
   uint64_t restarts = 0;
   std::string last_end;  // how the one before it ended
   bool is_open() const { return channel.is_open(); }
@@ -46,7 +47,8 @@ class WorkerLinks {
   /// The supervisor says that it died.
   void note_end(uint32_t index, const std::string& how);
   /// False when it could not be sent; the link is closed then.
-  bool send(WorkerLink& link, snapshot::MessageType type, uint64_t number, int descriptor = -1);
+  bool send(WorkerLink& link, snapshot::MessageType type, uint64_t number, int descriptor = -1,
+            std::string text = {});
 
   WorkerLink* find(uint32_t index);
   std::map<uint32_t, std::unique_ptr<WorkerLink>>& all() { return links_; }

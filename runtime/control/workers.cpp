@@ -46,6 +46,10 @@ void Control::on_worker_message(WorkerLink& link, Message message) {
       }
       note_serving();
       break;
+    case MessageType::kChallengesTaken:
+      link.challenges = message.number;
+      look_for_offered();
+      break;
     default:
       MG_LOG(kError) << "worker " << link.index << " sent a message that is not for control";
       break;
@@ -58,6 +62,8 @@ void Control::on_hello(WorkerLink& link, const Message& message) {
   if (link.has_greeted) return;  // at its start it says so by itself and once more because we asked
   link.has_greeted = true;
   bring_staples(link);
+  bring_issued(link);
+  bring_challenges(link);
   bring_up_to_date(link);
   note_serving();
 }
@@ -86,6 +92,45 @@ void Control::on_staples() {
   }
   staples_memfd_ = made.take();
   for (auto& [index, link] : links_.all()) bring_staples(*link);
+}
+
+/// Before the snapshot too: its names are known then, and have their certificates.
+void Control::bring_issued(WorkerLink& link) {
+  if (!issued_memfd_.is_open() || !link.has_greeted || !link.is_open()) return;
+  links_.send(link, MessageType::kIssued, 0, issued_memfd_.get());
+}
+
+void Control::on_issued() {
+  Result<snapshot::Descriptor> made = snapshot::write_sealed_memfd(acme_.packed());
+  if (!made) {
+    MG_LOG(kError) << "issued certificates cannot be handed to the workers: " << made.error().detail;
+    return;
+  }
+  issued_memfd_ = made.take();
+  for (auto& [index, link] : links_.all()) bring_issued(*link);
+}
+
+void Control::bring_challenges(WorkerLink& link) {
+  if (acme_.challenge_number() == 0 || !link.has_greeted || !link.is_open()) return;
+  links_.send(link, MessageType::kChallenges, acme_.challenge_number(), -1, acme_.challenges());
+}
+
+void Control::on_challenges() {
+  for (auto& [index, link] : links_.all()) bring_challenges(*link);
+  look_for_offered();
+}
+
+/// The authority may ask whichever worker the kernel gives its connection to: all have to know the answer.
+/// One that has not greeted yet gets it before its snapshot.
+void Control::look_for_offered() {
+  const uint64_t number = acme_.challenge_number();
+  size_t open = 0;
+  for (const auto& [index, link] : links_.all()) {
+    if (!link->is_open()) continue;
+    if (link->challenges != number) return;
+    open++;
+  }
+  if (open > 0) acme_.note_offered();
 }
 
 void Control::on_refused(WorkerLink& link, const Message& message, bool is_of_round) {
@@ -152,6 +197,7 @@ void Control::fall_back(const std::string& reason) {
 }
 
 void Control::on_worker_gone(WorkerLink& link) {
+  look_for_offered();
   if (!round_) return;
   round_->on_gone(link.index);
   on_round_progress();
@@ -170,6 +216,7 @@ void Control::note_serving() {
   }
   if (is_serving_ || static_cast<uint32_t>(count) < std::max<uint32_t>(start_.worker_count, 1)) return;
   is_serving_ = true;
+  acme_.start();
   MG_LOG(kNotice) << "snapshot " << number << " serves (" << current_.about.reason << ", "
                   << current_.about.hash.text() << ")";
   tell_supervisor(MessageType::kServing);

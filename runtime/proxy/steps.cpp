@@ -9,6 +9,7 @@
 #include "http/websocket_frames.h"
 #include "http/writer.h"
 #include "proxy/access_log.h"
+#include "proxy/acme_challenges.h"
 #include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
@@ -180,7 +181,7 @@ bool lacks_certificate(const Exchange& exchange, const tls::ServerContext* had,
 // False, and a refusal, where a name asks for a client certificate that this connection did not bring.
 bool admit_connection(Exchange& exchange) {
   if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return true;
-  const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host);
+  const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host).get();
   const tls::ServerContext* had = exchange.client->tls_session()->context();
   if (is_misdirected(had, wanted)) {
     exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
@@ -216,6 +217,7 @@ void begin_steps(Context& context, Exchange& exchange) {
     answer_without_steps(context, exchange);
     return;
   }
+  if (AcmeChallenges::of_process().is_any() && answer_challenge(context, exchange)) return;
   if (!admit_connection(exchange)) {
     answer_without_steps(context, exchange);
     return;

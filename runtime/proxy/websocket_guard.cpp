@@ -17,8 +17,10 @@ using Status = WebSocketFrames::Status;
 namespace {
 
 bool is_websocket(const exchange::Exchange& exchange) {
+  if (exchange.request.is_extended_connect) return true;
   const http::Field* protocol = exchange.response.fields.find(http::FieldId::kUpgrade);
-  return protocol && http::equals_ignoring_case(protocol->value, "websocket");
+  return protocol && http::equals_ignoring_case(protocol->value, "websocket") &&
+         exchange.response.fields.find("Sec-WebSocket-Accept");
 }
 
 // What was agreed on says who may use which reserved bit. Of extensions other than permessage-deflate nothing

@@ -11,6 +11,7 @@
 #include "router/regex.h"
 #include "snapshot/compiler.h"
 #include "snapshot/shown_certificate.h"
+#include "tls/issued.h"
 
 namespace moongate::snapshot {
 
@@ -93,6 +94,23 @@ void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
   }
 }
 
+// What is issued comes later, or has come already, by a way of its own: tls/issued.h.
+void Compiler::add_issued_certificate(const Record& record, const config::Ssl& ssl,
+                                      const tls::ServerOptions& options) {
+  if (!next_->settings->acme.is_used())
+    return refuse_certificate(
+        record,
+        "acme: moongate.acme is not set; write `moongate: {acme: {agree_to_terms: true, "
+        "contact: [\"mailto:YOU@EXAMPLE.ORG\"]}}`, or give cert and key");
+  auto made = tls::AwaitedContext::make(options);
+  if (!made) return refuse_certificate(record, made.error().detail);
+  const std::shared_ptr<tls::AwaitedContext> awaited = made.take();
+  for (const std::string& sni : ssl.snis) {
+    if (!server_names_->add_awaited(sni, awaited))
+      complain(record, "snis: " + sni + " belongs to another certificate already");
+  }
+}
+
 void Compiler::add_certificate(const Record& record) {
   close_names(record.id, false);
   Result<config::Ssl> ssl = read_certificate(record);
@@ -102,6 +120,13 @@ void Compiler::add_certificate(const Record& record) {
   auto skip_mtls = read_skip_mtls(*ssl);
   if (!skip_mtls) return refuse_certificate(record, skip_mtls.error().detail);
   const std::string& ciphers = next_->settings->tls.ciphers;
+  if (ssl->is_issued) {
+    Result<tls::ServerOptions> options = read_options(*ssl);
+    if (!options) return refuse_certificate(record, options.error().detail);
+    options->ciphers = ciphers;
+    next_->server_contexts[ssl->id].skip_mtls = skip_mtls.take();
+    return add_issued_certificate(record, *ssl, *options);
+  }
   const uint64_t print = record.hash ^ std::hash<std::string>()(ciphers);
   std::shared_ptr<const tls::ServerContext> context;
   if (present_) {

@@ -32,12 +32,15 @@ enum class MessageType : uint16_t {
   kSwitch,       // number
   kAbandon,      // number
   kAskHello,
-  kStaples,  // descriptor: sealed memfd, see tls::Staples
+  kStaples,     // descriptor: sealed memfd, see tls::Staples
+  kIssued,      // descriptor: sealed memfd, see tls::Issued
+  kChallenges,  // number; text: see proxy::AcmeChallenges
   // worker to control
-  kHello,     // worker, pid, number served (0: none)
-  kReady,     // number
-  kRefused,   // number, text: see refusal.h
-  kSwitched,  // number
+  kHello,            // worker, pid, number served (0: none)
+  kReady,            // number
+  kRefused,          // number, text: see refusal.h
+  kSwitched,         // number
+  kChallengesTaken,  // number: they are answered from now on
   // supervisor to control
   kWorkerStarted,  // worker, pid, number: how often it was restarted; text: how the one before it ended;
                    // descriptor: control's end

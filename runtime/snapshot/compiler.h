@@ -108,6 +108,8 @@ class Compiler {
   void read_trust();
   void add_certificate(const Record& record);
   void refuse_certificate(const Record& record, const std::string& reason);
+  void add_issued_certificate(const Record& record, const config::Ssl& ssl,
+                              const tls::ServerOptions& options);
   void close_name(const std::string& name);
   void close_names(std::string_view up_to_id, bool is_to_end);
   void add_client_certificate(const Record& record, const config::Ssl& ssl);

@@ -3,6 +3,7 @@
 
 #include "base/ascii.h"
 #include "tls/digest.h"
+#include "tls/issued.h"
 
 namespace moongate::tls {
 
@@ -17,10 +18,14 @@ std::string ServerContext::client_scope_of(const ServerOptions& options) {
 }
 
 bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext> context) {
-  return contexts_.emplace(std::string(name), std::move(context)).second;
+  return contexts_.emplace(std::string(name), Entry{std::move(context)}).second;
 }
 
-const ServerContext* ServerNames::find(std::string_view name) const {
+bool ServerNames::add_awaited(std::string_view name, std::shared_ptr<AwaitedContext> awaited) {
+  return contexts_.emplace(std::string(name), Entry{nullptr, std::move(awaited)}).second;
+}
+
+const std::shared_ptr<const ServerContext>& ServerNames::find(std::string_view name) const {
   std::string wanted(name.empty() ? std::string_view(fallback_) : name);
   for (char& c : wanted) c = base::to_lower(c);
   if (!wanted.empty() && wanted.back() == '.') wanted.pop_back();
@@ -29,7 +34,14 @@ const ServerContext* ServerNames::find(std::string_view name) const {
   if (found == contexts_.end() && dot != std::string::npos && dot > 0)
     found = contexts_.find("*" + wanted.substr(dot));
   if (found == contexts_.end()) found = contexts_.find("*");
-  return found == contexts_.end() ? nullptr : found->second.get();
+  static const std::shared_ptr<const ServerContext> none;
+  if (found == contexts_.end()) return none;
+  Entry& entry = found->second;
+  if (entry.awaited && entry.generation != Issued::of_process().generation()) {
+    entry.context = entry.awaited->find(found->first);
+    entry.generation = Issued::of_process().generation();
+  }
+  return entry.context;
 }
 
 }  // namespace moongate::tls

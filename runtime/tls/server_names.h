@@ -45,6 +45,8 @@ class ServerContext {
   const std::string& client_scope() const { return client_scope_; }
   static std::string client_scope_of(const ServerOptions& options);
   bool wants_client_certificate() const { return wants_client_certificate_; }
+  /// Without one no handshake gets through.
+  bool has_certificate() const { return has_certificate_; }
 
   struct Parts;
   const Parts& parts() const { return *parts_; }
@@ -54,8 +56,11 @@ class ServerContext {
   std::string id_;
   std::string client_scope_;
   bool wants_client_certificate_ = false;
+  bool has_certificate_ = false;
   std::unique_ptr<Parts> parts_;
 };
+
+class AwaitedContext;
 
 /// The contexts of one snapshot by name.
 ///
@@ -65,14 +70,22 @@ class ServerNames {
  public:
   /// `name` in lower case, without a trailing dot. The first to claim a name has it; false for the others.
   bool add(std::string_view name, std::shared_ptr<const ServerContext> context);
+  /// The same for a name whose certificate is issued, and may come or change at any time.
+  bool add_awaited(std::string_view name, std::shared_ptr<AwaitedContext> awaited);
   /// Clients that name no host are taken to name this one.
   void set_fallback(std::string_view name) { fallback_ = name; }
-  /// Null when no certificate is for that name (any case, with or without trailing dot; empty for none).
-  const ServerContext* find(std::string_view name) const;
+  /// Null when no certificate is for that name (any case, with or without trailing dot; empty for none). The
+  /// reference lives until the next call: whoever goes on with the context copies it.
+  const std::shared_ptr<const ServerContext>& find(std::string_view name) const;
   bool is_empty() const { return contexts_.empty(); }
 
  private:
-  std::unordered_map<std::string, std::shared_ptr<const ServerContext>> contexts_;
+  struct Entry {
+    std::shared_ptr<const ServerContext> context;
+    std::shared_ptr<AwaitedContext> awaited = nullptr;  // null for a certificate that the snapshot has
+    uint64_t generation = 0;                            // of what was issued when `context` was looked up
+  };
+  mutable std::unordered_map<std::string, Entry> contexts_;
   std::string fallback_;
 };
 

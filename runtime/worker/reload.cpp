@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proxy/acme_challenges.h"
 #include "snapshot/refusal.h"
+#include "tls/issued.h"
 #include "tls/stapling.h"
 #include "worker/worker.h"
 
@@ -67,6 +69,11 @@ void Reload::handle(Message message) {
       return;
     case MessageType::kStaples:
       return take_staples(message.descriptor);
+    case MessageType::kIssued:
+      return take_issued(message.descriptor);
+    case MessageType::kChallenges:
+      proxy::AcmeChallenges::of_process().replace(message.text);
+      return send(MessageType::kChallengesTaken, message.number);
     default:
       MG_LOG(kWarn) << "control channel: message " << static_cast<int>(message.type)
                     << " is not for a worker";
@@ -77,6 +84,13 @@ void Reload::take_staples(const snapshot::Descriptor& descriptor) {
   auto mapped = snapshot::map_memfd(descriptor.get());
   const auto taken =
       mapped ? tls::Staples::of_process().replace(mapped->bytes()) : base::Result<void>(mapped.error());
+  if (!taken) MG_LOG(kError) << taken.error().detail;
+}
+
+void Reload::take_issued(const snapshot::Descriptor& descriptor) {
+  auto mapped = snapshot::map_memfd(descriptor.get());
+  const auto taken =
+      mapped ? tls::Issued::of_process().replace(mapped->bytes()) : base::Result<void>(mapped.error());
   if (!taken) MG_LOG(kError) << taken.error().detail;
 }
 

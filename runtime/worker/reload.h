@@ -31,6 +31,7 @@ class Reload {
   void handle(snapshot::Message message);
   void prepare(uint64_t number, snapshot::Descriptor descriptor);
   void take_staples(const snapshot::Descriptor& descriptor);
+  void take_issued(const snapshot::Descriptor& descriptor);
   void finish_preparation();
   void switch_to(uint64_t number);
   void abandon();

@@ -122,7 +122,8 @@ void check(const Server& server, const Outcome& outcome) {
   MG_ASSERT(outcome.server_name.size() <= 255);
   MG_ASSERT(std::none_of(outcome.server_name.begin(), outcome.server_name.end(),
                          [](char c) { return c == 0 || (c >= 'A' && c <= 'Z'); }));
-  if (outcome.context != nullptr) MG_ASSERT(outcome.context == server.names().find(outcome.server_name));
+  if (outcome.context != nullptr)
+    MG_ASSERT(outcome.context == server.names().find(outcome.server_name).get());
   check_records(outcome.answer);
 }
 

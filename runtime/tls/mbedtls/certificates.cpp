@@ -98,6 +98,25 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
   return {};
 }
 
+Result<Validity> read_validity(const std::string& pem) {
+  Certificates certificates;
+  if (count_marks(pem) == 0 || mbedtls_x509_crt_parse(certificates.get(), bytes_of(pem), pem.size() + 1) < 0)
+    return base::invalid("it holds no certificate in PEM form");
+  return Validity{to_wall_time(moment_of(certificates->valid_from)),
+                  to_wall_time(moment_of(certificates->valid_to))};
+}
+
+// The library compares names along with everything else, and tells one from the other.
+bool is_for_host(const std::string& pem, const std::string& name) {
+  Certificates certificates;
+  if (count_marks(pem) == 0 || mbedtls_x509_crt_parse(certificates.get(), bytes_of(pem), pem.size() + 1) < 0)
+    return false;
+  uint32_t flags = 0;
+  static_cast<void>(mbedtls_x509_crt_verify(certificates.get(), certificates.get(), nullptr, name.c_str(),
+                                            &flags, nullptr, nullptr));
+  return (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) == 0;
+}
+
 bool holds_certificate(const std::string& pem) {
   Certificates certificates;
   return count_marks(pem) > 0 &&

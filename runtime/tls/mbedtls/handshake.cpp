@@ -96,7 +96,7 @@ IoStatus refuse(Session::Parts& parts, Alert alert, std::string failure) {
 IoStatus begin_with(Session::Parts& parts) {
   parts.server_name = parts.hello->server_name();
   parts.chosen = parts.names ? parts.names->find(parts.server_name) : nullptr;
-  if (parts.chosen == nullptr)
+  if (parts.chosen == nullptr || !parts.chosen->has_certificate())
     return refuse(parts, kUnrecognizedName, "there is no certificate for that name");
   std::string rest = parts.received.substr(parts.received_begin);
   parts.received = parts.hello->make_record() + rest;

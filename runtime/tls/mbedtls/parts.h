@@ -55,7 +55,7 @@ struct Session::Parts {
 
   net::Stream& socket;
   std::shared_ptr<const ServerNames> names;
-  const ServerContext* chosen = nullptr;
+  std::shared_ptr<const ServerContext> chosen;
   std::string server_name;
   std::string failure;
   std::string received;                         // bytes that were read and not yet given to the library

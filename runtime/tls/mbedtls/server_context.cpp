@@ -75,6 +75,7 @@ ServerContext::~ServerContext() = default;
 Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOptions& options) {
   std::shared_ptr<ServerContext> context(new ServerContext);
   context->id_ = options.id;
+  context->has_certificate_ = !options.certificates.empty();
   Parts& parts = *context->parts_;
   for (const CertificatePair& pair : options.certificates) {
     if (auto read = read_pair(pair, parts.own.emplace_back()); !read) return read.error();

@@ -289,7 +289,7 @@ bool Session::is_http2() const {
   return chosen != nullptr && std::string_view(chosen) == "h2";
 }
 bool Session::is_resumed() const { return parts_->is_resumed; }
-const ServerContext* Session::context() const { return parts_->chosen; }
+const ServerContext* Session::context() const { return parts_->chosen.get(); }
 std::string Session::describe_failure() const { return parts_->failure; }
 
 bool Session::has_verified_peer() const {

@@ -4,6 +4,7 @@
 
 #include <openssl/asn1.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 
 #include <ctime>
 
@@ -84,6 +85,27 @@ std::string describe_validity(const std::string& pem, base::WallTime now) {
   if (X509_cmp_time(X509_get0_notBefore(own.get()), &moment) > 0)
     return "it is valid from " + describe_time(X509_get0_notBefore(own.get())) + " on";
   return {};
+}
+
+Result<Validity> read_validity(const std::string& pem) {
+  ERR_clear_error();
+  const Bio text = read_text(pem);
+  const Certificate own(PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_password, nullptr));
+  std::tm from{};
+  std::tm until{};
+  if (!own || ASN1_TIME_to_tm(X509_get0_notBefore(own.get()), &from) != 1 ||
+      ASN1_TIME_to_tm(X509_get0_notAfter(own.get()), &until) != 1)
+    return describe_fault("it holds no certificate in PEM form");
+  return Validity{to_wall_time(::timegm(&from)), to_wall_time(::timegm(&until))};
+}
+
+bool is_for_host(const std::string& pem, const std::string& name) {
+  const Bio text = read_text(pem);
+  const Certificate own(PEM_read_bio_X509_AUX(text.get(), nullptr, refuse_password, nullptr));
+  constexpr unsigned kRules = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+  const bool is_for_it = own && X509_check_host(own.get(), name.data(), name.size(), kRules, nullptr) == 1;
+  ERR_clear_error();
+  return is_for_it;
 }
 
 bool holds_certificate(const std::string& pem) {

@@ -114,7 +114,7 @@ int choose_context(SSL* library, int* alert, void*) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   parts.chosen = parts.names ? parts.names->find(parts.server_name) : nullptr;
-  if (parts.chosen == nullptr) {
+  if (parts.chosen == nullptr || !parts.chosen->has_certificate()) {
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_CLIENT_HELLO_ERROR;
   }

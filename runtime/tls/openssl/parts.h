@@ -47,7 +47,7 @@ struct Session::Parts {
   net::Stream& socket;
   std::shared_ptr<const ServerNames> names;
   std::unique_ptr<SSL, SessionFree> library;
-  const ServerContext* chosen = nullptr;
+  std::shared_ptr<const ServerContext> chosen;
   std::string server_name;
   std::string failure;
   std::string received;                         // bytes that were read before there was a session

@@ -49,6 +49,7 @@ Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOpt
   ERR_clear_error();
   std::shared_ptr<ServerContext> context(new ServerContext);
   context->id_ = options.id;
+  context->has_certificate_ = !options.certificates.empty();
   Parts& parts = *context->parts_;
   parts.library = make_server_library();
   SSL_CTX* library = parts.library.get();

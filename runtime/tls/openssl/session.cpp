@@ -207,7 +207,7 @@ bool Session::is_http2() const {
   return std::string_view(reinterpret_cast<const char*>(name), size) == "h2";
 }
 bool Session::is_resumed() const { return SSL_session_reused(parts_->awake()) == 1; }
-const ServerContext* Session::context() const { return parts_->chosen; }
+const ServerContext* Session::context() const { return parts_->chosen.get(); }
 std::string Session::describe_failure() const { return parts_->failure; }
 
 bool Session::has_verified_peer() const {

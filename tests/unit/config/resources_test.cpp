@@ -279,6 +279,17 @@ TEST_CASE("plugin metadata is what stands beside the id") {
   CHECK_FALSE(parse_plugin_metadata(value_of("{a: 1}")));
 }
 
+TEST_CASE("an ssl by acme has no certificate, and names that an authority can look at") {
+  const Ssl ssl = parsed(parse_ssl(value_of("{snis: [A.com., b-1.com, $env://NAME], acme: true}")));
+  CHECK(ssl.is_issued);
+  CHECK(ssl.certificates.empty());
+  CHECK(
+      error_of(parse_ssl(value_of("{snis: [a.com], acme: true, key: k}"))).starts_with("key: stands beside"));
+  for (const char* bad : {"'*.a.com'", "10.0.0.1", "'::1'", "a..com", ".com", "a_b.com", "'a b'"})
+    CHECK_FALSE(error_of(parse_ssl(value_of("{snis: [" + std::string(bad) + "], acme: true}"))).empty());
+  CHECK_FALSE(parsed(parse_ssl(value_of("{sni: a.com, cert: c, key: k, acme: false}"))).is_issued);
+}
+
 TEST_CASE("an ssl has pairs of certificates and names in lower case") {
   const Ssl ssl =
       parsed(parse_ssl(value_of("{id: 1, cert: c, key: k, certs: [c2], keys: [k2], snis: [A.com., "

@@ -58,6 +58,8 @@ drain_timeout: 10
 server_header: off
 via: on
 upstream: {keepalive_size: 32, keepalive_timeout: 6, keepalive_requests: 100}
+acme: {directory: 'https://ca.test/dir', contact: ['mailto:a@b.c'], agree_to_terms: true, key_type: rsa, renew_before: 60,
+       trusted_certificate: ca.pem, external_account: {key_id: k, key: c2VjcmV0}}
 )";
 
 }  // namespace
@@ -114,6 +116,8 @@ TEST_CASE("every setting is read") {
   CHECK(s.router == RouterKind::kUriWithParameter);
   CHECK(s.server_header.empty());
   CHECK(s.via);
+  CHECK(s.acme ==
+        AcmeSettings{"https://ca.test/dir", {"mailto:a@b.c"}, true, "ca.pem", true, 60s, "k", "c2VjcmV0"});
 }
 
 TEST_CASE("settings survive the way through JSON, and the writing is canonical") {

@@ -348,6 +348,21 @@ TEST_CASE("the names of a certificate that cannot serve are nobody's, not even a
   CHECK(names.add("c.example.com", nullptr));
 }
 
+TEST_CASE(
+    "a certificate by acme awaits one under its names, and is complained about where nobody makes any") {
+  const Written issued{RecordKind::kSsl, "1", R"({"snis": ["a.example.com"], "acme": true})"};
+  Fixture without;
+  const auto refused = without.compile({issued});
+  CHECK(without.complaints.size() == 1);
+  CHECK(refused->server_names->find("a.example.com") == nullptr);
+  Fixture with;
+  const auto snapshot =
+      with.compile({{RecordKind::kSettings, "", R"({"acme": {"agree_to_terms": true}})"}, issued});
+  CHECK(with.complaints.empty());
+  REQUIRE(snapshot->server_names->find("a.example.com") != nullptr);
+  CHECK_FALSE(snapshot->server_names->find("a.example.com")->has_certificate());
+}
+
 TEST_CASE("names that are closed for a certificate stand where it would, among those that are right") {
   Fixture fixture;
   auto snapshot = fixture.compile({{RecordKind::kClosedNames, "1", R"(["a.example.com", "b.example.com"])"},

@@ -149,10 +149,15 @@ _M.ssl = resource({
     },
     additionalProperties = false,
   },
+  acme = { type = "boolean", default = false },
 }, {
-  ["if"] = { properties = { type = { enum = { "server" } } } },
-  ["then"] = { oneOf = { { required = { "sni", "key", "cert" } }, { required = { "snis", "key", "cert" } } } },
-  ["else"] = { required = { "key", "cert" } },
+  -- What may not stand beside `acme: true` is said by the gateway's own check, in words.
+  ["if"] = { properties = { acme = { enum = { true } } }, required = { "acme" } },
+  ["else"] = {
+    ["if"] = { properties = { type = { enum = { "server" } } } },
+    ["then"] = { oneOf = { { required = { "sni", "key", "cert" } }, { required = { "snis", "key", "cert" } } } },
+    ["else"] = { required = { "key", "cert" } },
+  },
 })
 _M.ssl.properties.name = nil
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One question of control's own to an HTTP server somewhere: a POST, an answer of bounded size or piece by
+// One question of control's own to an HTTP server somewhere: a request, an answer of bounded size or piece by
 // piece, and a clock. Apart from upstream/, whose business is to pass on what clients ask at the speed they
 // ask it.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -17,35 +18,38 @@
 
 namespace moongate::control {
 
-/// A POST under way.
+/// A request under way.
 ///
 /// Owner:   whoever waits for it; destroying it ends it without a call. `on_over` comes once and may destroy
 /// it.
 /// Runs in: control's loop.
 /// Fails:   anything but 200 with a whole body, more than `answer_max_bytes`, or the deadline. The error is
 /// retryable while nothing of the question has been sent.
-class HttpPost {
+class HttpQuestion {
  public:
-  struct Question {
+  struct Options {
     std::string url;  // http://HOST[:PORT]/PATH, or https:// with `tls`
     std::string content_type;
     std::string body;
     size_t answer_max_bytes;
     base::Duration deadline;
-    std::string fields = {};  // further ones, each "Name: value\r\n"
+    http::Method method = http::Method::kPost;  // or kGet, kHead
+    std::string fields = {};                    // further ones, each "Name: value\r\n"
     std::shared_ptr<const tls::ClientContext> tls = nullptr;
     tls::Peer peer = {};            // of https; without a name: the host
-    bool takes_any_status = false;  // and not only 200: see status()
+    bool takes_any_status = false;  // and not only 200: see status(), find_field()
     /// Given: gets the body of a 200 as it comes, and nothing of it is kept. False ends the question. The
     /// deadline is put off by every piece.
     std::function<bool(std::string_view)> on_piece = nullptr;
   };
   using Callback = std::function<void(base::Result<std::string>)>;
 
-  HttpPost(net::EventLoop& loop, net::Resolver& resolver, const Question& question, Callback on_over);
+  HttpQuestion(net::EventLoop& loop, net::Resolver& resolver, const Options& options, Callback on_over);
 
   /// Of the answer; 0 before its head has come.
   uint16_t status() const { return status_; }
+  /// A field of the answer by its name in lower case; empty when it has none.
+  std::string_view find_field(std::string_view name) const;
 
  private:
   void resolve(net::Resolver& resolver, const std::string& host);
@@ -64,7 +68,7 @@ class HttpPost {
   void finish(base::Result<std::string> result);
 
   net::EventLoop& loop_;
-  Question question_;
+  Options options_;
   Callback on_over_;
   std::string request_;
   uint16_t port_ = 80;
@@ -72,7 +76,8 @@ class HttpPost {
   std::shared_ptr<const net::Resolver::Addresses> addresses_;
   size_t next_address_ = 0;
   size_t written_ = 0;
-  std::string head_;  // as received, until it is whole
+  std::string head_;                                        // as received, until it is whole
+  std::map<std::string, std::string, std::less<>> fields_;  // of the answer, the first of each name
   http::BodyKind body_kind_ = http::BodyKind::kNone;
   uint64_t body_left_ = 0;  // of kLength
   http::ChunkedDecoder decoder_;
