@@ -10,7 +10,7 @@ local root = arg[1] or "."
 
 -- A folder includes itself and those before it.
 local FOLDERS = {
-  "base", "shm", "net", "tls", "http", "redis", "config", "router", "limit", "metrics", "upstream", "snapshot",
+  "base", "shm", "net", "tls", "http", "quic", "redis", "config", "router", "limit", "metrics", "upstream", "snapshot",
   "exchange", "script", "proxy", "worker", "control", "supervisor", "cli",
 }
 -- The process that listens for change never serves: these would be legal by order alone.
@@ -20,6 +20,8 @@ local FORBIDDEN_INCLUDES = { control = { worker = true, proxy = true } }
 local LIBRARIES = {
   { "^event2/", "net" }, { "^event%.h$", "net" }, { "^ares", "net" },
   { "^openssl/", "tls/openssl" }, { "^mbedtls/", "tls/mbedtls" }, { "^psa/", "tls/mbedtls" },
+  { "^gnutls/", "tls/gnutls" }, { "^ngtcp2/ngtcp2_crypto_gnutls", "tls/gnutls" }, { "^ngtcp2/ngtcp2%.h", "quic" },
+  { "^ngtcp2/ngtcp2_crypto%.h", "quic" }, { "^nghttp3/", "quic" },
   { "^luajit", "script" }, { "^lua%.h", "script" }, { "^lauxlib%.h$", "script" }, { "^lualib%.h$", "script" },
   { "^pcre2", "script" },
   { "^yaml%.h$", "config" }, { "^cjson/", "base" }, { "^cJSON", "base" }, { "^hiredis/", "redis" },
@@ -30,7 +32,7 @@ local LINES_MAX = { cpp = 600, h = 300, lua = 400 }
 local FUNCTION_LINES_MAX = 70
 local FORBIDDEN_WORDS = { util = true, utils = true, common = true, misc = true, manager = true, impl = true }
 -- Numbered copies (foo2) are forbidden; these end in a digit by right.
-local NUMBERED_WORDS = { http2 = true, h2 = true, pcre2 = true, nghttp2 = true, oauth2 = true, event2 = true }
+local NUMBERED_WORDS = { http2 = true, http3 = true, h2 = true, pcre2 = true, nghttp2 = true, oauth2 = true, event2 = true }
 -- Names that APISIX and OpenResty fixed for plugin authors.
 local FIXED_NAMES = { "^lua/lib/moongate/core/", "^lua/lib/apisix/", "^lua/lib/resty/", "^lua/lib/types/" }
 -- In pieces, so that this file does not find itself.

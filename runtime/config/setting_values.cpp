@@ -118,6 +118,20 @@ std::optional<Problem> read_admin_key(const Value& value, const std::string& par
   return std::nullopt;
 }
 
+std::optional<Problem> check_http3(const Value& value, const std::string& part,
+                                   const ListenSettings& listener) {
+  const Value* place = value.find("http3");
+#if !MOONGATE_HTTP3
+  return Problem{place, part + ".http3", "this build does not speak HTTP/3; leave this out"};
+#endif
+  if (!listener.tls) return Problem{place, part + ".http3", "HTTP/3 is always encrypted; add `tls: true`"};
+  if (listener.address.starts_with("unix:"))
+    return Problem{place, part + ".http3", "HTTP/3 needs an IP address, and not a unix socket"};
+  if (listener.proxy_protocol)
+    return Problem{place, part + ".http3", "PROXY protocol is not spoken with datagrams; list two addresses"};
+  return std::nullopt;
+}
+
 std::optional<Problem> read_listener(const Value& value, const std::string& part, ListenSettings* listener) {
   const Value* address = value.is_object() ? value.find("address") : &value;
   if (address == nullptr)
@@ -129,8 +143,8 @@ std::optional<Problem> read_listener(const Value& value, const std::string& part
   }
   listener->address = *normal;
   if (!value.is_object()) return std::nullopt;
-  static constexpr std::array<std::string_view, 5> kKeys{"address", "tls", "http1", "http2",
-                                                         "proxy_protocol"};
+  static constexpr std::array<std::string_view, 6> kKeys{"address", "tls",   "http1",
+                                                         "http2",   "http3", "proxy_protocol"};
   for (const Value::Member& member : value.members()) {
     if (std::find(kKeys.begin(), kKeys.end(), member.first) == kKeys.end()) {
       return Problem{&member.second, part, describe_unknown("key", member.first, kKeys)};
@@ -144,7 +158,11 @@ std::optional<Problem> read_listener(const Value& value, const std::string& part
     (member.first == "tls"     ? listener->tls
      : member.first == "http1" ? listener->http1
      : member.first == "http2" ? listener->http2
+     : member.first == "http3" ? listener->http3
                                : listener->proxy_protocol) = truth;
+  }
+  if (listener->http3) {
+    if (auto problem = check_http3(value, part, *listener)) return problem;
   }
   if (listener->http1 || listener->http2) return std::nullopt;
   return Problem{value.find("http1"), part + ".http1",
@@ -291,6 +309,7 @@ Value write_listen(const Settings& settings) {
     item.set("tls", Value::boolean(listener.tls));
     item.set("http1", Value::boolean(listener.http1));
     item.set("http2", Value::boolean(listener.http2));
+    item.set("http3", Value::boolean(listener.http3));
     item.set("proxy_protocol", Value::boolean(listener.proxy_protocol));
     list.items().push_back(std::move(item));
   }

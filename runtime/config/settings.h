@@ -27,6 +27,7 @@ struct ListenSettings {
   bool tls = false;
   bool http1 = true;
   bool http2 = false;
+  bool http3 = false;  // on datagrams to the same port
   bool proxy_protocol = false;
   bool operator==(const ListenSettings&) const = default;
 };

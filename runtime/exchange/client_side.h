@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The side of an exchange that faces the client, whatever the wire: HTTP/1 connections implement it, and
-// HTTP/2 streams. The exchange decides what is said; this decides how it is written.
+// streams of HTTP/2 and HTTP/3. The exchange decides what is said; this decides how it is written.
 #pragma once
 
 #include <sys/uio.h>
@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "http/fields.h"
-#include "tls/session.h"
+#include "tls/handshake.h"
 #include "upstream/pool.h"
 
 namespace moongate::exchange {
@@ -64,10 +64,12 @@ class ClientSide {
   /// The bytes go both ways from here on; the head that says so has been sent.
   virtual void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) = 0;
   /// Null when the client speaks in clear.
-  virtual const tls::Session* tls_session() const = 0;
+  virtual const tls::Handshake* tls_handshake() const = 0;
   /// The address and port the client connected to.
   virtual std::string_view server_address() = 0;
   virtual uint16_t server_port() = 0;
+  /// Where the same is to be had with HTTP/3; 0 for nowhere.
+  virtual uint16_t http3_port() { return 0; }
 
  protected:
   ~ClientSide() = default;

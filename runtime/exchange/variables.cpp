@@ -25,20 +25,20 @@ string_view number(Exchange& exchange, uint64_t value) {
 }
 
 // Null when the client speaks in clear, or has gone.
-const tls::Session* session_of(const Exchange& exchange) {
-  return exchange.client ? exchange.client->tls_session() : nullptr;
+const tls::Handshake* handshake_of(const Exchange& exchange) {
+  return exchange.client ? exchange.client->tls_handshake() : nullptr;
 }
 
 // What the client's certificate says; false without one.
 bool find_in_certificate(Exchange& exchange, std::string tls::PeerCertificate::*text, string_view* out) {
-  if (!session_of(exchange)) return false;
-  const tls::PeerCertificate peer = session_of(exchange)->peer();
+  if (!handshake_of(exchange)) return false;
+  const tls::PeerCertificate peer = handshake_of(exchange)->peer();
   *out = exchange.arena.copy(peer.*text);
   return peer.is_present;
 }
 
 string_view verify_text(const Exchange& exchange) {
-  const tls::PeerCertificate peer = session_of(exchange)->peer();
+  const tls::PeerCertificate peer = handshake_of(exchange)->peer();
   if (!peer.is_present) return "NONE";
   return peer.is_verified ? string_view("SUCCESS") : string_view("FAILED");
 }
@@ -212,6 +212,7 @@ string_view present_field(Exchange& ex, http::FieldId id) {
 
 string_view protocol_of(const Exchange& ex) {
   if (ex.request.version_major == 2) return "HTTP/2.0";
+  if (ex.request.version_major == 3) return "HTTP/3.0";
   return ex.request.is_http10() ? "HTTP/1.0" : "HTTP/1.1";
 }
 
@@ -275,6 +276,7 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("host", ex.host),
     MG_VARIABLE("hostname", host_name(ex)),
     MG_VARIABLE("http2", ex.request.version_major != 2 ? string_view() : ex.is_tls ? "h2" : "h2c"),
+    MG_VARIABLE("http3", ex.request.version_major != 3 ? string_view() : "h3"),
     MG_VARIABLE_IF("https", ex.is_tls, string_view("on")),
     MG_VARIABLE("is_args", ex.uri.has_query ? string_view("?") : string_view()),
     MG_VARIABLE("method", ex.request.method_text),
@@ -305,18 +307,18 @@ const std::array kNamed = std::to_array<Named>({
     MG_VARIABLE("server_protocol", protocol_of(ex)),
     MG_VARIABLE_IF("service_id", ex.route && !ex.route->service_id.empty(), ex.route->service_id),
     MG_VARIABLE_IF("service_name", ex.route && !ex.route->service_name.empty(), ex.route->service_name),
-    MG_VARIABLE_IF("ssl_cipher", session_of(ex), ex.arena.copy(session_of(ex)->cipher())),
+    MG_VARIABLE_IF("ssl_cipher", handshake_of(ex), ex.arena.copy(handshake_of(ex)->cipher())),
     MG_CERTIFICATE("ssl_client_fingerprint", fingerprint),
     MG_CERTIFICATE("ssl_client_i_dn", issuer),
     MG_CERTIFICATE("ssl_client_raw_cert", pem),
     MG_CERTIFICATE("ssl_client_s_dn", subject),
     MG_CERTIFICATE("ssl_client_serial", serial),
-    MG_VARIABLE_IF("ssl_client_verify", session_of(ex), verify_text(ex)),
-    MG_VARIABLE_IF("ssl_protocol", session_of(ex), ex.arena.copy(session_of(ex)->version())),
-    MG_VARIABLE_IF("ssl_server_name", session_of(ex) && !session_of(ex)->server_name().empty(),
-                   ex.arena.copy(session_of(ex)->server_name())),
-    MG_VARIABLE_IF("ssl_session_reused", session_of(ex),
-                   session_of(ex)->is_resumed() ? string_view("r") : string_view(".")),
+    MG_VARIABLE_IF("ssl_client_verify", handshake_of(ex), verify_text(ex)),
+    MG_VARIABLE_IF("ssl_protocol", handshake_of(ex), ex.arena.copy(handshake_of(ex)->version())),
+    MG_VARIABLE_IF("ssl_server_name", handshake_of(ex) && !handshake_of(ex)->server_name().empty(),
+                   ex.arena.copy(handshake_of(ex)->server_name())),
+    MG_VARIABLE_IF("ssl_session_reused", handshake_of(ex),
+                   handshake_of(ex)->is_resumed() ? string_view("r") : string_view(".")),
     MG_VARIABLE_IF("status", ex.response.status != 0, number(ex, ex.response.status)),
     MG_VARIABLE("time_iso8601", time_text(ex, "%Y-%m-%dT%H:%M:%S+00:00")),
     MG_VARIABLE("time_local", time_text(ex, "%d/%b/%Y:%H:%M:%S +0000")),

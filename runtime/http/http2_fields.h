@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of fields as HTTP/2 carries it, and what is made of it: a head like the one HTTP/1 has,
+// A block of fields as HTTP/2 and HTTP/3 carry it, and what is made of it: a head like the one HTTP/1 has,
 // checked as strictly, or trailers. HPACK is http2_session.h's.
 #pragma once
 

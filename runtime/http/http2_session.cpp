@@ -14,8 +14,8 @@
 namespace moongate::http {
 namespace {
 
-Http2StreamHandler* handler_of(nghttp2_session* library, int32_t stream) {
-  return static_cast<Http2StreamHandler*>(nghttp2_session_get_stream_user_data(library, stream));
+StreamHandler* handler_of(nghttp2_session* library, int32_t stream) {
+  return static_cast<StreamHandler*>(nghttp2_session_get_stream_user_data(library, stream));
 }
 
 nghttp2_nv to_nv(std::string_view name, std::string_view value) {
@@ -73,6 +73,9 @@ std::vector<nghttp2_nv> make_request_fields(std::string_view head, std::string_v
   }
   return fields;
 }
+
+/// HTTP/2's numbers of streams have 31 bits.
+int32_t number(int64_t stream) { return static_cast<int32_t>(stream); }
 
 /// Streams that the library itself resets broke a rule; the codes of our own resets are others.
 bool blames_peer(uint32_t code) {
@@ -199,13 +202,13 @@ struct Http2Session::Callbacks {
       session.is_within_block_ = false;
       if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         session.handler_.on_stream(stream, session.block_, is_last);
-      } else if (Http2StreamHandler* handler = handler_of(library, stream)) {
+      } else if (StreamHandler* handler = handler_of(library, stream)) {
         handler->on_fields(session.block_, is_last);
       }
     }
     if (frame->hd.type == NGHTTP2_RST_STREAM) session.order_.note_end(static_cast<uint32_t>(stream));
     if (is_last && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
-      if (Http2StreamHandler* handler = handler_of(library, stream)) handler->on_last();
+      if (StreamHandler* handler = handler_of(library, stream)) handler->on_last();
     }
     return 0;
   }
@@ -222,7 +225,7 @@ struct Http2Session::Callbacks {
   static int on_data(nghttp2_session* library, uint8_t, int32_t stream, const uint8_t* data, size_t size,
                      void* self) {
     if (of(self).is_client_) static_cast<void>(nghttp2_session_consume_connection(library, size));
-    if (Http2StreamHandler* handler = handler_of(library, stream))
+    if (StreamHandler* handler = handler_of(library, stream))
       handler->on_data({reinterpret_cast<const char*>(data), size});
     else
       of(self).consume(stream, size);
@@ -247,7 +250,7 @@ struct Http2Session::Callbacks {
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
     session.guard_.note_useful_frame();
     constexpr size_t kFrameHeadBytes = 9;
-    Http2StreamHandler* handler = handler_of(library, frame->hd.stream_id);
+    StreamHandler* handler = handler_of(library, frame->hd.stream_id);
     if (handler) handler->on_frame_sent(frame->hd.length + kFrameHeadBytes);
     // The answer is whole and the request is not: the rest of it has no reader (RFC 9113 8.1).
     const bool is_answer_whole = !session.is_client_ && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
@@ -258,7 +261,7 @@ struct Http2Session::Callbacks {
   }
 
   static int on_closed(nghttp2_session* library, int32_t stream, uint32_t code, void*) {
-    Http2StreamHandler* handler = handler_of(library, stream);
+    StreamHandler* handler = handler_of(library, stream);
     if (!handler) return 0;
     nghttp2_session_set_stream_user_data(library, stream, nullptr);
     handler->on_closed(static_cast<Http2Code>(code));
@@ -267,8 +270,8 @@ struct Http2Session::Callbacks {
 
   static ssize_t offer_data(nghttp2_session* library, int32_t stream, uint8_t*, size_t size_max,
                             uint32_t* flags, nghttp2_data_source*, void*) {
-    Http2StreamHandler* handler = handler_of(library, stream);
-    const Http2Offer offer = handler ? handler->offer_data(size_max) : Http2Offer{};
+    StreamHandler* handler = handler_of(library, stream);
+    const StreamOffer offer = handler ? handler->offer_data(size_max) : StreamOffer{};
     if (offer.size == 0 && !offer.is_last) return NGHTTP2_ERR_DEFERRED;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (offer.is_last) *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -448,7 +451,7 @@ uint32_t Http2Session::peer_streams_max() const {
 }
 
 int32_t Http2Session::send_request(std::string_view head, std::string_view scheme, bool has_body,
-                                   Http2StreamHandler* handler) {
+                                   StreamHandler* handler) {
   const std::vector<nghttp2_nv> fields = make_request_fields(head, scheme);
   nghttp2_data_provider body{{.ptr = nullptr}, Callbacks::offer_data};
   const int32_t stream = nghttp2_submit_request(library_, nullptr, fields.data(), fields.size(),
@@ -456,25 +459,25 @@ int32_t Http2Session::send_request(std::string_view head, std::string_view schem
   return std::max(stream, 0);
 }
 
-void Http2Session::attach(int32_t stream, Http2StreamHandler* handler) {
-  static_cast<void>(nghttp2_session_set_stream_user_data(library_, stream, handler));
+void Http2Session::attach(int64_t stream, StreamHandler* handler) {
+  static_cast<void>(nghttp2_session_set_stream_user_data(library_, number(stream), handler));
 }
 
 // A stream that was reset meanwhile refuses what is submitted for it: nobody waits for it any more.
-void Http2Session::send_head(int32_t stream, uint16_t status, const FieldList& fields, bool has_body) {
+void Http2Session::send_head(int64_t stream, uint16_t status, const FieldList& fields, bool has_body) {
   const FieldArray array(status, fields);
   nghttp2_data_provider body{{.ptr = nullptr}, Callbacks::offer_data};
-  static_cast<void>(
-      nghttp2_submit_response(library_, stream, array.data(), array.size(), has_body ? &body : nullptr));
+  static_cast<void>(nghttp2_submit_response(library_, number(stream), array.data(), array.size(),
+                                            has_body ? &body : nullptr));
 }
 
-void Http2Session::send_interim(int32_t stream, uint16_t status, const FieldList& fields) {
+void Http2Session::send_interim(int64_t stream, uint16_t status, const FieldList& fields) {
   const FieldArray array(status, fields);
-  static_cast<void>(nghttp2_submit_headers(library_, NGHTTP2_FLAG_NONE, stream, nullptr, array.data(),
+  static_cast<void>(nghttp2_submit_headers(library_, NGHTTP2_FLAG_NONE, number(stream), nullptr, array.data(),
                                            array.size(), nullptr));
 }
 
-void Http2Session::send_trailers(int32_t stream, std::string_view lines) {
+void Http2Session::send_trailers(int64_t stream, std::string_view lines) {
   std::vector<nghttp2_nv> array;
   while (!lines.empty()) {
     const size_t end = lines.find("\r\n");
@@ -484,26 +487,26 @@ void Http2Session::send_trailers(int32_t stream, std::string_view lines) {
     if (colon != std::string_view::npos)
       array.push_back(to_nv(line.substr(0, colon), line.substr(colon + 2)));
   }
-  static_cast<void>(nghttp2_submit_trailer(library_, stream, array.data(), array.size()));
+  static_cast<void>(nghttp2_submit_trailer(library_, number(stream), array.data(), array.size()));
 }
 
-void Http2Session::resume(int32_t stream) {
-  static_cast<void>(nghttp2_session_resume_data(library_, stream));
+void Http2Session::resume(int64_t stream) {
+  static_cast<void>(nghttp2_session_resume_data(library_, number(stream)));
 }
 
-void Http2Session::reset(int32_t stream, Http2Code code) {
+void Http2Session::reset(int64_t stream, Http2Code code) {
   static_cast<void>(
-      nghttp2_submit_rst_stream(library_, NGHTTP2_FLAG_NONE, stream, static_cast<uint32_t>(code)));
+      nghttp2_submit_rst_stream(library_, NGHTTP2_FLAG_NONE, number(stream), static_cast<uint32_t>(code)));
 }
 
-void Http2Session::set_priority(int32_t stream, const Http2Priority& priority) {
+void Http2Session::set_priority(int64_t stream, const Http2Priority& priority) {
   const nghttp2_extpri wanted{priority.urgency, priority.is_incremental ? 1 : 0};
-  static_cast<void>(nghttp2_session_change_extpri_stream_priority(library_, stream, &wanted, 0));
+  static_cast<void>(nghttp2_session_change_extpri_stream_priority(library_, number(stream), &wanted, 0));
 }
 
-void Http2Session::consume(int32_t stream, size_t size) {
-  static_cast<void>(is_client_ ? nghttp2_session_consume_stream(library_, stream, size)
-                               : nghttp2_session_consume(library_, stream, size));
+void Http2Session::consume(int64_t stream, size_t size) {
+  static_cast<void>(is_client_ ? nghttp2_session_consume_stream(library_, number(stream), size)
+                               : nghttp2_session_consume(library_, number(stream), size));
 }
 
 void Http2Session::announce_shutdown() { static_cast<void>(nghttp2_submit_shutdown_notice(library_)); }

@@ -15,58 +15,14 @@
 #include "http/http2_flood.h"
 #include "http/http2_frame_walk.h"
 #include "http/http2_stream_order.h"
+#include "http/stream_session.h"
 
 struct nghttp2_session;
 
 namespace moongate::http {
 
-/// Error codes of RFC 9113 7 that are sent or told apart here.
-enum class Http2Code : uint32_t {
-  kNoError = 0,
-  kProtocolError = 1,
-  kInternalError = 2,
-  kStreamClosed = 5,
-  kRefusedStream = 7,
-  kCancel = 8,
-  kConnectError = 10,
-  kEnhanceYourCalm = 11,
-  kInadequateSecurity = 12,
-};
-
 /// What a client sends first on a connection on which nothing was agreed before.
 inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What of a body may be sent now.
-struct Http2Offer {
-  size_t size = 0;
-  bool is_last = false;       // nothing follows these bytes; with size 0 and no more to come, ends the stream
-  bool has_trailers = false;  // they follow in place of the end
-};
-
-/// One stream, as whoever uses it sees it. Called from within receive() and write(): a handler may send and
-/// reset, and must not call those two.
-class Http2StreamHandler {
- public:
-  /// Bytes of the body: a view that dies with the call. consume() opens the windows again.
-  virtual void on_data(std::string_view bytes) = 0;
-  /// The peer has said everything on this stream.
-  virtual void on_last() = 0;
-  /// A block of fields. To a server the second one of a stream, trailers: on_last follows, unless the peer
-  /// broke the rules (`is_last` false). To a client also the heads of answers, before them.
-  virtual void on_fields(const Http2FieldBlock& block, bool is_last) = 0;
-  /// At most `size_max` bytes of the body are wanted. Nothing and not the last: resume() when there is more.
-  virtual Http2Offer offer_data(size_t size_max) = 0;
-  /// Appends the next `size` bytes of what was offered to `out`.
-  virtual void take_data(size_t size, std::string* out) = 0;
-  /// A frame of this stream has been written, with its header and everything.
-  virtual void on_frame_sent(size_t size_bytes) = 0;
-  /// The stream is no more, the number may not be used again. kNoError: both sides said everything, or a
-  /// server wants no more of a request that it has answered.
-  virtual void on_closed(Http2Code code) = 0;
-
- protected:
-  ~Http2StreamHandler() = default;
-};
 
 class Http2Handler {
  public:
@@ -90,7 +46,7 @@ class Http2Handler {
 /// Owner:   the connection; handlers must outlive it.
 /// Runs in: one worker's loop; never blocks.
 /// Fails:   a broken rule ends the stream or the connection, as RFC 9113 has it; a flood ends the connection.
-class Http2Session {
+class Http2Session final : public StreamSession {
  public:
   struct Options {
     HeadLimits head;
@@ -121,25 +77,20 @@ class Http2Session {
   /// Why the connection was ended; empty when it was not, or by the library.
   std::string_view fault() const { return fault_; }
 
-  void attach(int32_t stream, Http2StreamHandler* handler);
+  void attach(int64_t stream, StreamHandler* handler) override;
   /// Begins a stream with a request and gives its number, or 0 when the connection has none left. `head` is
   /// one of HTTP/1, start line and lines; what belongs to a connection of HTTP/1 stays here. With `has_body`,
   /// data and the end come from `handler`.
-  int32_t send_request(std::string_view head, std::string_view scheme, bool has_body,
-                       Http2StreamHandler* handler);
-  /// Sends a response's head; the fields are copied. With `has_body`, data and the end come from the handler.
-  void send_head(int32_t stream, uint16_t status, const FieldList& fields, bool has_body);
-  void send_interim(int32_t stream, uint16_t status, const FieldList& fields);
-  /// Lines `name: value` CR LF: what offer_data announced.
-  void send_trailers(int32_t stream, std::string_view lines);
-  /// There is more to offer.
-  void resume(int32_t stream);
-  void reset(int32_t stream, Http2Code code);
-  void set_priority(int32_t stream, const Http2Priority& priority);
-  /// Bytes of on_data are dealt with: the windows open again, the connection's also when the stream is no
-  /// more. A client's connection window opens when bytes come, so that an answer nobody takes holds up no
-  /// other one.
-  void consume(int32_t stream, size_t size);
+  int32_t send_request(std::string_view head, std::string_view scheme, bool has_body, StreamHandler* handler);
+  void send_head(int64_t stream, uint16_t status, const FieldList& fields, bool has_body) override;
+  void send_interim(int64_t stream, uint16_t status, const FieldList& fields) override;
+  void send_trailers(int64_t stream, std::string_view lines) override;
+  void resume(int64_t stream) override;
+  void reset(int64_t stream, Http2Code code) override;
+  void set_priority(int64_t stream, const Http2Priority& priority) override;
+  /// A client's connection window opens when bytes come, so that an answer nobody takes holds up no other
+  /// one.
+  void consume(int64_t stream, size_t size) override;
 
   /// Tells the peer that the connection will end; on_shutdown_heard follows when it has heard.
   void announce_shutdown();

@@ -41,6 +41,7 @@ Connection::Connection(Context& context, int fd, const net::SocketAddress& peer,
       later_(on_later, this),
       is_tls_(traits.is_tls),
       protocols_(traits.protocols),
+      http3_port_(traits.http3_port),
       number_(++context.connections_accepted) {
   std::string host = peer.family() == AF_UNIX ? std::string("unix:") : peer.host_text();
   peer_address_size_ = static_cast<uint8_t>(std::min(host.size(), sizeof peer_address_));

@@ -20,6 +20,7 @@ struct ListenerTraits {
   bool is_proxy_protocol = false;
   bool is_tls = false;
   tls::Protocols protocols = tls::Protocols::kHttp1;
+  uint16_t http3_port = 0;  // where HTTP/3 is spoken beside it; 0 for nowhere
 };
 
 /// The thread's buffer for what clients send. Not the upstream's: a request being forwarded may still be here
@@ -48,9 +49,10 @@ class Connection final : public exchange::ClientSide {
   void end_after_answer() override { is_keep_alive_ = false; }
   [[gnu::cold]] void abort_answer() override;
   [[gnu::cold]] bool close_websocket(uint16_t code, std::string_view reason) override;
-  const tls::Session* tls_session() const override { return stream_.session(); }
+  const tls::Handshake* tls_handshake() const override { return stream_.session(); }
   std::string_view server_address() override;
   uint16_t server_port() override;
+  uint16_t http3_port() override { return http3_port_; }
 
   bool is_body_complete() const { return body_ == Body::kDone; }
   void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
@@ -147,6 +149,7 @@ class Connection final : public exchange::ClientSide {
   tls::Protocols protocols_;  // one of them as soon as that is known
   uint16_t peer_port_ = 0;
   uint16_t server_port_ = 0;
+  uint16_t http3_port_ = 0;
   uint32_t requests_ = 0;
   uint64_t number_;
   uint64_t body_left_ = 0;  // of a request body with a length

@@ -4,9 +4,9 @@
 #include "proxy/answer_coder.h"
 #include "proxy/connection.h"
 #include "proxy/forward.h"
-#include "proxy/http2_stream.h"
-#include "proxy/http2_tunnel.h"
+#include "proxy/request_stream.h"
 #include "proxy/route_body.h"
+#include "proxy/stream_tunnel.h"
 #include "proxy/tunnel.h"
 
 namespace moongate::proxy {

@@ -22,7 +22,7 @@ class AccessLog;
 class AnswerCoder;
 class Connection;
 class Forwarder;
-class Http2Stream;
+class RequestStream;
 class RouteBody;
 struct WorkerMetrics;
 
@@ -63,7 +63,7 @@ struct Context {
   exchange::ExchangePool exchanges;
   std::vector<std::unique_ptr<Forwarder>> forwarders;    // by exchange slot
   std::vector<std::unique_ptr<RouteBody>> route_bodies;  // likewise, where routes were found by bodies
-  std::vector<std::unique_ptr<Http2Stream>> spare_http2_streams;
+  std::vector<std::unique_ptr<RequestStream>> spare_streams;
   std::vector<std::unique_ptr<AnswerCoder>> coders;  // likewise, where answers were coded
   http::EncoderPool encoders;
   bool is_coding_refused = false;  // for want of memory, and that was said

@@ -5,10 +5,10 @@
 #include "exchange/variables.h"
 #include "proxy/grpc_answer.h"
 #include "proxy/grpc_deadline.h"
-#include "proxy/http2_tunnel.h"
 #include "proxy/identity.h"
 #include "proxy/request_head.h"
 #include "proxy/steps.h"
+#include "proxy/stream_tunnel.h"
 #include "proxy/worker_metrics.h"
 
 namespace moongate::proxy {

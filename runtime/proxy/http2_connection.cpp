@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/http2_connection.h"
 
-#include "base/assert.h"
 #include "base/log.h"
-#include "http/websocket_frames.h"
 
 namespace moongate::proxy {
 
@@ -36,7 +34,7 @@ http::Http2Session::Options options_of(const ClientOptions& client) {
 }  // namespace
 
 Http2Connection::Http2Connection(Context& context, Connection& owner, tls::Stream& stream)
-    : context_(context),
+    : StreamConnection(context),
       owner_(owner),
       stream_(stream),
       session_(http::Http2Session::make_server(*this, options_of(context.client))),
@@ -48,7 +46,7 @@ Http2Connection::Http2Connection(Context& context, Connection& owner, tls::Strea
   idle_timer_.start(context.loop.timers(), context.client.header_timeout);
 }
 
-Http2Connection::~Http2Connection() { MG_ASSERT(streams_ == nullptr); }
+Http2Connection::~Http2Connection() = default;
 
 void Http2Connection::start(std::string_view received) {
   if (context_.is_draining) drain();
@@ -91,50 +89,18 @@ bool Http2Connection::receive(std::string_view bytes) {
 // What has been asked for whole is still answered; the rest of a body will never come.
 void Http2Connection::on_eof() {
   is_eof_ = true;
-  leave_those([](const Http2Stream& stream) { return !stream.has_ended(); });
+  leave_those([](const RequestStream& stream) { return !stream.has_ended(); });
   shut_down();
 }
 
-template <class IsMeant>
-void Http2Connection::leave_those(IsMeant is_meant) {
-  for (Http2Stream* stream = streams_; stream;) {
-    Http2Stream* after = stream->next;
-    if (is_meant(*stream)) {
-      stream->leave(Ending::kClientGone);
-      forget(*stream);
-    }
-    stream = after;
-  }
-}
-
 void Http2Connection::on_stream(int32_t id, const http::Http2FieldBlock& block, bool is_last) {
-  std::unique_ptr<Http2Stream> stream;
-  if (context_.spare_http2_streams.empty()) {
-    stream = std::make_unique<Http2Stream>(context_);
-  } else {
-    stream = std::move(context_.spare_http2_streams.back());
-    context_.spare_http2_streams.pop_back();
-  }
-  Http2Stream* begun = stream.release();  // in our list until forget()
-  begun->next = streams_;
-  begun->place = &streams_;
-  if (streams_) streams_->place = &begun->next;
-  streams_ = begun;
   idle_timer_.stop();
-  session_->attach(id, begun);
   requests_++;
-  begun->start(*this, id, block, is_last);
+  begin_stream(id, block, is_last);
   if (requests_ >= context_.client.keepalive_requests) drain();
 }
 
-void Http2Connection::forget(Http2Stream& stream) {
-  constexpr size_t kSpareMax = 1024;
-  *stream.place = stream.next;
-  if (stream.next) stream.next->place = stream.place;
-  std::unique_ptr<Http2Stream> owned(&stream);
-  if (context_.spare_http2_streams.size() < kSpareMax)
-    context_.spare_http2_streams.push_back(std::move(owned));
-  if (streams_) return;
+void Http2Connection::on_streams_gone() {
   idle_timer_.start(context_.loop.timers(), context_.client.keepalive_timeout);
   flush_later();  // it may have been the last
 }
@@ -163,16 +129,11 @@ void Http2Connection::shut_down() {
 
 // WebSockets are told, as far as windows and the socket allow it at once.
 void Http2Connection::end() {
-  for (Http2Stream* stream = streams_; stream; stream = stream->next)
-    stream->close_websocket(http::kWebSocketGoingAway, "");
+  close_websockets();
   flush();
   leave_all();
   session_->terminate(http::Http2Code::kNoError);
   flush();
-}
-
-void Http2Connection::leave_all() {
-  leave_those([](const Http2Stream&) { return true; });
 }
 
 // The session has queued why.
@@ -194,7 +155,7 @@ void Http2Connection::close() {
 
 void Http2Connection::end_if_over() {
   if (!unsent_.is_empty()) return;
-  if (has_failed_ || session_->is_over() || (is_shut_down_ && !streams_)) close();
+  if (has_failed_ || session_->is_over() || (is_shut_down_ && !has_streams())) close();
 }
 
 void Http2Connection::on_idle(void* self) {
@@ -230,12 +191,12 @@ void Http2Connection::flush() {
     if (!session_->write(&frames, kWriteBytes) && !has_failed_) fail();
     if (frames.empty()) {
       // What waits now waits for a window, and none will be opened by a client that sends no more.
-      if (is_eof_) leave_those([](const Http2Stream& stream) { return stream.has_pending(); });
+      if (is_eof_) leave_those([](const RequestStream& stream) { return stream.has_pending(); });
       break;
     }
     if (!send(frames)) return close();
   }
-  tell_drained();
+  tell_drained();  // only now: frames are not made while frames are made
   end_if_over();
 }
 
@@ -270,19 +231,6 @@ bool Http2Connection::send(std::string_view bytes) {
   unsent_.append(bytes.substr(taken));
   send_timer_.start(context_.loop.timers(), context_.client.send_timeout);
   return true;
-}
-
-// Only now: those who are told send at once, and frames are not made while frames are made.
-void Http2Connection::tell_drained() {
-  std::vector<int32_t> drained;
-  drained.swap(drained_);
-  for (int32_t id : drained) {
-    for (Http2Stream* stream = streams_; stream; stream = stream->next) {
-      if (stream->id() != id) continue;
-      stream->tell_drained();
-      break;
-    }
-  }
 }
 
 }  // namespace moongate::proxy

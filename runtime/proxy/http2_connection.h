@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client connection becomes once it speaks HTTP/2: frames in, frames out, and a Http2Stream for each
+// What a client connection becomes once it speaks HTTP/2: frames in, frames out, and a RequestStream for each
 // request. The socket stays the Connection's, which told the two protocols apart and takes it back at the
 // end.
 #pragma once
@@ -9,7 +9,7 @@
 #include "base/byte_queue.h"
 #include "http/http2_session.h"
 #include "proxy/connection.h"
-#include "proxy/http2_stream.h"
+#include "proxy/stream_connection.h"
 
 namespace moongate::proxy {
 
@@ -19,7 +19,7 @@ namespace moongate::proxy {
 /// Owner:   the Connection.
 /// Runs in: one worker's loop.
 /// Fails:   faults of the connection end its exchanges; the client is told why where it can be.
-class Http2Connection final : public http::Http2Handler {
+class Http2Connection final : public http::Http2Handler, public StreamConnection {
  public:
   Http2Connection(Context& context, Connection& owner, tls::Stream& stream);
   ~Http2Connection();
@@ -35,21 +35,14 @@ class Http2Connection final : public http::Http2Handler {
   void on_stream(int32_t stream, const http::Http2FieldBlock& block, bool is_last) override;
   void on_shutdown_heard() override;
 
-  http::Http2Session& session() { return *session_; }
-  /// There is something to send: it goes out at the end of the turn.
-  void flush_later() { flush_.schedule(context_.loop); }
-  /// Bytes of a body are dealt with.
-  void consume(int32_t stream, size_t size) {
-    session_->consume(stream, size);
-    flush_later();
-  }
-  void note_drained(int32_t stream) { drained_.push_back(stream); }
-  /// The stream is no more.
-  void forget(Http2Stream& stream);
-  void introduce(exchange::Exchange& exchange) { owner_.introduce(exchange); }
-  const tls::Session* tls_session() const { return stream_.session(); }
-  std::string_view server_address() { return owner_.server_address(); }
-  uint16_t server_port() { return owner_.server_port(); }
+  http::StreamSession& session() override { return *session_; }
+  void flush_later() override { flush_.schedule(context_.loop); }
+  void introduce(exchange::Exchange& exchange) override { owner_.introduce(exchange); }
+  const tls::Handshake* tls_handshake() const override { return stream_.session(); }
+  std::string_view server_address() override { return owner_.server_address(); }
+  uint16_t server_port() override { return owner_.server_port(); }
+  uint16_t http3_port() override { return owner_.http3_port(); }
+  uint8_t version_major() const override { return 2; }
 
  private:
   static void on_flush(void* self);
@@ -64,16 +57,12 @@ class Http2Connection final : public http::Http2Handler {
   bool write(std::string_view bytes, size_t* taken);
   bool push_unsent();
   bool send(std::string_view bytes);
-  void tell_drained();
   void shut_down();
-  template <class IsMeant>
-  void leave_those(IsMeant is_meant);
-  void leave_all();
+  void on_streams_gone() override;
   [[gnu::cold]] void fail();
   void end_if_over();
   void close();
 
-  Context& context_;
   Connection& owner_;
   tls::Stream& stream_;
   std::unique_ptr<http::Http2Session> session_;
@@ -82,10 +71,8 @@ class Http2Connection final : public http::Http2Handler {
   net::Timer block_timer_;  // a block of fields is not whole
   net::Timer send_timer_;   // the socket takes nothing
   net::Timer grace_timer_;  // until the client has heard that the end comes
-  Http2Stream* streams_ = nullptr;
   uint32_t requests_ = 0;
   base::ByteQueue unsent_;
-  std::vector<int32_t> drained_;
   bool is_draining_ = false;
   bool is_shut_down_ = false;  // no further stream is taken
   bool has_failed_ = false;    // nothing more is read

@@ -145,7 +145,10 @@ std::string_view write_upstream_head(const Context& context, Exchange& exchange,
     at = http::write_field(at, "Connection", "TE");
   }
   if (context.client.adds_via)
-    at = http::write_field(at, "Via", exchange.request.version_major == 2 ? "2.0 moongate" : "1.1 moongate");
+    at = http::write_field(at, "Via",
+                           exchange.request.version_major == 3   ? "3.0 moongate"
+                           : exchange.request.version_major == 2 ? "2.0 moongate"
+                                                                 : "1.1 moongate");
   *at++ = '\r';
   *at++ = '\n';
   return {start, static_cast<size_t>(at - start)};

@@ -134,11 +134,20 @@ void filter_answer_body(Context& context, Exchange& exchange) {
     take_filtered_answer(context, exchange, result);
 }
 
+// Clients learn from an answer that they may come with HTTP/3 (RFC 7838), for a day.
+void offer_http3(const Context& context, Exchange& exchange) {
+  const uint16_t port = exchange.client ? exchange.client->http3_port() : 0;
+  if (port == 0 || context.is_draining) return;
+  const std::string value = "h3=\":" + std::to_string(port) + "\"; ma=86400";
+  exchange.response.fields.set("Alt-Svc", exchange.arena.copy(value));
+}
+
 void send_answer(Context& context, Exchange& exchange, bool are_plugins_asked) {
   if (exchange.source == AnswerSource::kNone) exchange.source = AnswerSource::kGateway;
   exchange.begin_response();
   exchange.is_answer_own = true;
   exchange.response.fields.set("Server", context.client.server_name);
+  offer_http3(context, exchange);
   if (!are_plugins_asked) return write_answer(context, exchange);
   if (has_hooks(exchange, Phase::kHeaderFilter)) {
     exchange.response.fields.remove(FieldId::kContentLength);
@@ -170,7 +179,7 @@ bool may_skip_certificate(const Exchange& exchange, const tls::ServerContext& co
 // Both the name in the handshake and the host may ask for one; what one lets pass the other need not.
 bool lacks_certificate(const Exchange& exchange, const tls::ServerContext* had,
                        const tls::ServerContext* wanted) {
-  if (exchange.client->tls_session()->has_verified_peer()) return false;
+  if (exchange.client->tls_handshake()->has_verified_peer()) return false;
   for (const tls::ServerContext* context : {had, wanted}) {
     if (context == nullptr || !context->wants_client_certificate()) continue;
     if (!may_skip_certificate(exchange, *context)) return true;
@@ -182,13 +191,13 @@ bool lacks_certificate(const Exchange& exchange, const tls::ServerContext* had,
 bool admit_connection(Exchange& exchange) {
   if (!exchange.is_tls || !exchange.snapshot || !exchange.snapshot->server_names) return true;
   const tls::ServerContext* wanted = exchange.snapshot->server_names->find(exchange.host).get();
-  const tls::ServerContext* had = exchange.client->tls_session()->context();
+  const tls::ServerContext* had = exchange.client->tls_handshake()->context();
   if (is_misdirected(had, wanted)) {
     exchange.fail(421, "this host asks for a client certificate; connect to it by its own name");
     return false;
   }
   if (lacks_certificate(exchange, had, wanted)) {
-    const bool has_one = exchange.client->tls_session()->peer().is_present;
+    const bool has_one = exchange.client->tls_handshake()->peer().is_present;
     exchange.fail(400, has_one ? "client certificate verification is not passed"
                                : "client certificate was not present");
     return false;
@@ -407,6 +416,7 @@ void on_response(Context& context, Exchange& exchange, const iovec* pieces, int 
   exchange.begin_response();
   exchange.is_answer_own = false;
   if (context.client.adds_via) exchange.response.fields.add("Via", "1.1 moongate");
+  offer_http3(context, exchange);
   if (has_hooks(exchange, Phase::kHeaderFilter)) {
     StepResult result = context.script->run_phase(exchange, Phase::kHeaderFilter);
     if (result == StepResult::kWait) {

@@ -20,7 +20,7 @@ constexpr auto kWebSocketAnswerTimeout = std::chrono::seconds(1);  // for the up
 constexpr auto kWebSocketCloseTimeout = std::chrono::seconds(5);   // for the client to leave once it was told
 
 /// Shape:   passes frames on as they come; keeps no payload.
-/// Owner:   a tunnel, of HTTP/1.1 (tunnel.h) or HTTP/2 (http2_tunnel.h).
+/// Owner:   a tunnel, of HTTP/1.1 (tunnel.h) or HTTP/2 (stream_tunnel.h).
 class WebSocketGuard {
  public:
   /// Null when the exchange has no limits and is no WebSocket. To be called when the upstream's handshake is

@@ -78,7 +78,7 @@ void Compiler::refuse_certificate(const Record& record, const std::string& reaso
 
 void Compiler::close_name(const std::string& name) {
   for (const std::string& resolved : config::resolve_certificate_name(name))
-    server_names_->add(resolved, nullptr);
+    server_names_->add(resolved, tls::ServerContext::closed());
 }
 
 // Names of certificates that are wrong elsewhere, in the place of those: what a certificate of a lower id has
@@ -95,20 +95,43 @@ void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
 }
 
 // What is issued comes later, or has come already, by a way of its own: tls/issued.h.
-void Compiler::add_issued_certificate(const Record& record, const config::Ssl& ssl,
-                                      const tls::ServerOptions& options) {
-  if (!next_->settings->acme.is_used())
-    return refuse_certificate(
-        record,
+// The context of the former snapshot, where that was made of the same.
+const ServerCertificate* Compiler::find_former_certificate(const std::string& id, uint64_t print) const {
+  if (!present_) return nullptr;
+  const auto had = present_->server_contexts.find(id);
+  return had != present_->server_contexts.end() && had->second.print == print ? &had->second : nullptr;
+}
+
+Result<ServerCertificate> Compiler::make_certificate(const config::Ssl& ssl, uint64_t print,
+                                                     bool is_for_quic) const {
+  ServerCertificate made;
+  made.print = print;
+  auto skip_mtls = read_skip_mtls(ssl);
+  if (!skip_mtls) return skip_mtls.error();
+  made.skip_mtls = skip_mtls.take();
+  if (ssl.is_issued && !next_->settings->acme.is_used())
+    return base::invalid(
         "acme: moongate.acme is not set; write `moongate: {acme: {agree_to_terms: true, "
         "contact: [\"mailto:YOU@EXAMPLE.ORG\"]}}`, or give cert and key");
-  auto made = tls::AwaitedContext::make(options);
-  if (!made) return refuse_certificate(record, made.error().detail);
-  const std::shared_ptr<tls::AwaitedContext> awaited = made.take();
-  for (const std::string& sni : ssl.snis) {
-    if (!server_names_->add_awaited(sni, awaited))
-      complain(record, "snis: " + sni + " belongs to another certificate already");
+  if (const ServerCertificate* had = find_former_certificate(ssl.id, print)) {
+    made.context = had->context;
+    made.awaited = had->awaited;
+    return made;
   }
+  Result<tls::ServerOptions> options = read_options(ssl);
+  if (!options) return options.error();
+  options->ciphers = next_->settings->tls.ciphers;
+  options->is_for_quic = is_for_quic;
+  if (ssl.is_issued) {
+    auto awaited = tls::AwaitedContext::make(*options);
+    if (!awaited) return awaited.error();
+    made.awaited = awaited.take();
+  } else {
+    auto context = tls::ServerContext::make(*options);
+    if (!context) return context.error();
+    made.context = context.take();
+  }
+  return made;
 }
 
 void Compiler::add_certificate(const Record& record) {
@@ -117,35 +140,18 @@ void Compiler::add_certificate(const Record& record) {
   if (!ssl) return refuse_certificate(record, ssl.error().detail);
   if (ssl->is_client) return add_client_certificate(record, *ssl);
   if (!ssl->is_enabled) return;
-  auto skip_mtls = read_skip_mtls(*ssl);
-  if (!skip_mtls) return refuse_certificate(record, skip_mtls.error().detail);
-  const std::string& ciphers = next_->settings->tls.ciphers;
-  if (ssl->is_issued) {
-    Result<tls::ServerOptions> options = read_options(*ssl);
-    if (!options) return refuse_certificate(record, options.error().detail);
-    options->ciphers = ciphers;
-    next_->server_contexts[ssl->id].skip_mtls = skip_mtls.take();
-    return add_issued_certificate(record, *ssl, *options);
-  }
-  const uint64_t print = record.hash ^ std::hash<std::string>()(ciphers);
-  std::shared_ptr<const tls::ServerContext> context;
-  if (present_) {
-    const auto had = present_->server_contexts.find(ssl->id);
-    if (had != present_->server_contexts.end() && had->second.print == print) context = had->second.context;
-  }
-  if (!context) {
-    Result<tls::ServerOptions> options = read_options(*ssl);
-    if (!options) return refuse_certificate(record, options.error().detail);
-    options->ciphers = ciphers;
-    auto made = tls::ServerContext::make(*options);
-    if (!made) return refuse_certificate(record, made.error().detail);
-    context = made.take();
-  }
-  next_->server_contexts[ssl->id] = {print, context, skip_mtls.take()};
+  const config::Settings& settings = *next_->settings;
+  const bool is_for_quic = std::any_of(settings.listen.begin(), settings.listen.end(),
+                                       [](const config::ListenSettings& one) { return one.http3; });
+  const uint64_t print = record.hash ^ std::hash<std::string>()(settings.tls.ciphers) ^ (is_for_quic ? 1 : 0);
+  Result<ServerCertificate> made = make_certificate(*ssl, print, is_for_quic);
+  if (!made) return refuse_certificate(record, made.error().detail);
   for (const std::string& sni : ssl->snis) {
-    if (!server_names_->add(sni, context))
-      complain(record, "snis: " + sni + " belongs to another certificate already");
+    const bool is_new = made->awaited ? server_names_->add_awaited(sni, made->awaited)
+                                      : server_names_->add(sni, made->context);
+    if (!is_new) complain(record, "snis: " + sni + " belongs to another certificate already");
   }
+  next_->server_contexts[ssl->id] = made.take();
 }
 
 void Compiler::finish_certificates() {

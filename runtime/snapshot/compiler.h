@@ -108,8 +108,9 @@ class Compiler {
   void read_trust();
   void add_certificate(const Record& record);
   void refuse_certificate(const Record& record, const std::string& reason);
-  void add_issued_certificate(const Record& record, const config::Ssl& ssl,
-                              const tls::ServerOptions& options);
+  const ServerCertificate* find_former_certificate(const std::string& id, uint64_t print) const;
+  base::Result<ServerCertificate> make_certificate(const config::Ssl& ssl, uint64_t print,
+                                                   bool is_for_quic) const;
   void close_name(const std::string& name);
   void close_names(std::string_view up_to_id, bool is_to_end);
   void add_client_certificate(const Record& record, const config::Ssl& ssl);

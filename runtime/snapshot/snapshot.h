@@ -28,8 +28,9 @@ struct ScriptSource {
 
 /// One of the `ssls`.
 struct ServerCertificate {
-  uint64_t print = 0;  // of what the context was made from
-  std::shared_ptr<const tls::ServerContext> context;
+  uint64_t print = 0;                                           // of what the context was made from
+  std::shared_ptr<const tls::ServerContext> context;            // null for one that is issued
+  std::shared_ptr<tls::AwaitedContext> awaited;                 // null for others
   std::vector<std::shared_ptr<const router::Regex>> skip_mtls;  // paths that need no client certificate
 };
 

@@ -3,11 +3,13 @@
 // no connection: what waits in the dead worker's queue is accepted by its replacement.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "config/settings.h"
+#include "net/address.h"
 #include "snapshot/descriptor.h"
 #include "worker/start.h"
 
@@ -15,7 +17,9 @@ namespace moongate::supervisor {
 
 /// The sockets on which clients connect.
 ///
-/// Shape:   for each TCP address one SO_REUSEPORT socket per worker; for each unix socket one for all.
+/// Shape:   for each TCP address one SO_REUSEPORT socket per worker, and where HTTP/3 is spoken one for
+/// datagrams;
+///          for each unix socket one for all.
 /// Owner:   the supervisor; each worker takes its own after the fork and the rest is closed there.
 class Listeners {
  public:
@@ -35,10 +39,13 @@ class Listeners {
  private:
   struct Place {
     config::ListenSettings settings;
-    std::vector<snapshot::Descriptor> sockets;  // by worker, or one
+    std::vector<snapshot::Descriptor> sockets;           // by worker, or one
+    std::vector<snapshot::Descriptor> datagram_sockets;  // by worker, where HTTP/3 is spoken
   };
+  static base::Result<void> open_datagrams(Place* place, net::SocketAddress address, uint32_t worker_count);
   base::Result<void> open_place(const config::ListenSettings& settings, uint32_t worker_count);
   std::vector<Place> places_;
+  std::array<uint8_t, 32> quic_secret_{};
 };
 
 /// One socket for control: a page or the command socket. The address it was bound to replaces `*address`.

@@ -17,6 +17,16 @@ std::string ServerContext::client_scope_of(const ServerOptions& options) {
           digest("sha256", options.id + '\0' + rule + '\0' + depth + '\0' + options.client_ca_pem, scope)};
 }
 
+const std::shared_ptr<const ServerContext>& ServerContext::closed() {
+  static const std::shared_ptr<const ServerContext> shared = [] {
+    std::shared_ptr<ServerContext> made(new ServerContext);
+    made->client_scope_ = "closed";
+    made->wants_client_certificate_ = true;
+    return made;
+  }();
+  return shared;
+}
+
 bool ServerNames::add(std::string_view name, std::shared_ptr<const ServerContext> context) {
   return contexts_.emplace(std::string(name), Entry{std::move(context)}).second;
 }

@@ -13,6 +13,8 @@
 
 namespace moongate::tls {
 
+class QuicCredentials;
+
 enum class Version : uint8_t { kTls11, kTls12, kTls13 };
 
 struct CertificatePair {
@@ -29,6 +31,7 @@ struct ServerOptions {
   uint32_t client_depth = 1;
   bool is_client_optional = false;  // the handshake goes on without; requests are judged one by one
   std::string ciphers;              // of TLS 1.2 and older; empty: those that are safe
+  bool is_for_quic = false;         // HTTP/3 is spoken somewhere: quic() is wanted too
 };
 
 /// How to be the server for some names: certificates, versions, who may connect. Immutable.
@@ -36,6 +39,9 @@ class ServerContext {
  public:
   /// Fails: with what is wrong with a certificate or key; no part of a key is ever in the text.
   static base::Result<std::shared_ptr<const ServerContext>> make(const ServerOptions& options);
+  /// Of names whose certificate cannot be used: no handshake gets through, and since nobody knows whom it
+  /// would have let in, no connection that was made under another name is right for them.
+  static const std::shared_ptr<const ServerContext>& closed();
   ~ServerContext();
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
@@ -45,6 +51,8 @@ class ServerContext {
   const std::string& client_scope() const { return client_scope_; }
   static std::string client_scope_of(const ServerOptions& options);
   bool wants_client_certificate() const { return wants_client_certificate_; }
+  /// The same for QUIC; null where it was not asked for, or TLS 1.3 is not allowed.
+  const QuicCredentials* quic() const { return quic_.get(); }
   /// Without one no handshake gets through.
   bool has_certificate() const { return has_certificate_; }
 
@@ -56,6 +64,7 @@ class ServerContext {
   std::string id_;
   std::string client_scope_;
   bool wants_client_certificate_ = false;
+  std::shared_ptr<const QuicCredentials> quic_;
   bool has_certificate_ = false;
   std::unique_ptr<Parts> parts_;
 };

@@ -9,21 +9,11 @@
 
 #include "net/stream.h"
 #include "tls/client_context.h"
+#include "tls/handshake.h"
 #include "tls/server_names.h"
 #include "tls/session_store.h"
 
 namespace moongate::tls {
-
-/// What the peer proved about itself.
-struct PeerCertificate {
-  bool is_present = false;
-  bool is_verified = false;
-  std::string subject;  // RFC 2253: CN=client,O=example
-  std::string issuer;
-  std::string serial;       // hexadecimal digits, upper case
-  std::string fingerprint;  // SHA-1 of the certificate, hexadecimal digits, lower case
-  std::string pem;
-};
 
 /// Whom a client connects to.
 struct Peer {
@@ -36,7 +26,7 @@ enum class Protocols : uint8_t { kHttp1, kEither, kHttp2 };
 
 /// Owner:   the tls::Stream; `socket` must outlive it.
 /// Fails:   after kError the connection is of no further use; describe_failure() says why.
-class Session {
+class Session final : public Handshake {
  public:
   /// The server's side. The certificate is chosen among `names` when the client has said which name it wants.
   /// `received` is what was read from the socket already. Null when the library has no memory left.
@@ -58,18 +48,15 @@ class Session {
   /// Tells the peer that this was all. Does not wait for an answer.
   void say_goodbye();
 
-  /// The name the client asked for, in lower case when it is the peer's; empty without one.
-  std::string_view server_name() const;
-  std::string_view version() const;  // "TLSv1.3"
-  std::string_view cipher() const;   // "TLS_AES_256_GCM_SHA384"
+  std::string_view server_name() const override;
+  std::string_view version() const override;
+  std::string_view cipher() const override;
   /// HTTP/2 was agreed on (ALPN).
   bool is_http2() const;
-  bool is_resumed() const;
-  /// The context that was chosen; null before.
-  const ServerContext* context() const;
-  PeerCertificate peer() const;
-  /// Whether the peer has shown a certificate that was found good, in this session or the one it resumes.
-  bool has_verified_peer() const;
+  bool is_resumed() const override;
+  const ServerContext* context() const override;
+  PeerCertificate peer() const override;
+  bool has_verified_peer() const override;
   /// One sentence without the contents of certificates; empty when the other side just left the handshake.
   std::string describe_failure() const;
 

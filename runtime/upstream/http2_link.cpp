@@ -73,7 +73,7 @@ void Http2Link::leave(Http2LinkUser* user) {
   flush_later();  // what the last one left, and the end where nothing may follow
 }
 
-int32_t Http2Link::send_request(std::string_view head, bool has_body, http::Http2StreamHandler* handler) {
+int32_t Http2Link::send_request(std::string_view head, bool has_body, http::StreamHandler* handler) {
   requests_++;
   flush_later();
   return session_->send_request(head, endpoint_->context() ? "https" : "http", has_body, handler);

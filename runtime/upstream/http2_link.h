@@ -60,7 +60,7 @@ class Http2Link final : public http::Http2Handler, public std::enable_shared_fro
   void join(Http2LinkUser* user);
   void leave(Http2LinkUser* user);
 
-  int32_t send_request(std::string_view head, bool has_body, http::Http2StreamHandler* handler);
+  int32_t send_request(std::string_view head, bool has_body, http::StreamHandler* handler);
   /// Ends a stream; the node hears of it at the end of the turn.
   void reset(int32_t stream, http::Http2Code code);
   http::Http2Session& session() { return *session_; }

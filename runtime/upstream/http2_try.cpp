@@ -76,8 +76,8 @@ void Http2Try::arm_timer() {
   timer_.start(endpoint_->loop().timers(), is_deadline_for_sending_ ? timeouts_.send : timeouts_.read);
 }
 
-http::Http2Offer Http2Try::offer_data(size_t size_max) {
-  http::Http2Offer offer;
+http::StreamOffer Http2Try::offer_data(size_t size_max) {
+  http::StreamOffer offer;
   offer.size = std::min(size_max, pending_.size());
   offer.is_last = has_sent_last_ && offer.size == pending_.size();
   offer.has_trailers = offer.is_last && !request_trailers_.empty();

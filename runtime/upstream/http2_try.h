@@ -19,7 +19,7 @@ namespace moongate::upstream {
 ///          comes: what the node says it has not looked at goes to it again, over another connection.
 /// Runs in: one worker's loop; never blocks.
 /// Fails:   through on_attempt_failed, once, as Attempt.
-class Http2Try final : public Http2LinkUser, public http::Http2StreamHandler {
+class Http2Try final : public Http2LinkUser, public http::StreamHandler {
  public:
   explicit Http2Try(AttemptHandler* handler) : handler_(handler), timer_(on_timeout, this) {}
   ~Http2Try() { cancel(); }
@@ -49,7 +49,7 @@ class Http2Try final : public Http2LinkUser, public http::Http2StreamHandler {
   void on_data(std::string_view bytes) override;
   void on_last() override;
   void on_fields(const http::Http2FieldBlock& block, bool is_last) override;
-  http::Http2Offer offer_data(size_t size_max) override;
+  http::StreamOffer offer_data(size_t size_max) override;
   void take_data(size_t size, std::string* out) override;
   void on_frame_sent(size_t size_bytes) override;
   void on_closed(http::Http2Code code) override;

@@ -3,6 +3,7 @@
 // snapshot, over the control channel, and until then it accepts nothing.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ namespace moongate::worker {
 struct ListenSocket {
   int fd = -1;                      // listening and non-blocking; the worker's own, except for unix sockets
   config::ListenSettings settings;  // `address` as it was bound, so never port 0
+  int datagram_fd = -1;             // where HTTP/3 is spoken: bound to the same address, the worker's own
+  std::array<uint8_t, 32> quic_secret{};  // the same for all workers of the instance
 };
 
 struct WorkerStart {

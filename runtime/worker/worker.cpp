@@ -36,6 +36,7 @@ Worker::~Worker() {
   loop_.forget_observer(&turn_meter_);
   listeners_.clear();
   reload_.reset();
+  quic_.reset();
   while (context_.connections) context_.connections->end();
   context_.closed.clear();
   if (host_) host_->shut_down();
@@ -168,6 +169,8 @@ void Worker::open_access_log(const config::Settings& settings) {
 }
 
 void Worker::start_listening() {
+  const auto index = static_cast<uint32_t>(start_.index);
+  quic_ = std::make_unique<QuicFront>(context_, start_.processes->slot(index));
   for (const ListenSocket& socket : start_.listeners) {
     auto open = std::make_unique<OpenListener>();
     open->worker = this;
@@ -176,6 +179,11 @@ void Worker::start_listening() {
     open->traits.protocols = !socket.settings.http2  ? tls::Protocols::kHttp1
                              : socket.settings.http1 ? tls::Protocols::kEither
                                                      : tls::Protocols::kHttp2;
+    if (socket.datagram_fd >= 0) {
+      quic_->open(socket, index, static_cast<uint32_t>(start_.count));
+      if (auto address = net::parse_listen_address(socket.settings.address))
+        open->traits.http3_port = address->port();
+    }
     open->listener.start(loop_, socket.fd, on_accept, open.get());
     listeners_.push_back(std::move(open));
   }
@@ -240,6 +248,7 @@ void Worker::drain() {
   auto timeout =
       context_.snapshot ? context_.snapshot->settings->drain_timeout : std::chrono::milliseconds(0);
   drain_until_ = Clock::steady() + timeout;
+  if (quic_) quic_->drain();
   for (proxy::Connection* connection = context_.connections; connection;) {
     proxy::Connection* after = connection->next;
     connection->drain();

@@ -16,6 +16,7 @@
 #include "script/host.h"
 #include "script/stall_watch.h"
 #include "snapshot/graveyard.h"
+#include "worker/quic_front.h"
 #include "worker/reload.h"
 #include "worker/start.h"
 
@@ -90,6 +91,7 @@ class Worker {
   std::string access_log_path_;
   std::string access_log_format_;
   std::vector<std::unique_ptr<OpenListener>> listeners_;
+  std::unique_ptr<QuicFront> quic_;
   std::unique_ptr<Reload> reload_;
   struct Retiring {
     std::weak_ptr<const snapshot::Snapshot> snapshot;

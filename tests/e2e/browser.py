@@ -19,8 +19,8 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 
 
-def start_browser(case, *flags):
-    """A browser with a profile of its own that ends with the test; what its console says is kept."""
+def start_browser(case, *flags, without=()):
+    """A browser with a profile of its own that ends with the test; what its console says is kept. `without`: of our usual flags."""
     browser, driver = need("chromium"), need("chromedriver")
     if webdriver is None:
         if os.environ.get("CI"):
@@ -30,7 +30,7 @@ def start_browser(case, *flags):
     case.addCleanup(shutil.rmtree, profile, True)
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in [*FLAGS, "--user-data-dir=" + profile, *flags]:
+    for flag in [*(flag for flag in FLAGS if flag not in without), "--user-data-dir=" + profile, *flags]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     started = webdriver.Chrome(service=Driver(driver), options=options)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates for tests, made by the openssl program when they are first needed."""
 
+import base64
 import functools
+import hashlib
 import os
 import subprocess
 import tempfile
@@ -26,6 +28,13 @@ class Certificate:
     def key(self):
         with open(self.key_path) as f:
             return f.read()
+
+    @property
+    def key_pin(self):
+        """The digest of the public key, as browsers take it."""
+        public = subprocess.run([need("openssl"), "pkey", "-in", self.key_path, "-pubout", "-outform", "DER"], check=True,
+                                capture_output=True).stdout
+        return base64.b64encode(hashlib.sha256(public).digest()).decode()
 
 
 def _openssl(*arguments):

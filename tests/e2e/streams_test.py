@@ -10,7 +10,7 @@ from harness import IS_FULL, TestCase, ClosedError, full_size, is_sanitized, mem
 STREAMS = 100
 SNAPSHOTS = 1000 if IS_FULL else 40 if is_sanitized() else 200
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
 UPGRADE = (b"GET /ws HTTP/1.1\r\nHost: a\r\nApikey: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 

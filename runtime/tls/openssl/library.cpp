@@ -5,6 +5,9 @@
 
 namespace moongate::tls {
 
-std::string describe_library() { return std::string("OpenSSL ") + OpenSSL_version(OPENSSL_VERSION_STRING); }
+std::string describe_library() {
+  return std::string("OpenSSL ") + OpenSSL_version(OPENSSL_VERSION_STRING) +
+         (MOONGATE_HTTP3 ? "" : "; not in this build: HTTP/3");
+}
 
 }  // namespace moongate::tls

@@ -77,6 +77,8 @@ std::string describe_client_failure(const Session::Parts& parts, std::string lib
 std::string take_library_errors();
 /// Sends what Staples has for the certificate that was chosen; the library calls it for clients that ask.
 int send_staple(SSL* library, void*);
+/// What a certificate says of its owner; is_verified is the caller's to set.
+PeerCertificate describe_certificate(X509* certificate);
 /// What comes is more than a handshake needs, or a connection that says something.
 bool is_barren(const Session::Parts& parts);
 /// The socket as the library's input and output.

@@ -3,6 +3,9 @@
 #include <openssl/err.h>
 
 #include "tls/openssl/parts.h"
+#if MOONGATE_HTTP3
+#include "tls/quic_handshake.h"
+#endif
 
 namespace moongate::tls {
 
@@ -72,6 +75,13 @@ Result<std::shared_ptr<const ServerContext>> ServerContext::make(const ServerOpt
     if (options.is_client_optional) parts.on_verified = accept_unverified;
     parts.verify_depth = static_cast<int>(options.client_depth);
   }
+#if MOONGATE_HTTP3
+  if (options.is_for_quic && options.version_max == Version::kTls13) {
+    auto made = QuicCredentials::make(options);
+    if (!made) return made.error();
+    context->quic_ = made.take();
+  }
+#endif
   return std::shared_ptr<const ServerContext>(std::move(context));
 }
 

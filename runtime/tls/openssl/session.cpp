@@ -23,28 +23,6 @@ constexpr size_t kWriteMaxBytes = 16 * 1024;  // a record's worth: more would be
 // Waking up costs three microseconds, so a connection that is used each second is left alone.
 constexpr auto kIdleBeforeParking = std::chrono::seconds(2);
 
-std::string name_text(X509_NAME* name) {
-  BIO* out = BIO_new(BIO_s_mem());
-  if (out == nullptr) return {};
-  X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(out, &data);
-  std::string text(data, static_cast<size_t>(size));
-  BIO_free(out);
-  return text;
-}
-
-std::string pem_text(X509* certificate) {
-  BIO* out = BIO_new(BIO_s_mem());
-  if (out == nullptr) return {};
-  char* data = nullptr;
-  long size = 0;
-  if (PEM_write_bio_X509(out, certificate) == 1) size = BIO_get_mem_data(out, &data);
-  std::string text(data, static_cast<size_t>(size));
-  BIO_free(out);
-  return text;
-}
-
 bool begin(Session::Parts& parts, SSL_CTX* library) {
   parts.library.reset(parts.object.make(library));
   BIO* bio = parts.library ? make_socket_bio(&parts) : nullptr;
@@ -219,22 +197,11 @@ bool Session::has_verified_peer() const {
 }
 
 PeerCertificate Session::peer() const {
-  PeerCertificate peer;
   SSL* library = parts_->awake();
-  X509* certificate = SSL_get1_peer_certificate(library);
-  if (certificate == nullptr) return peer;
-  peer.is_present = true;
+  const Certificate certificate(SSL_get1_peer_certificate(library));
+  if (!certificate) return {};
+  PeerCertificate peer = describe_certificate(certificate.get());
   peer.is_verified = SSL_get_verify_result(library) == X509_V_OK;
-  peer.subject = name_text(X509_get_subject_name(certificate));
-  peer.issuer = name_text(X509_get_issuer_name(certificate));
-  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
-  peer.serial = hex(serial->data, static_cast<size_t>(serial->length), base::kHexUpper);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  if (X509_digest(certificate, EVP_sha1(), digest, &size) == 1)
-    peer.fingerprint = hex(digest, size, base::kHexLower);
-  peer.pem = pem_text(certificate);
-  X509_free(certificate);
   return peer;
 }
 

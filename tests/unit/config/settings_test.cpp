@@ -84,7 +84,7 @@ TEST_CASE("every setting is read") {
   CHECK(s.listen[0].address == "0.0.0.0:8080");
   CHECK(s.listen[2].address == "[::1]:82");
   CHECK(s.listen[3].address == "unix:/run/m.sock");
-  CHECK(s.listen[4] == ListenSettings{"0.0.0.0:8443", true, false, true, true});
+  CHECK(s.listen[4] == ListenSettings{"0.0.0.0:8443", true, false, true, false, true});
   CHECK(s.admin.key == "secret");
   CHECK(s.metrics.listen == "unix:/run/metrics.sock");
   CHECK(s.metrics.path == "/m");

@@ -20,7 +20,7 @@ class SilentClient final : public exchange::ClientSide {
   void send_interim(uint16_t, const http::FieldList&) override {}
   bool is_blocked() const override { return false; }
   void read_body() override {}
-  const tls::Session* tls_session() const override { return nullptr; }
+  const tls::Handshake* tls_handshake() const override { return nullptr; }
   void read_body_later() override {}
   void end_after_answer() override {}
   void abort_answer() override {}

@@ -46,11 +46,11 @@ struct Frame {
 };
 
 /// A stream that records what it is told, and says what the test wants.
-struct Stream final : Http2StreamHandler {
+struct Stream final : StreamHandler {
   void on_data(std::string_view bytes) override { body += bytes; }
   void on_last() override { has_ended = true; }
   void on_fields(const Http2FieldBlock& block, bool) override { trailers = block.text(); }
-  Http2Offer offer_data(size_t size_max) override {
+  StreamOffer offer_data(size_t size_max) override {
     const size_t size = std::min(size_max, answer.size());
     return {size, is_answer_whole && size == answer.size(), false};
   }

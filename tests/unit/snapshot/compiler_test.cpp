@@ -354,7 +354,7 @@ TEST_CASE(
   Fixture without;
   const auto refused = without.compile({issued});
   CHECK(without.complaints.size() == 1);
-  CHECK(refused->server_names->find("a.example.com") == nullptr);
+  CHECK(refused->server_names->find("a.example.com") == tls::ServerContext::closed());
   Fixture with;
   const auto snapshot =
       with.compile({{RecordKind::kSettings, "", R"({"acme": {"agree_to_terms": true}})"}, issued});
@@ -369,8 +369,10 @@ TEST_CASE("names that are closed for a certificate stand where it would, among t
                                    {RecordKind::kClosedNames, "9", R"(["c.example.com"])"}});
   CHECK(fixture.complaints.empty());
   tls::ServerNames names = *snapshot->server_names;
-  for (const char* name : {"a.example.com", "b.example.com", "c.example.com"})
+  for (const char* name : {"a.example.com", "b.example.com", "c.example.com"}) {
     CHECK_FALSE(names.add(name, nullptr));
+    CHECK_FALSE(names.find(name)->has_certificate());
+  }
   CHECK(names.add("d.example.com", nullptr));
 }
 

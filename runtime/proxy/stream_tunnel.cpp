@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "proxy/http2_tunnel.h"
+#include "proxy/stream_tunnel.h"
 
 #include <algorithm>
 
@@ -39,8 +39,8 @@ bool accepts_websocket(const Exchange& exchange) {
   return accept->value == base::to_base64({digest, tls::digest("sha1", text, digest)});
 }
 
-Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connection> upstream,
-                         std::string_view first_bytes)
+StreamTunnel::StreamTunnel(RequestStream& stream, std::unique_ptr<upstream::Connection> upstream,
+                           std::string_view first_bytes)
     : stream_(stream),
       upstream_(std::move(upstream)),
       guard_(WebSocketGuard::make(*stream.exchange_)),
@@ -50,28 +50,28 @@ Http2Tunnel::Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connecti
   if (!first_bytes.empty()) take_from_upstream(first_bytes, false);
 }
 
-void Http2Tunnel::close() {
+void StreamTunnel::close() {
   idle_timer_.stop();
   answer_timer_.stop();
   open_window(window_used_);  // what is dropped must not take the connection's window along
   upstream_->stream.close();
 }
 
-void Http2Tunnel::on_idle(void* self) {
-  static_cast<Http2Tunnel*>(self)->stream_.reset(http::Http2Code::kCancel, Ending::kComplete);
+void StreamTunnel::on_idle(void* self) {
+  static_cast<StreamTunnel*>(self)->stream_.reset(http::Http2Code::kCancel, Ending::kComplete);
 }
 
-void Http2Tunnel::on_answer_timeout(void* self) { static_cast<Http2Tunnel*>(self)->drop_upstream(); }
+void StreamTunnel::on_answer_timeout(void* self) { static_cast<StreamTunnel*>(self)->drop_upstream(); }
 
 // What the client does not take the stream has a time limit for. The upstream gets no more time to take what
 // waits for it by what either sends.
-void Http2Tunnel::start_idle_timer() {
+void StreamTunnel::start_idle_timer() {
   base::SteadyTime end = Clock::steady() + (has_client_ended_ ? kTunnelStalledTimeout : kTunnelIdleTimeout);
   if (!to_upstream_.is_empty()) end = std::min<base::SteadyTime>(end, waits_since_ + kTunnelStalledTimeout);
   idle_timer_.start(stream_.context_.loop.timers(), end - Clock::steady());
 }
 
-void Http2Tunnel::on_client_data(std::string_view bytes) {
+void StreamTunnel::on_client_data(std::string_view bytes) {
   if (!stream_.exchange_) return stream_.connection_->consume(stream_.id_, bytes.size());
   window_used_ += bytes.size();
   if (to_upstream_.is_empty()) waits_since_ = Clock::steady();
@@ -82,12 +82,12 @@ void Http2Tunnel::on_client_data(std::string_view bytes) {
   on_ready();
 }
 
-void Http2Tunnel::on_client_end() {
+void StreamTunnel::on_client_end() {
   has_client_ended_ = true;
   on_ready();
 }
 
-void Http2Tunnel::on_ready() {
+void StreamTunnel::on_ready() {
   if (!stream_.exchange_) return;
   if (is_closing()) begin_closing();
   const bool is_alive = push_to_upstream() && pull_from_upstream();
@@ -96,7 +96,7 @@ void Http2Tunnel::on_ready() {
   if (!is_alive && !drop_upstream()) stream_.reset(http::Http2Code::kConnectError, Ending::kUpstreamBroke);
 }
 
-void Http2Tunnel::begin_closing() {
+void StreamTunnel::begin_closing() {
   if (has_begun_closing_) return;
   has_begun_closing_ = true;
   idle_timer_.start(stream_.context_.loop.timers(), kWebSocketCloseTimeout);
@@ -104,7 +104,7 @@ void Http2Tunnel::begin_closing() {
   if (!has_upstream_ended_) take_from_upstream({}, false);
 }
 
-bool Http2Tunnel::drop_upstream() {
+bool StreamTunnel::drop_upstream() {
   if (!is_closing()) return false;
   base::ByteQueue passed;
   guard_->end_upstream(passed);
@@ -112,14 +112,14 @@ bool Http2Tunnel::drop_upstream() {
   return has_upstream_ended_;
 }
 
-void Http2Tunnel::cut_upstream() {
+void StreamTunnel::cut_upstream() {
   upstream_->stream.close();
   to_upstream_.clear();
   is_end_passed_on_ = true;
 }
 
 // As tunnel.cpp does it.
-bool Http2Tunnel::close_websocket(uint16_t code, std::string_view reason) {
+bool StreamTunnel::close_websocket(uint16_t code, std::string_view reason) {
   if (!guard_) return false;
   if (is_closing()) return true;
   base::ByteQueue to_client;
@@ -137,7 +137,7 @@ bool Http2Tunnel::close_websocket(uint16_t code, std::string_view reason) {
   return true;
 }
 
-void Http2Tunnel::take_from_upstream(std::string_view bytes, bool is_last) {
+void StreamTunnel::take_from_upstream(std::string_view bytes, bool is_last) {
   if (!guard_ || guard_->follow_upstream(bytes)) return send_to_client(bytes, is_last);
   base::ByteQueue passed;
   guard_->pass_upstream(bytes, passed);
@@ -146,7 +146,7 @@ void Http2Tunnel::take_from_upstream(std::string_view bytes, bool is_last) {
 }
 
 // The stream ends with the upstream, or when the guard has told the client that it does.
-void Http2Tunnel::send_to_client(std::string_view bytes, bool is_last) {
+void StreamTunnel::send_to_client(std::string_view bytes, bool is_last) {
   has_upstream_ended_ = is_last || (is_closing() && guard_->has_told_client());
   if (bytes.empty() && !has_upstream_ended_) return;
   iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
@@ -154,14 +154,14 @@ void Http2Tunnel::send_to_client(std::string_view bytes, bool is_last) {
 }
 
 // What the guard keeps or adds is no part of what the client sent: only that opens its window.
-void Http2Tunnel::open_window(size_t size_max) {
+void StreamTunnel::open_window(size_t size_max) {
   const size_t size = std::min(size_max, window_used_);
   window_used_ -= size;
   if (size > 0) stream_.connection_->consume(stream_.id_, size);
 }
 
 // False when the upstream's connection broke.
-bool Http2Tunnel::push_to_upstream() {
+bool StreamTunnel::push_to_upstream() {
   while (!to_upstream_.is_empty() && upstream_->stream.may_write()) {
     const std::string_view bytes = to_upstream_.view();
     const net::IoResult result = upstream_->stream.write(bytes.data(), bytes.size());
@@ -179,7 +179,7 @@ bool Http2Tunnel::push_to_upstream() {
   return true;
 }
 
-bool Http2Tunnel::pull_from_upstream() {
+bool StreamTunnel::pull_from_upstream() {
   for (int reads = 0; !has_upstream_ended_ && !stream_.is_blocked() && upstream_->stream.may_read();
        reads++) {
     if (reads == upstream::ReadBuffer::kReadsPerTurn) {

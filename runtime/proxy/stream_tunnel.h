@@ -15,7 +15,7 @@
 
 namespace moongate::proxy {
 
-class Http2Stream;
+class RequestStream;
 
 /// Puts what HTTP/1 needs into a request that came as an extended CONNECT.
 void offer_websocket(exchange::Exchange& exchange);
@@ -28,10 +28,10 @@ bool accepts_websocket(const exchange::Exchange& exchange);
 /// did not
 ///          take waits in the stream.
 /// Owner:   the stream.
-class Http2Tunnel {
+class StreamTunnel {
  public:
-  Http2Tunnel(Http2Stream& stream, std::unique_ptr<upstream::Connection> upstream,
-              std::string_view first_bytes);
+  StreamTunnel(RequestStream& stream, std::unique_ptr<upstream::Connection> upstream,
+               std::string_view first_bytes);
 
   void on_client_data(std::string_view bytes);
   void on_client_end();
@@ -42,7 +42,7 @@ class Http2Tunnel {
   void close();
 
  private:
-  static void on_upstream_ready(void* self) { static_cast<Http2Tunnel*>(self)->on_ready(); }
+  static void on_upstream_ready(void* self) { static_cast<StreamTunnel*>(self)->on_ready(); }
   static void on_idle(void* self);
   static void on_answer_timeout(void* self);
   void start_idle_timer();
@@ -58,7 +58,7 @@ class Http2Tunnel {
   bool drop_upstream();
   void cut_upstream();
 
-  Http2Stream& stream_;
+  RequestStream& stream_;
   std::unique_ptr<upstream::Connection> upstream_;
   std::unique_ptr<WebSocketGuard> guard_;
   base::ByteQueue to_upstream_;

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request and its answer on an HTTP/2 connection: what the client's side of an exchange is there. The
-// frames are http/http2_session.h's, the socket is http2_connection.h's.
+// One request and its answer on a connection that carries many, HTTP/2 or HTTP/3: what the client's side of
+// an exchange is there. Frames and sockets are the connection's.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "base/byte_queue.h"
-#include "http/http2_session.h"
+#include "http/stream_session.h"
 #include "net/timer.h"
 #include "proxy/context.h"
 
 namespace moongate::proxy {
 
-class Http2Connection;
-class Http2Tunnel;
+class StreamTunnel;
+class StreamConnection;
 
 /// One stream from a client.
 ///
@@ -24,16 +24,16 @@ class Http2Tunnel;
 /// Owner:   its connection; between streams the context, which gives it to the next.
 /// Runs in: one worker's loop.
 /// Fails:   faults of the request are answered with 4xx; a client that is too slow has the stream reset.
-class Http2Stream final : public exchange::ClientSide, public http::Http2StreamHandler {
+class RequestStream final : public exchange::ClientSide, public http::StreamHandler {
  public:
-  explicit Http2Stream(Context& context);
-  ~Http2Stream();
+  explicit RequestStream(Context& context);
+  ~RequestStream();
 
   /// The head is there: an exchange begins.
-  void start(Http2Connection& connection, int32_t id, const http::Http2FieldBlock& block, bool is_last);
+  void start(StreamConnection& connection, int64_t id, const http::Http2FieldBlock& block, bool is_last);
   /// Ends the exchange; the stream is its connection's to forget.
   void leave(exchange::Ending ending);
-  int32_t id() const { return id_; }
+  int64_t id() const { return id_; }
   /// The client has said everything.
   bool has_ended() const { return has_ended_; }
   /// Some of the answer has not been sent.
@@ -54,23 +54,24 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   [[gnu::cold]] void abort_answer() override;
   [[gnu::cold]] bool close_websocket(uint16_t code, std::string_view reason) override;
   void start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) override;
-  const tls::Session* tls_session() const override;
+  const tls::Handshake* tls_handshake() const override;
   std::string_view server_address() override;
   uint16_t server_port() override;
+  uint16_t http3_port() override;
 
   void on_data(std::string_view bytes) override;
   void on_last() override;
   void on_fields(const http::Http2FieldBlock& block, bool is_last) override;
-  http::Http2Offer offer_data(size_t size_max) override;
+  http::StreamOffer offer_data(size_t size_max) override;
   void take_data(size_t size, std::string* out) override;
   void on_frame_sent(size_t size_bytes) override;
   void on_closed(http::Http2Code code) override;
 
-  Http2Stream** place = nullptr;  // in the connection's list
-  Http2Stream* next = nullptr;
+  RequestStream** place = nullptr;  // in the connection's list
+  RequestStream* next = nullptr;
 
  private:
-  friend class Http2Tunnel;
+  friend class StreamTunnel;
   static void on_timeout(void* self);
   void begin_reading();
   bool take_head(const http::Http2FieldBlock& block, bool is_last);
@@ -92,8 +93,8 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   static constexpr size_t kPendingLowBytes = 16 * 1024;
 
   Context& context_;
-  Http2Connection* connection_ = nullptr;
-  int32_t id_ = 0;
+  StreamConnection* connection_ = nullptr;
+  int64_t id_ = 0;
   exchange::Exchange* exchange_ = nullptr;
   exchange::BodySink* sink_ = nullptr;
   net::Timer timer_;
@@ -115,10 +116,11 @@ class Http2Stream final : public exchange::ClientSide, public http::Http2StreamH
   bool has_answer_length_ = false;
   bool is_without_body_ = false;
   bool is_answer_ended_ = false;
-  bool is_end_sent_ = false;  // or goes with the next frame
-  bool is_broken_ = false;    // and not because it is whole
+  bool is_end_sent_ = false;     // or goes with the next frame
+  bool is_end_awaited_ = false;  // the client tells when it has the end, and is waited for
+  bool is_broken_ = false;       // and not because it is whole
   bool was_blocked_ = false;
-  std::unique_ptr<Http2Tunnel> tunnel_;
+  std::unique_ptr<StreamTunnel> tunnel_;
 };
 
 }  // namespace moongate::proxy

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "proxy/http2_stream.h"
+#include "proxy/request_stream.h"
 
 #include <algorithm>
 
 #include "proxy/answer_length.h"
-#include "proxy/http2_connection.h"
-#include "proxy/http2_tunnel.h"
 #include "proxy/steps.h"
+#include "proxy/stream_connection.h"
+#include "proxy/stream_tunnel.h"
 
 namespace moongate::proxy {
 
@@ -15,13 +15,13 @@ using exchange::Ending;
 using exchange::Exchange;
 using http::Http2Code;
 
-Http2Stream::Http2Stream(Context& context) : context_(context), timer_(on_timeout, this) {}
-Http2Stream::~Http2Stream() = default;
+RequestStream::RequestStream(Context& context) : context_(context), timer_(on_timeout, this) {}
+RequestStream::~RequestStream() = default;
 
-void Http2Stream::arm(std::chrono::milliseconds timeout) { timer_.start(context_.loop.timers(), timeout); }
+void RequestStream::arm(std::chrono::milliseconds timeout) { timer_.start(context_.loop.timers(), timeout); }
 
 // Between frames of the answer it is the request's body, if any, that the client may take too long for.
-void Http2Stream::arm_for_client() {
+void RequestStream::arm_for_client() {
   if (is_waiting())
     arm(context_.client.send_timeout);
   else if (is_wanted_ && !has_ended_ && !is_given_)
@@ -31,20 +31,21 @@ void Http2Stream::arm_for_client() {
 }
 
 // What comes of the request does not give a client more time that takes nothing of its answer.
-void Http2Stream::arm_for_request() {
+void RequestStream::arm_for_request() {
   if (!is_waiting() || !timer_.is_running()) arm_for_client();
 }
 
 // --- the request
 
-void Http2Stream::start(Http2Connection& connection, int32_t id, const http::Http2FieldBlock& block,
-                        bool is_last) {
+void RequestStream::start(StreamConnection& connection, int64_t id, const http::Http2FieldBlock& block,
+                          bool is_last) {
   connection_ = &connection;
   id_ = id;
   body_received_ = answer_left_ = 0;
   fault_status_ = 0;
   has_ended_ = is_last;
   is_malformed_ = false;
+  is_end_awaited_ = connection.version_major() == 3;
   is_given_ = is_wanted_ = has_continued_ = false;
   has_answer_length_ = is_without_body_ = is_answer_ended_ = is_end_sent_ = is_broken_ = was_blocked_ = false;
   exchange_ = context_.exchanges.take();
@@ -59,7 +60,7 @@ void Http2Stream::start(Http2Connection& connection, int32_t id, const http::Htt
   begin_steps(context_, *exchange_);
 }
 
-bool Http2Stream::take_head(const http::Http2FieldBlock& block, bool is_last) {
+bool RequestStream::take_head(const http::Http2FieldBlock& block, bool is_last) {
   Exchange& exchange = *exchange_;
   http::RequestHead& request = exchange.request;
   http::HeadFault fault;
@@ -68,6 +69,7 @@ bool Http2Stream::take_head(const http::Http2FieldBlock& block, bool is_last) {
     is_malformed_ = fault.status == 400;
     return false;
   }
+  request.version_major = connection_->version_major();
   if (request.is_extended_connect) offer_websocket(exchange);
   if (const http::Field* priority = request.fields.find("priority"))
     connection_->session().set_priority(id_, http::parse_priority(priority->value));
@@ -80,7 +82,7 @@ bool Http2Stream::take_head(const http::Http2FieldBlock& block, bool is_last) {
   return false;
 }
 
-void Http2Stream::on_data(std::string_view bytes) {
+void RequestStream::on_data(std::string_view bytes) {
   if (exchange_) exchange_->bytes_received += bytes.size();
   if (tunnel_) return tunnel_->on_client_data(bytes);
   const bool is_tunnel_to_be =
@@ -104,14 +106,14 @@ void Http2Stream::on_data(std::string_view bytes) {
                           : fail_body(413, "request body too large");
   }
   if (!is_wanted_ || !sink_ || !received_.is_empty() || !sink_->wants_body()) return received_.append(bytes);
-  const int32_t id = id_;
-  Http2Connection& connection = *connection_;
+  const int64_t id = id_;
+  StreamConnection& connection = *connection_;
   arm_for_request();
   give(bytes, false);
   connection.consume(id, bytes.size());
 }
 
-void Http2Stream::on_last() {
+void RequestStream::on_last() {
   has_ended_ = true;
   if (tunnel_) return tunnel_->on_client_end();
   if (!exchange_ || is_given_ || fault_status_ != 0) return;
@@ -121,7 +123,7 @@ void Http2Stream::on_last() {
   if (is_wanted_) deliver();
 }
 
-void Http2Stream::on_fields(const http::Http2FieldBlock& block, bool is_last) {
+void RequestStream::on_fields(const http::Http2FieldBlock& block, bool is_last) {
   if (!exchange_ || is_given_ || fault_status_ != 0) return;
   constexpr size_t kTrailersMaxBytes = 8 * 1024;  // as behind a chunked body
   const bool is_too_large = block.is_too_large() || block.size_bytes() > kTrailersMaxBytes;
@@ -129,7 +131,7 @@ void Http2Stream::on_fields(const http::Http2FieldBlock& block, bool is_last) {
     fail_body(is_too_large ? 431 : 400, is_too_large ? "trailers too large" : "malformed trailers");
 }
 
-void Http2Stream::begin_reading() {
+void RequestStream::begin_reading() {
   is_wanted_ = true;
   arm_for_request();
   if (!exchange_->request.expects_continue || has_continued_ || body_received_ != 0 || has_ended_) return;
@@ -137,7 +139,7 @@ void Http2Stream::begin_reading() {
   send_interim(100, http::FieldList(&exchange_->arena));
 }
 
-void Http2Stream::read_body() {
+void RequestStream::read_body() {
   if (fault_status_ != 0) {
     if (sink_) sink_->on_request_body_failed(fault_status_, fault_reason_);
     return;
@@ -151,10 +153,10 @@ void Http2Stream::read_body() {
 }
 
 // Gives what has come, and the end when it has.
-void Http2Stream::deliver() {
+void RequestStream::deliver() {
   if (!sink_ || !sink_->wants_body()) return;
-  const int32_t id = id_;
-  Http2Connection& connection = *connection_;
+  const int64_t id = id_;
+  StreamConnection& connection = *connection_;
   base::ByteQueue kept;
   kept.swap(received_);
   if (kept.is_empty() && !has_ended_) return;
@@ -163,7 +165,7 @@ void Http2Stream::deliver() {
   if (!kept.is_empty()) connection.consume(id, kept.size());
 }
 
-void Http2Stream::give(std::string_view bytes, bool is_last) {
+void RequestStream::give(std::string_view bytes, bool is_last) {
   if (is_last) {
     is_given_ = true;
     arm_for_request();
@@ -173,13 +175,13 @@ void Http2Stream::give(std::string_view bytes, bool is_last) {
   sink_->on_request_body(&piece, bytes.empty() ? 0 : 1, is_last);
 }
 
-void Http2Stream::drop_received() {
+void RequestStream::drop_received() {
   if (!received_.is_empty()) connection_->consume(id_, received_.size());
   received_.clear();
 }
 
 // Told at once to whoever reads the body, and otherwise to whoever asks for it.
-void Http2Stream::fail_body(uint16_t status, std::string_view reason) {
+void RequestStream::fail_body(uint16_t status, std::string_view reason) {
   drop_received();
   is_malformed_ = status == 400;
   fault_status_ = status;
@@ -191,14 +193,14 @@ void Http2Stream::fail_body(uint16_t status, std::string_view reason) {
 // --- the answer
 
 // Only a tunnel may follow a 2xx to CONNECT (RFC 8441 4); what an upstream or a plugin answered is none.
-bool Http2Stream::refuses_connect(Exchange& exchange) {
+bool RequestStream::refuses_connect(Exchange& exchange) {
   if (exchange.response.status < 200 || exchange.response.status > 299) return false;
   exchange.response.status = 502;
   exchange.response.fields.clear();
   return true;
 }
 
-void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+void RequestStream::send_head(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange_) return;
   const bool is_tunnel = exchange.response.status == 101 && exchange.request.is_extended_connect;
   if (is_tunnel) {
@@ -226,7 +228,7 @@ void Http2Stream::send_head(Exchange& exchange, const iovec* pieces, int count, 
   connection_->flush_later();
 }
 
-void Http2Stream::send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
+void RequestStream::send_body(Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   if (!exchange_) return;
   exchange.body_bytes_sent += queue(pieces, count, is_last);
   connection_->session().resume(id_);
@@ -234,7 +236,7 @@ void Http2Stream::send_body(Exchange& exchange, const iovec* pieces, int count, 
 }
 
 // How many bytes were queued. The mere end may need a window too.
-size_t Http2Stream::queue(const iovec* pieces, int count, bool is_last) {
+size_t RequestStream::queue(const iovec* pieces, int count, bool is_last) {
   const bool was_waiting = is_waiting();
   size_t size = 0;
   for (int i = 0; i < count && !is_without_body_; i++) {
@@ -250,21 +252,23 @@ size_t Http2Stream::queue(const iovec* pieces, int count, bool is_last) {
   return size;
 }
 
-bool Http2Stream::is_waiting() const { return !pending_.is_empty() || (is_answer_ended_ && !is_end_sent_); }
+bool RequestStream::is_waiting() const {
+  return !pending_.is_empty() || (is_answer_ended_ && (!is_end_sent_ || is_end_awaited_));
+}
 
-void Http2Stream::send_interim(uint16_t status, const http::FieldList& fields) {
+void RequestStream::send_interim(uint16_t status, const http::FieldList& fields) {
   if (!exchange_ || exchange_->is_head_sent) return;
   connection_->session().send_interim(id_, status, fields);
   connection_->flush_later();
 }
 
 // A broken answer must not look complete, and a malformed request is an error whatever was answered.
-bool Http2Stream::ends_with_reset() const {
+bool RequestStream::ends_with_reset() const {
   return is_answer_ended_ && (is_malformed_ || is_broken_ || (has_answer_length_ && answer_left_ > 0));
 }
 
-http::Http2Offer Http2Stream::offer_data(size_t size_max) {
-  http::Http2Offer offer;
+http::StreamOffer RequestStream::offer_data(size_t size_max) {
+  http::StreamOffer offer;
   offer.size = std::min(size_max, pending_.size());
   if (!is_answer_ended_ || offer.size < pending_.size()) return offer;
   if (ends_with_reset()) {
@@ -281,7 +285,7 @@ http::Http2Offer Http2Stream::offer_data(size_t size_max) {
   return offer;
 }
 
-void Http2Stream::take_data(size_t size, std::string* out) {
+void RequestStream::take_data(size_t size, std::string* out) {
   out->append(pending_.view().substr(0, size));
   pending_.consume(size);
   arm_for_client();
@@ -290,17 +294,18 @@ void Http2Stream::take_data(size_t size, std::string* out) {
   connection_->note_drained(id_);
 }
 
-void Http2Stream::tell_drained() {
+void RequestStream::tell_drained() {
   if (tunnel_) return tunnel_->on_ready();
   if (exchange_) on_client_drained(context_, *exchange_);
 }
 
-void Http2Stream::on_frame_sent(size_t size_bytes) {
+void RequestStream::on_frame_sent(size_t size_bytes) {
   if (exchange_) exchange_->bytes_sent += size_bytes;
+  if (is_end_awaited_ && is_end_sent_) arm_for_client();
 }
 
 // What there is of it still goes out; the reset follows.
-void Http2Stream::abort_answer() {
+void RequestStream::abort_answer() {
   if (exchange_ && !exchange_->is_head_sent)
     return reset(http::Http2Code::kInternalError, Ending::kUpstreamBroke);
   is_broken_ = true;
@@ -311,13 +316,13 @@ void Http2Stream::abort_answer() {
   finish_exchange(Ending::kUpstreamBroke);
 }
 
-bool Http2Stream::close_websocket(uint16_t code, std::string_view reason) {
+bool RequestStream::close_websocket(uint16_t code, std::string_view reason) {
   return exchange_ && tunnel_ && tunnel_->close_websocket(code, reason);
 }
 
 // --- the end
 
-void Http2Stream::reset(Http2Code code, Ending ending) {
+void RequestStream::reset(Http2Code code, Ending ending) {
   timer_.stop();
   pending_.clear();
   drop_received();
@@ -326,7 +331,7 @@ void Http2Stream::reset(Http2Code code, Ending ending) {
   finish_exchange(ending);
 }
 
-void Http2Stream::finish_exchange(Ending ending) {
+void RequestStream::finish_exchange(Ending ending) {
   if (!exchange_) return;
   Exchange* exchange = exchange_;
   exchange_ = nullptr;
@@ -335,13 +340,13 @@ void Http2Stream::finish_exchange(Ending ending) {
   end_exchange(context_, *exchange, ending);
 }
 
-void Http2Stream::on_closed(Http2Code code) {
+void RequestStream::on_closed(Http2Code code) {
   const bool has_answered = code == Http2Code::kNoError && is_answer_ended_ && pending_.is_empty();
   leave(has_answered ? Ending::kComplete : Ending::kClientGone);
   connection_->forget(*this);
 }
 
-void Http2Stream::leave(Ending ending) {
+void RequestStream::leave(Ending ending) {
   timer_.stop();
   connection_->session().attach(id_, nullptr);
   drop_received();
@@ -352,8 +357,8 @@ void Http2Stream::leave(Ending ending) {
   request_trailers_.clear();
 }
 
-void Http2Stream::on_timeout(void* self) {
-  auto* stream = static_cast<Http2Stream*>(self);
+void RequestStream::on_timeout(void* self) {
+  auto* stream = static_cast<RequestStream*>(self);
   if (stream->is_waiting()) {
     stream->reset(Http2Code::kCancel, Ending::kClientGone);
   } else if (!stream->exchange_) {
@@ -365,9 +370,10 @@ void Http2Stream::on_timeout(void* self) {
   }
 }
 
-void Http2Stream::start_tunnel(std::unique_ptr<upstream::Connection> upstream, std::string_view first_bytes) {
+void RequestStream::start_tunnel(std::unique_ptr<upstream::Connection> upstream,
+                                 std::string_view first_bytes) {
   if (!exchange_) return;
-  tunnel_ = std::make_unique<Http2Tunnel>(*this, std::move(upstream), first_bytes);
+  tunnel_ = std::make_unique<StreamTunnel>(*this, std::move(upstream), first_bytes);
   base::ByteQueue early;
   early.swap(received_);
   tunnel_->on_client_data(early.view());
@@ -375,8 +381,9 @@ void Http2Stream::start_tunnel(std::unique_ptr<upstream::Connection> upstream, s
   tunnel_->on_ready();
 }
 
-const tls::Session* Http2Stream::tls_session() const { return connection_->tls_session(); }
-std::string_view Http2Stream::server_address() { return connection_->server_address(); }
-uint16_t Http2Stream::server_port() { return connection_->server_port(); }
+const tls::Handshake* RequestStream::tls_handshake() const { return connection_->tls_handshake(); }
+std::string_view RequestStream::server_address() { return connection_->server_address(); }
+uint16_t RequestStream::server_port() { return connection_->server_port(); }
+uint16_t RequestStream::http3_port() { return connection_->http3_port(); }
 
 }  // namespace moongate::proxy
