@@ -24,10 +24,6 @@ bool is_base64_key(const std::string& text) {
   return size && *size > 0;
 }
 
-bool is_off(const Value& value) {
-  return (value.is_bool() && !value.as_bool()) || (value.is_string() && value.as_string() == "off");
-}
-
 }  // namespace
 
 std::optional<std::string> normalize_acme_directory(std::string_view text) {

@@ -176,6 +176,10 @@ bool is_host_name(std::string_view text) {
 
 }  // namespace
 
+bool is_off(const Value& value) {
+  return (value.is_bool() && !value.as_bool()) || (value.is_string() && value.as_string() == "off");
+}
+
 std::string describe_value(const Value& value) {
   switch (value.type()) {
     case Value::Type::kNull:

@@ -12,6 +12,8 @@ namespace moongate::config {
 
 /// How a value is named in an error: `"abc"`, `17`, `a list`.
 std::string describe_value(const base::Value& value);
+/// Whether it is `off`, as a word or as YAML reads it.
+bool is_off(const base::Value& value);
 
 /// "1m", "512k", "2g" or a plain number of bytes.
 std::optional<uint64_t> parse_size(std::string_view text);

@@ -19,10 +19,6 @@ namespace {
 
 using Fault = std::optional<Problem>;
 
-bool is_off(const Value& value) {
-  return (value.is_bool() && !value.as_bool()) || (value.is_string() && value.as_string() == "off");
-}
-
 std::string number_text(double number) { return base::to_json(Value::number(number)); }
 
 std::string expected_of(const BoolSlot&) { return "true or false"; }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "control/one_line.h"
 #include "tls/private_key.h"
 
 namespace moongate::control {
@@ -289,8 +290,8 @@ void AcmeClient::poll_later(void (AcmeClient::*poll)()) {
 
 void AcmeClient::fail(const std::string& what) {
   constexpr size_t kReasonMaxBytes = 1000;
-  finish(
-      base::Error{base::ErrorKind::kInvalid, base::Side::kUpstream, false, one_line(what, kReasonMaxBytes)});
+  finish(base::Error{base::ErrorKind::kInvalid, base::Side::kUpstream, false,
+                     one_line(what.substr(0, kReasonMaxBytes))});
 }
 
 void AcmeClient::finish(Result<std::string> chain) {

@@ -7,6 +7,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "control/one_line.h"
 #include "tls/certificate.h"
 #include "tls/digest.h"
 #include "tls/private_key.h"
@@ -23,15 +24,15 @@ constexpr size_t kDetailMaxBytes = 500;
 constexpr size_t kAuthorizationsMax = 100;
 constexpr std::string_view kErrorPrefix = "urn:ietf:params:acme:error:";
 
-std::string one_line(std::string_view text) { return control::one_line(text, kDetailMaxBytes); }
+std::string shorten(std::string_view text) { return one_line(std::string(text.substr(0, kDetailMaxBytes))); }
 
 AcmeProblem problem_of(const Value& value) {
   std::string_view type = value.get_string("type", "about:blank");
   if (type.starts_with(kErrorPrefix)) type.remove_prefix(kErrorPrefix.size());
-  AcmeProblem problem{one_line(type), one_line(value.get_string("detail"))};
+  AcmeProblem problem{shorten(type), shorten(value.get_string("detail"))};
   const Value* parts = value.find("subproblems");
   if (parts == nullptr || !parts->is_array() || parts->items().empty()) return problem;
-  problem.detail += " (" + one_line(parts->items().front().get_string("detail")) + ")";
+  problem.detail += " (" + shorten(parts->items().front().get_string("detail")) + ")";
   return problem;
 }
 
@@ -62,14 +63,6 @@ Result<Value> make_jws(const std::string& header, std::string_view payload, Sign
 }
 
 }  // namespace
-
-std::string one_line(std::string_view text, size_t size_max) {
-  std::string line(text.substr(0, size_max));
-  std::replace_if(
-      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; },
-      ' ');
-  return line;
-}
 
 std::string to_url_base64(std::string_view bytes) {
   std::string text((bytes.size() + 2) / 3 * 4, '\0');
@@ -121,7 +114,7 @@ Result<AcmeAuthorization> parse_acme_authorization(std::string_view text) {
   AcmeAuthorization authorization;
   authorization.status = value->get_string("status");
   if (const Value* identifier = value->find("identifier"))
-    authorization.name = one_line(identifier->get_string("value"));
+    authorization.name = shorten(identifier->get_string("value"));
   const Value* list = value->find("challenges");
   if (authorization.status.empty() || list == nullptr || !list->is_array())
     return base::invalid("what the authority sent is no authorization");

@@ -30,9 +30,6 @@ struct AcmeProblem {
 };
 AcmeProblem parse_acme_problem(uint16_t status, std::string_view text);
 
-/// What somebody else wrote, fit for a line of the log: of bounded size, without control characters.
-std::string one_line(std::string_view text, size_t size_max);
-
 struct AcmeOrder {
   std::string status;
   std::vector<std::string> authorizations;  // URLs

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/ascii.h"
+#include "control/one_line.h"
 
 namespace moongate::control {
 
@@ -12,12 +13,6 @@ namespace {
 
 // What stands between the bytes of a body: chunk heads, trailers, the next request.
 constexpr size_t kFramingMaxBytes = 64 * 1024;
-
-/// What was quoted from a request must not begin a line of its own.
-std::string one_line(std::string text) {
-  for (char& c : text) c = static_cast<unsigned char>(c) < ' ' || c == 0x7f ? ' ' : c;
-  return text;
-}
 
 std::string render(const HttpResponse& response, bool is_head, bool is_keep_alive) {
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + " " +

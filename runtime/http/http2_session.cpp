@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "http/chars.h"
+#include "http/trailer_lines.h"
 #include "http/writer.h"
 
 namespace moongate::http {
@@ -479,14 +480,9 @@ void Http2Session::send_interim(int64_t stream, uint16_t status, const FieldList
 
 void Http2Session::send_trailers(int64_t stream, std::string_view lines) {
   std::vector<nghttp2_nv> array;
-  while (!lines.empty()) {
-    const size_t end = lines.find("\r\n");
-    const std::string_view line = lines.substr(0, end);
-    lines.remove_prefix(std::min(line.size() + 2, lines.size()));
-    const size_t colon = line.find(": ");
-    if (colon != std::string_view::npos)
-      array.push_back(to_nv(line.substr(0, colon), line.substr(colon + 2)));
-  }
+  each_trailer(lines, [&array](std::string_view name, std::string_view value) {
+    array.push_back(to_nv(name, value));
+  });
   static_cast<void>(nghttp2_submit_trailer(library_, number(stream), array.data(), array.size()));
 }
 

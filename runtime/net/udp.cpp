@@ -18,7 +18,6 @@ namespace moongate::net {
 namespace {
 
 constexpr size_t kBatch = 16;
-constexpr size_t kPacketMaxBytes = 2048;  // more than any path carries; what is longer is dropped
 constexpr int kSocketBufferBytes = 2 << 20;
 constexpr size_t kControlBytes = 128;
 
@@ -125,13 +124,13 @@ base::Result<void> steer_by_connection_id(int fd, uint32_t count) {
   return {};
 }
 
-bool read_datagrams(int fd, const SocketAddress& bound, int batches_max,
+void read_datagrams(int fd, const SocketAddress& bound, int batches_max,
                     const std::function<void(const Datagram&)>& take) {
   struct Slot {
     sockaddr_storage peer;
     iovec piece;
     alignas(cmsghdr) char control[kControlBytes];
-    char payload[kPacketMaxBytes];
+    char payload[kDatagramMaxBytes];
   };
   static thread_local std::array<Slot, kBatch> slots;
   std::array<mmsghdr, kBatch> messages;
@@ -144,7 +143,7 @@ bool read_datagrams(int fd, const SocketAddress& bound, int batches_max,
       messages[i].msg_len = 0;
     }
     const int count = ::recvmmsg(fd, messages.data(), kBatch, MSG_DONTWAIT, nullptr);
-    if (count <= 0) return true;
+    if (count <= 0) return;
     for (size_t i = 0; i < static_cast<size_t>(count); i++) {
       msghdr& head = messages[i].msg_hdr;
       if ((head.msg_flags & MSG_TRUNC) != 0 || messages[i].msg_len == 0) continue;
@@ -156,9 +155,8 @@ bool read_datagrams(int fd, const SocketAddress& bound, int batches_max,
       read_details(head, &datagram);
       take(datagram);
     }
-    if (static_cast<size_t>(count) < kBatch) return true;
+    if (static_cast<size_t>(count) < kBatch) return;
   }
-  return false;
 }
 
 namespace {

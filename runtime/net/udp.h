@@ -20,6 +20,9 @@ base::Result<int> open_datagram_socket(SocketAddress* address);
 /// a connection stays with its worker when the client's address changes.
 base::Result<void> steer_by_connection_id(int fd, uint32_t count);
 
+/// What can be received in one packet, more than any path carries; longer ones are dropped.
+inline constexpr size_t kDatagramMaxBytes = 2048;
+
 /// One packet that came.
 struct Datagram {
   SocketAddress peer;
@@ -28,8 +31,8 @@ struct Datagram {
   std::string_view payload;  // dies with the call
 };
 
-/// Reads what has come, at most `batches_max` times 16 packets. False when there may be more.
-bool read_datagrams(int fd, const SocketAddress& bound, int batches_max,
+/// Reads what has come, at most `batches_max` times 16 packets.
+void read_datagrams(int fd, const SocketAddress& bound, int batches_max,
                     const std::function<void(const Datagram&)>& take);
 
 /// Sends `payload` as packets of `segment` bytes (the last may be shorter) from `local` to `peer`. False when

@@ -96,12 +96,16 @@ void Http3Connection::on_grace_over(void* self) { static_cast<Http3Connection*>(
 
 // The client's address may change while the connection goes on: each request has the one it came from.
 void Http3Connection::introduce(exchange::Exchange& exchange) {
-  const net::SocketAddress peer = connection_.peer_address();
+  if (const net::SocketAddress peer = connection_.peer_address(); !(peer == peer_)) {
+    peer_ = peer;
+    peer_address_ = peer.host_text();
+    if (auto address = router::parse_address(peer_address_)) remote_ = *address;
+  }
   exchange.connection_number = number_;
   exchange.is_tls = true;
-  exchange.peer_address = exchange.arena.copy(peer.host_text());
-  exchange.peer_port = peer.port();
-  if (auto address = router::parse_address(exchange.peer_address)) exchange.remote = *address;
+  exchange.peer_address = exchange.arena.copy(peer_address_);
+  exchange.peer_port = peer_.port();
+  exchange.remote = remote_;
 }
 
 std::string_view Http3Connection::server_address() {

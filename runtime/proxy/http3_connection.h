@@ -48,6 +48,9 @@ class Http3Connection final : public quic::ConnectionHandler, public StreamConne
   net::Timer grace_timer_;  // until the client has heard that the end comes
   uint64_t number_;
   uint32_t requests_ = 0;
+  net::SocketAddress peer_;  // of the last request, and in the forms that requests have it
+  std::string peer_address_;
+  router::Address remote_;
   std::string server_address_;
   bool is_draining_ = false;
   bool is_shut_down_ = false;  // no further stream is taken

@@ -20,11 +20,8 @@ namespace {
 constexpr size_t kPacketMaxBytes =
     1472;  // what Ethernet carries; the library tries how much of it a path takes
 constexpr size_t kPacketsPerSend = 32;
-constexpr size_t kReceiveMaxBytes = 2048;
 constexpr uint64_t kOwnStreamsMax = 3;  // control, and two for tables of fields
 constexpr uint64_t kIdsMax = 7;
-
-ngtcp2_tstamp now() { return static_cast<ngtcp2_tstamp>(Clock::steady().time_since_epoch().count()); }
 
 net::SocketAddress to_address(const ngtcp2_addr& from) {
   net::SocketAddress address;
@@ -197,7 +194,7 @@ bool Connection::begin(const Origin& origin, std::shared_ptr<const tls::ServerNa
   params.initial_max_streams_bidi = options_.streams_max;
   params.initial_max_streams_uni = kOwnStreamsMax;
   params.max_idle_timeout = static_cast<ngtcp2_duration>(options_.idle_timeout.count());
-  params.max_udp_payload_size = kReceiveMaxBytes;
+  params.max_udp_payload_size = net::kDatagramMaxBytes;
   params.active_connection_id_limit = kIdsMax;
   params.original_dcid = origin.first_id != nullptr ? *origin.first_id : origin.head.dcid;
   if (origin.first_id != nullptr) {

@@ -20,6 +20,11 @@ namespace moongate::quic {
 
 class Endpoint;
 
+/// The present turn, as the library counts time.
+inline ngtcp2_tstamp now() {
+  return static_cast<ngtcp2_tstamp>(base::Clock::steady().time_since_epoch().count());
+}
+
 /// Whoever serves the requests of one connection.
 class ConnectionHandler : public Http3Handler {
  public:
@@ -74,7 +79,6 @@ class Connection final : private Http3Transport {
   void flush_later();
   /// Tells the client that it is over, at once; `reason` is for its developers.
   void close(Http3Code code, std::string_view reason = {});
-  bool is_closed() const { return is_closed_; }
   bool is_ready() const { return http3_ != nullptr; }
 
   Connection* next = nullptr;  // in the endpoint's list

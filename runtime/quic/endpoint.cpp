@@ -8,8 +8,6 @@
 
 namespace moongate::quic {
 
-using base::Clock;
-
 namespace {
 
 constexpr int kBatchesPerTurn = 8;
@@ -18,7 +16,6 @@ constexpr uint32_t kUnprovenHandshakesMax = 256;
 constexpr uint32_t kHandshakesMax = 4096;
 constexpr uint64_t kRetryTokenLifetime = uint64_t{10} * NGTCP2_SECONDS;
 
-ngtcp2_tstamp now() { return static_cast<ngtcp2_tstamp>(Clock::steady().time_since_epoch().count()); }
 const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
 
 uint8_t random_byte() {
@@ -153,6 +150,12 @@ bool Endpoint::check_token(const ngtcp2_pkt_hd& head, const net::Datagram& datag
   return *is_proven;
 }
 
+void Endpoint::answer(const net::Datagram& datagram, const char* packet, ngtcp2_ssize size) {
+  if (size <= 0) return;
+  const std::string_view bytes(packet, static_cast<size_t>(size));
+  send(datagram.local, datagram.peer, 0, bytes, bytes.size());
+}
+
 void Endpoint::send_retry(const ngtcp2_pkt_hd& head, const net::Datagram& datagram) {
   ngtcp2_cid own;
   make_id(&own, kIdBytes);
@@ -165,7 +168,7 @@ void Endpoint::send_retry(const ngtcp2_pkt_hd& head, const net::Datagram& datagr
   const ngtcp2_ssize size =
       ngtcp2_crypto_write_retry(reinterpret_cast<uint8_t*>(packet), sizeof packet, head.version, &head.scid,
                                 &own, &head.dcid, token, static_cast<size_t>(token_size));
-  if (size > 0) send(datagram.local, datagram.peer, 0, {packet, static_cast<size_t>(size)}, sizeof packet);
+  answer(datagram, packet, size);
 }
 
 void Endpoint::send_refusal(const ngtcp2_pkt_hd& head, const net::Datagram& datagram, uint64_t code) {
@@ -173,7 +176,7 @@ void Endpoint::send_refusal(const ngtcp2_pkt_hd& head, const net::Datagram& data
   const ngtcp2_ssize size =
       ngtcp2_crypto_write_connection_close(reinterpret_cast<uint8_t*>(packet), sizeof packet, head.version,
                                            &head.scid, &head.dcid, code, nullptr, 0);
-  if (size > 0) send(datagram.local, datagram.peer, 0, {packet, static_cast<size_t>(size)}, sizeof packet);
+  answer(datagram, packet, size);
 }
 
 void Endpoint::send_versions(const ngtcp2_version_cid& ids, const net::Datagram& datagram) {
@@ -184,7 +187,7 @@ void Endpoint::send_versions(const ngtcp2_version_cid& ids, const net::Datagram&
   const ngtcp2_ssize size =
       ngtcp2_pkt_write_version_negotiation(reinterpret_cast<uint8_t*>(packet), sizeof packet, random_byte(),
                                            ids.scid, ids.scidlen, ids.dcid, ids.dcidlen, versions, 1);
-  if (size > 0) send(datagram.local, datagram.peer, 0, {packet, static_cast<size_t>(size)}, sizeof packet);
+  answer(datagram, packet, size);
 }
 
 // Whoever goes on with a connection that is lost learns of it; shorter than what came, so that two who know
@@ -204,7 +207,7 @@ void Endpoint::send_reset(const net::Datagram& datagram, const ngtcp2_cid& id) {
   char packet[kRandomMaxBytes + NGTCP2_STATELESS_RESET_TOKENLEN];
   const ngtcp2_ssize size = ngtcp2_pkt_write_stateless_reset(reinterpret_cast<uint8_t*>(packet),
                                                              sizeof packet, token, random, random_size);
-  if (size > 0) send(datagram.local, datagram.peer, 0, {packet, static_cast<size_t>(size)}, sizeof packet);
+  answer(datagram, packet, size);
 }
 
 }  // namespace moongate::quic

@@ -72,6 +72,8 @@ class Endpoint {
   void welcome(const net::Datagram& datagram);
   bool check_token(const ngtcp2_pkt_hd& head, const net::Datagram& datagram, ngtcp2_cid* first_id,
                    bool* is_proven);
+  /// `size`: of the packet, or the library's code for why there is none.
+  void answer(const net::Datagram& datagram, const char* packet, ngtcp2_ssize size);
   void send_retry(const ngtcp2_pkt_hd& head, const net::Datagram& datagram);
   void send_refusal(const ngtcp2_pkt_hd& head, const net::Datagram& datagram, uint64_t code);
   void send_versions(const ngtcp2_version_cid& ids, const net::Datagram& datagram);

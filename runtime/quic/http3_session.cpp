@@ -3,11 +3,10 @@
 
 #include <nghttp3/nghttp3.h>
 
-#include <algorithm>
-
 #include "base/ascii.h"
 #include "base/assert.h"
 #include "http/chars.h"
+#include "http/trailer_lines.h"
 #include "http/writer.h"
 
 namespace moongate::quic {
@@ -70,14 +69,8 @@ class FieldArray {
       if (!http::is_hop_by_hop(field, {})) add(field.name, http::trim_blanks(field.value));
     }
   }
-  void add_lines(std::string_view lines) {
-    while (!lines.empty()) {
-      const size_t end = lines.find("\r\n");
-      const std::string_view line = lines.substr(0, end);
-      lines.remove_prefix(std::min(line.size() + 2, lines.size()));
-      const size_t colon = line.find(": ");
-      if (colon != std::string_view::npos) add(line.substr(0, colon), line.substr(colon + 2));
-    }
+  void add_trailers(std::string_view lines) {
+    http::each_trailer(lines, [this](std::string_view name, std::string_view value) { add(name, value); });
   }
   const nghttp3_nv* data() const { return fields_.data(); }
   size_t size() const { return fields_.size(); }
@@ -368,7 +361,7 @@ void Http3Session::send_interim(int64_t stream, uint16_t status, const http::Fie
 
 void Http3Session::send_trailers(int64_t stream, std::string_view lines) {
   FieldArray array;
-  array.add_lines(lines);
+  array.add_trailers(lines);
   static_cast<void>(nghttp3_conn_submit_trailers(library_, stream, array.data(), array.size()));
 }
 

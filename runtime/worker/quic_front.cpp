@@ -32,17 +32,18 @@ QuicFront::QuicFront(proxy::Context& context, shm::ProcessSlot& slot)
     : parts_(std::make_unique<Parts>(context, slot)) {}
 QuicFront::~QuicFront() = default;
 
-void QuicFront::open(const ListenSocket& socket, uint32_t worker, uint32_t worker_count) {
+uint16_t QuicFront::open(const ListenSocket& socket, uint32_t worker, uint32_t worker_count) {
   auto address = net::parse_listen_address(socket.settings.address);
   if (!address) {
     MG_LOG(kError) << "HTTP/3 is not served: " << address.error().detail;
-    return;
+    return 0;
   }
   const quic::Endpoint::Options options{worker, worker_count, socket.quic_secret};
   auto endpoint =
       std::make_unique<quic::Endpoint>(parts_->context.loop, socket.datagram_fd, *address, options, *parts_);
   endpoint->start();
   parts_->endpoints.push_back(std::move(endpoint));
+  return address->port();
 }
 
 void QuicFront::drain() {
@@ -59,7 +60,7 @@ namespace moongate::worker {
 struct QuicFront::Parts {};
 QuicFront::QuicFront(proxy::Context&, shm::ProcessSlot&) {}
 QuicFront::~QuicFront() = default;
-void QuicFront::open(const ListenSocket&, uint32_t, uint32_t) {}
+uint16_t QuicFront::open(const ListenSocket&, uint32_t, uint32_t) { return 0; }
 void QuicFront::drain() {}
 
 }  // namespace moongate::worker

@@ -17,7 +17,8 @@ class QuicFront {
   QuicFront(proxy::Context& context, shm::ProcessSlot& slot);
   ~QuicFront();
 
-  void open(const ListenSocket& socket, uint32_t worker, uint32_t worker_count);
+  /// The port where HTTP/3 is served from now on; 0 when it is not.
+  uint16_t open(const ListenSocket& socket, uint32_t worker, uint32_t worker_count);
   /// New connections are refused; those that are end when their requests have been answered.
   void drain();
 

@@ -179,11 +179,8 @@ void Worker::start_listening() {
     open->traits.protocols = !socket.settings.http2  ? tls::Protocols::kHttp1
                              : socket.settings.http1 ? tls::Protocols::kEither
                                                      : tls::Protocols::kHttp2;
-    if (socket.datagram_fd >= 0) {
-      quic_->open(socket, index, static_cast<uint32_t>(start_.count));
-      if (auto address = net::parse_listen_address(socket.settings.address))
-        open->traits.http3_port = address->port();
-    }
+    if (socket.datagram_fd >= 0)
+      open->traits.http3_port = quic_->open(socket, index, static_cast<uint32_t>(start_.count));
     open->listener.start(loop_, socket.fd, on_accept, open.get());
     listeners_.push_back(std::move(open));
   }
