@@ -20,7 +20,7 @@ void Http2FieldBlock::clear() {
   text_.clear();
   sizes_.clear();
   size_bytes_ = 0;
-  is_too_large_ = false;
+  is_too_large_ = is_malformed_ = false;
 }
 
 void Http2FieldBlock::add(std::string_view name, std::string_view value, size_t size_max_bytes) {
@@ -191,6 +191,7 @@ bool parse_http2_request(const Http2FieldBlock& block, bool is_last, const HeadL
   out->version_major = 2;
   out->version_minor = 0;
   if (block.is_too_large()) return refuse(fault, 431, "header section too large");
+  if (block.is_malformed()) return refuse(fault, 400, "malformed header section");
   RequestReader reader(limits, out, fault);
   const char* at = arena->copy(block.text()).data();
   for (size_t i = 0; i < block.count(); ++i) {

@@ -23,6 +23,9 @@ class Http2FieldBlock {
   void clear();
   void add(std::string_view name, std::string_view value, size_t size_max_bytes);
 
+  /// Whoever read the fields has found that they may not be, and kept what it would not read further.
+  void mark_malformed() { is_malformed_ = true; }
+  bool is_malformed() const { return is_malformed_; }
   bool is_too_large() const { return is_too_large_; }
   /// Of all that was added, also what was not kept.
   size_t size_bytes() const { return size_bytes_; }
@@ -39,6 +42,7 @@ class Http2FieldBlock {
   std::vector<Sizes> sizes_;
   size_t size_bytes_ = 0;
   bool is_too_large_ = false;
+  bool is_malformed_ = false;
 };
 
 /// Makes a request of a block. `is_last`: no body and no trailers follow. Cookies that came apart are put

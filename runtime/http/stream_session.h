@@ -45,6 +45,8 @@ class StreamHandler {
   /// A block of fields. To a server the second one of a stream, trailers: on_last follows, unless the peer
   /// broke the rules (`is_last` false). To a client also the heads of answers, before them.
   virtual void on_fields(const Http2FieldBlock& block, bool is_last) = 0;
+  /// To a server, where the session judges messages: what came may not be, and nothing more will come.
+  virtual void on_malformed(std::string_view /*reason*/) {}
   /// At most `size_max` bytes of the body are wanted. Nothing and not the last: resume() when there is more.
   virtual StreamOffer offer_data(size_t size_max) = 0;
   /// Appends the next `size` bytes of what was offered to `out`.

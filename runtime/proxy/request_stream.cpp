@@ -66,7 +66,7 @@ bool RequestStream::take_head(const http::Http2FieldBlock& block, bool is_last) 
   http::HeadFault fault;
   if (!http::parse_http2_request(block, is_last, context_.client.head, &exchange.arena, &request, &fault)) {
     exchange.fail(fault.status, fault.reason);
-    is_malformed_ = fault.status == 400;
+    note_malformed(fault.status);
     return false;
   }
   request.version_major = connection_->version_major();
@@ -131,6 +131,15 @@ void RequestStream::on_fields(const http::Http2FieldBlock& block, bool is_last) 
     fail_body(is_too_large ? 431 : 400, is_too_large ? "trailers too large" : "malformed trailers");
 }
 
+void RequestStream::on_malformed(std::string_view reason) {
+  if (exchange_ && !is_given_ && fault_status_ == 0) fail_body(400, reason);
+}
+
+// HTTP/3 has no reset behind an answer that would not take the answer's own bytes back.
+void RequestStream::note_malformed(uint16_t status) {
+  is_malformed_ = status == 400 && connection_->version_major() == 2;
+}
+
 void RequestStream::begin_reading() {
   is_wanted_ = true;
   arm_for_request();
@@ -183,7 +192,7 @@ void RequestStream::drop_received() {
 // Told at once to whoever reads the body, and otherwise to whoever asks for it.
 void RequestStream::fail_body(uint16_t status, std::string_view reason) {
   drop_received();
-  is_malformed_ = status == 400;
+  note_malformed(status);
   fault_status_ = status;
   fault_reason_ = reason;
   if (!is_waiting()) timer_.stop();  // else it is the answer's

@@ -61,6 +61,7 @@ class RequestStream final : public exchange::ClientSide, public http::StreamHand
 
   void on_data(std::string_view bytes) override;
   void on_last() override;
+  void on_malformed(std::string_view reason) override;
   void on_fields(const http::Http2FieldBlock& block, bool is_last) override;
   http::StreamOffer offer_data(size_t size_max) override;
   void take_data(size_t size, std::string* out) override;
@@ -78,6 +79,7 @@ class RequestStream final : public exchange::ClientSide, public http::StreamHand
   void deliver();
   void give(std::string_view bytes, bool is_last);
   [[gnu::cold]] void fail_body(uint16_t status, std::string_view reason);
+  void note_malformed(uint16_t status);
   void drop_received();
   bool refuses_connect(exchange::Exchange& exchange);
   size_t queue(const iovec* pieces, int count, bool is_last);

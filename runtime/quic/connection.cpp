@@ -17,8 +17,9 @@ using base::Clock;
 
 namespace {
 
-constexpr size_t kPacketMaxBytes =
-    1472;  // what Ethernet carries; the library tries how much of it a path takes
+// What every path carries. The library would look for more, and has an assertion that a client can reach by
+// changing its address meanwhile.
+constexpr size_t kPacketMaxBytes = 1200;
 constexpr size_t kPacketsPerSend = 32;
 constexpr uint64_t kOwnStreamsMax = 3;  // control, and two for tables of fields
 constexpr uint64_t kIdsMax = 7;
@@ -51,7 +52,7 @@ struct Connection::Callbacks {
     connection.peer_ = connection.former_peer_ =
         to_address(ngtcp2_conn_get_path(connection.library_)->remote);
     connection.handler_->on_ready();
-    return 0;
+    return judge(connection.handshake_->send_ticket());
   }
   static int on_stream_begun(ngtcp2_conn*, int64_t stream, void* self) {
     Connection& connection = of(self);
@@ -319,9 +320,8 @@ bool Connection::write_next(uint8_t* out, size_t size, ngtcp2_path* path, ngtcp2
 
 bool Connection::write_packets() {
   static thread_local uint8_t buffer[kPacketsPerSend * kPacketMaxBytes];
-  const size_t packet_max = std::min(ngtcp2_conn_get_max_tx_udp_payload_size(library_), kPacketMaxBytes);
   const size_t count_max =
-      std::clamp<size_t>(ngtcp2_conn_get_send_quantum(library_) / packet_max, 1, kPacketsPerSend);
+      std::clamp<size_t>(ngtcp2_conn_get_send_quantum(library_) / kPacketMaxBytes, 1, kPacketsPerSend);
   size_t used = 0, segment = 0, count = 0;
   net::SocketAddress local, peer;
   uint8_t congestion = 0;
@@ -334,7 +334,7 @@ bool Connection::write_packets() {
     ngtcp2_pkt_info info{};
     ngtcp2_ssize written = 0;
     is_writing_ = true;
-    const bool is_fine = write_next(buffer + used, packet_max, &path.path, &info, &written);
+    const bool is_fine = write_next(buffer + used, kPacketMaxBytes, &path.path, &info, &written);
     is_writing_ = false;
     if (!is_fine) return false;
     do_later();
@@ -356,9 +356,7 @@ bool Connection::write_packets() {
     }
     used += size;
     count++;
-    // Only the last of those that go together may be shorter; one that tries what the path carries goes
-    // alone.
-    if (size < segment || size > ngtcp2_conn_get_path_max_tx_udp_payload_size(library_)) {
+    if (size < segment) {  // only the last of those that go together may be shorter
       send_used(used);
       used = 0;
     }

@@ -3,6 +3,8 @@
 
 #include <nghttp3/nghttp3.h>
 
+#include <utility>
+
 #include "base/ascii.h"
 #include "base/assert.h"
 #include "http/chars.h"
@@ -38,6 +40,8 @@ Http3Code code_of(Http2Code code) {
       return Http3Code::kInternalError;
   }
 }
+
+bool is_one_way(int64_t stream) { return (stream & 2) != 0; }  // RFC 9000 2.1
 
 nghttp3_nv to_nv(std::string_view name, std::string_view value) {
   auto* name_bytes = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
@@ -124,6 +128,7 @@ struct Http3Session::Callbacks {
   static int on_data(nghttp3_conn*, int64_t stream, const uint8_t* data, size_t size, void* self, void*) {
     Http3Session& session = of(self);
     Request* request = session.find(stream);
+    session.delivered_bytes_ += size;
     if (request != nullptr && request->handler != nullptr)
       request->handler->on_data({reinterpret_cast<const char*>(data), size});
     else
@@ -160,8 +165,11 @@ struct Http3Session::Callbacks {
     of(self).transport_.stop_input(stream, code);
     return 0;
   }
+  // The library has met fields that may not be, and reads no further; or a stream behind the last one.
   static int on_reset(nghttp3_conn*, int64_t stream, uint64_t code, void* self, void*) {
-    of(self).transport_.cut(stream, code);
+    if (code == static_cast<uint64_t>(Http3Code::kMessageError))
+      return of(self).refuse_message(stream) ? 0 : NGHTTP3_ERR_CALLBACK_FAILURE;
+    of(self).drop_head(stream, code);
     return 0;
   }
 
@@ -249,11 +257,46 @@ void Http3Session::note_begun(int64_t stream) {
 }
 
 bool Http3Session::receive(int64_t stream, std::string_view bytes, bool is_last) {
+  // The library overlooks an end that comes with what tells the kind of a stream.
+  if (is_last && !bytes.empty() && is_one_way(stream))
+    return receive(stream, bytes, false) && receive(stream, {}, true);
+  delivered_bytes_ = 0;
   const nghttp3_ssize used = nghttp3_conn_read_stream(
       library_, stream, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), is_last ? 1 : 0);
+  if (used == NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING && find(stream) != nullptr)
+    return drop_malformed(stream, bytes.size() - delivered_bytes_);
   if (used < 0) return fail(static_cast<int>(used));
   transport_.open_windows(stream, static_cast<size_t>(used));
   return true;
+}
+
+/// A malformed request is its stream's error and nobody else's (RFC 9114 4.1.2): it is answered, where
+/// nothing has been yet. False: there were too many.
+bool Http3Session::refuse_message(int64_t stream) {
+  Request* request = find(stream);
+  if (request == nullptr) return true;
+  request->is_cut = true;  // counted here
+  static_cast<void>(nghttp3_conn_shutdown_stream_read(library_, stream));
+  if (!request->is_head_whole) {
+    finish_head(*request);
+    request->block.mark_malformed();
+    handler_.on_stream(stream, request->block, true);
+  } else if (request->handler != nullptr) {
+    request->handler->on_malformed("malformed trailers, or a body that is not as long as it says");
+  }
+  request = find(stream);
+  if (request != nullptr && request->handler == nullptr)
+    transport_.cut(stream, static_cast<uint64_t>(Http3Code::kMessageError));
+  if (guard_.take_reset()) return true;
+  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many malformed requests"));
+  return false;
+}
+
+/// The library would end the connection for a body that differs from its length.
+bool Http3Session::drop_malformed(int64_t stream, size_t undelivered_bytes) {
+  transport_.stop_input(stream, static_cast<uint64_t>(Http3Code::kMessageError));
+  transport_.open_window(undelivered_bytes);
+  return refuse_message(stream);
 }
 
 bool Http3Session::note_acknowledged(int64_t stream, uint64_t size) {
@@ -266,13 +309,17 @@ void Http3Session::set_streams_max(uint64_t count) {
 }
 
 bool Http3Session::note_cancelled(int64_t stream) {
+  if (is_one_way(stream)) {
+    const int fault = nghttp3_conn_close_stream(library_, stream, NGHTTP3_H3_NO_ERROR);
+    return fault != NGHTTP3_ERR_H3_CLOSED_CRITICAL_STREAM || fail(fault);
+  }
   static_cast<void>(nghttp3_conn_shutdown_stream_read(library_, stream));
   Request* request = find(stream);
-  if (request == nullptr || request->is_answered || request->handler == nullptr) return true;
+  if (request == nullptr || request->is_answered || request->is_cut) return true;
+  request->is_cut = true;  // counted here
   nghttp3_conn_shutdown_stream_write(library_, stream);
-  http::StreamHandler* handler = request->handler;
-  request->handler = nullptr;
-  handler->on_closed(Http2Code::kCancel);
+  http::StreamHandler* handler = std::exchange(request->handler, nullptr);
+  if (handler != nullptr) handler->on_closed(Http2Code::kCancel);
   transport_.cut(stream, static_cast<uint64_t>(Http3Code::kRequestCancelled));
   if (guard_.take_reset()) return true;
   static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many cancelled streams"));
@@ -326,12 +373,18 @@ bool Http3Session::note_written(int64_t stream, size_t size, bool is_last) {
 void Http3Session::note_blocked(int64_t stream) { nghttp3_conn_block_stream(library_, stream); }
 void Http3Session::note_shut(int64_t stream) { nghttp3_conn_shutdown_stream_write(library_, stream); }
 
-bool Http3Session::drop_slow_heads(base::SteadyTime begun_before) {
-  for (const auto& [stream, request] : requests_) {
-    if (request->is_head_whole || request->begun >= begun_before) continue;
+void Http3Session::drop_head(int64_t stream, uint64_t code) {
+  if (Request* request = find(stream)) {
     finish_head(*request);
     request->is_cut = true;
-    transport_.cut(stream, static_cast<uint64_t>(Http3Code::kRequestIncomplete));
+  }
+  transport_.cut(stream, code);
+}
+
+bool Http3Session::drop_slow_heads(base::SteadyTime begun_before) {
+  for (const auto& [stream, request] : requests_) {
+    if (!request->is_head_whole && request->begun < begun_before)
+      drop_head(stream, static_cast<uint64_t>(Http3Code::kRequestIncomplete));
   }
   return has_unfinished_heads();
 }

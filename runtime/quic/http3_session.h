@@ -132,6 +132,9 @@ class Http3Session final : public http::StreamSession {
   };
   Request* find(int64_t stream);
   void finish_head(Request& request);
+  void drop_head(int64_t stream, uint64_t code);
+  [[gnu::cold]] bool refuse_message(int64_t stream);
+  [[gnu::cold]] bool drop_malformed(int64_t stream, size_t undelivered_bytes);
   [[gnu::cold]] bool fail(int library_code);
   [[gnu::cold]] int refuse(Http3Code code, std::string_view fault);
   size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
@@ -143,6 +146,7 @@ class Http3Session final : public http::StreamSession {
   http::Http2FloodGuard guard_;
   std::unordered_map<int64_t, std::unique_ptr<Request>> requests_;
   uint32_t unfinished_heads_ = 0;
+  size_t delivered_bytes_ = 0;  // of a body, by the present receive()
   uint64_t code_ = 0;
   std::string_view fault_;
 };

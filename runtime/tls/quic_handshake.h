@@ -30,7 +30,8 @@ class QuicCredentials {
   std::unique_ptr<Parts> parts_;
 };
 
-/// The server's side of one handshake. Sessions are not resumed: each handshake is a whole one.
+/// The server's side of one handshake. A session is resumed under its own name, and where clients show no
+/// certificates; nothing is taken from a client before the handshake is done.
 ///
 /// Owner:   the QUIC connection, whose library feeds it.
 class QuicHandshake final : public Handshake {
@@ -41,13 +42,16 @@ class QuicHandshake final : public Handshake {
   QuicHandshake(const QuicHandshake&) = delete;
   QuicHandshake& operator=(const QuicHandshake&) = delete;
 
+  /// For the next connection of the same client; once the handshake is done. False when it cannot be sent.
+  bool send_ticket();
+
   /// The library's object.
   void* library() const;
 
   std::string_view server_name() const override;
   std::string_view version() const override { return "TLSv1.3"; }
   std::string_view cipher() const override;
-  bool is_resumed() const override { return false; }
+  bool is_resumed() const override;
   const ServerContext* context() const override;
   PeerCertificate peer() const override;
   bool has_verified_peer() const override;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/3 from outside: ngtcp2's own client, and bare datagrams for what no client would send."""
+"""HTTP/3 from outside: ngtcp2's own client, quic-go's, streams that carry any bytes, and bare datagrams."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 
 from certificates import certificate
 from harness import HOST, TestCase, free_port, need
+from libraries import http3_peer
 from tls_client import resource
 
 LIMIT_S = 60
@@ -85,7 +87,163 @@ def loopbacks():
         return [HOST]
 
 
+def run_peer(mode, wanted, limit_s=LIMIT_S):
+    done = subprocess.run([http3_peer(), mode], input=json.dumps(wanted).encode(), capture_output=True, timeout=limit_s, check=False)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr.decode())
+    return json.loads(done.stdout)
+
+
+class PeerAnswer:
+    """An answer as quic-go tells it; `fault` is how the request failed, or None."""
+
+    def __init__(self, told):
+        self.status, self.body, self.is_resumed, self.fault = told["status"], told["body"].encode(), told["resumed"], told.get("fault")
+        self.fields = [(name.lower(), value) for name, value in (told["headers"] or []) + (told["trailers"] or [])]
+
+    def get(self, name):
+        return next((value for key, value in self.fields if key == name), None)
+
+
+# Streams with any bytes. RFC 9114's frames, and fields as RFC 9204 has them without its tables.
+
+DATA, HEADERS, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0, 1, 3, 4, 5, 7, 13
+CONTROL_STREAM, PUSH_STREAM, ENCODER_STREAM, DECODER_STREAM = 0, 1, 2, 3
+
+
+def number(value):
+    """RFC 9000 16."""
+    for bits, mark in ((6, 0), (14, 1), (30, 2), (62, 3)):
+        if value < 1 << bits:
+            return (value | mark << bits).to_bytes((bits + 2) // 8, "big")
+    raise ValueError(value)
+
+
+def frame(kind, payload=b""):
+    return number(kind) + number(len(payload)) + payload
+
+
+def prefixed(value, bits, mark):
+    """RFC 7541 5.1."""
+    top = (1 << bits) - 1
+    if value < top:
+        return bytes((mark | value,))
+    out, value = bytes((mark | top,)), value - top
+    while value >= 128:
+        out, value = out + bytes((value % 128 + 128,)), value // 128
+    return out + bytes((value,))
+
+
+def block(fields):
+    """Each field with its name, in the order given."""
+    out = b"\0\0"
+    for name, value in fields:
+        name, value = (part if isinstance(part, bytes) else part.encode() for part in (name, value))
+        out += prefixed(len(name), 3, 0x20) + name + prefixed(len(value), 7, 0) + value
+    return out
+
+
+def head(path="/", method="GET", authority="localhost", more=()):
+    return [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path), *more]
+
+
+def headers(fields):
+    return frame(HEADERS, block(fields))
+
+
+class Steps:
+    """What to do on the streams of one connection, which has an orderly control stream unless it is told otherwise."""
+
+    def __init__(self, is_orderly=True):
+        self.steps = []
+        if is_orderly:
+            self.open_one_way("control").send("control", number(CONTROL_STREAM) + frame(SETTINGS))
+
+    def add(self, do, on="", **more):
+        self.steps.append({"do": do, "on": on, **more})
+        return self
+
+    def open(self, name):
+        return self.add("open", name)
+
+    def open_one_way(self, name):
+        return self.add("open_one_way", name)
+
+    def send(self, name, data):
+        return self.add("send", name, hex=data.hex())
+
+    def finish(self, name):
+        return self.add("finish", name)
+
+    def reset(self, name, code=0x10c):
+        return self.add("reset", name, code=code)
+
+    def stop(self, name, code=0x10c):
+        return self.add("stop", name, code=code)
+
+    def hear(self, name, limit_s=20):
+        return self.add("hear", name, ms=int(limit_s * 1000))
+
+    def await_end(self, limit_s=20):
+        return self.add("await_end", ms=int(limit_s * 1000))
+
+    def ask(self, name, data):
+        """A whole request and what comes of it."""
+        return self.open(name).send(name, data).finish(name).hear(name)
+
+
+class Stepped:
+    """What came of it."""
+
+    def __init__(self, told):
+        self.told, self.failures = told, told["failures"]
+        close = told.get("close")
+        # As the gateway said it: an error of the application's, HTTP/3's, or QUIC's own.
+        self.code = close["code"] if close and close["kind"] == "application" and close["remote"] else None
+        self.transport_code = close["code"] if close and close["kind"] == "transport" and close["remote"] else None
+        self.refused = told.get("refused")
+        self.opened = {int(stream): bytes.fromhex(data) for stream, data in told["opened"].items()}
+
+    def bytes_of(self, name):
+        return bytes.fromhex(self.told["heard"][name]["hex"])
+
+    def status_of(self, name):
+        """Of the answer on a stream, found in its first frame; None when there is none. The gateway's fields use the static table."""
+        text = self.bytes_of(name)
+        static = {24: 103, 25: 200, 26: 304, 27: 404, 28: 503, 63: 100, 64: 204, 65: 206, 66: 302, 67: 400, 68: 403, 69: 421, 70: 425, 71: 500}
+        if len(text) < 5 or text[0] != HEADERS:
+            return None
+        fields = text[1 + (1, 2, 4, 8)[text[1] >> 6]:][2:]
+        if fields[0] & 0xc0 == 0xc0:
+            index = fields[0] & 0x3f
+            return static[index if index < 0x3f else 0x3f + fields[1]]
+        literal = re.search(rb"\x03(\d\d\d)|\x82(..)", fields)
+        return int(literal.group(1)) if literal and literal.group(1) else -1
+
+    def is_whole(self, name):
+        return self.told["heard"][name]["ended"]
+
+    def reset_code(self, name):
+        return self.told["heard"][name].get("reset")
+
+
 class Http3TestCase(TestCase):
+    def peer(self, mode, **wanted):
+        return run_peer(mode, {"address": f"{HOST}:{self.port}", "name": "localhost", **wanted})
+
+    def ask_peer(self, connections, **more):
+        """For each connection, one after the other with one store of sessions, its answers. A request is a target, or what
+        http3_peer takes."""
+        def request(one, name):
+            wanted = dict(one) if isinstance(one, dict) else {"target": one}
+            return {"method": "GET", "url": f"https://{name}:{self.port}{wanted.pop('target', '/')}", **wanted}
+        names = more.get("names") or [more.get("name", "localhost")] * len(connections)
+        told = self.peer("fetch", connections=[[request(one, name) for one in requests] for name, requests in zip(names, connections)], **more)
+        return [[PeerAnswer(answer) for answer in answers] for answers in told]
+
+    def take(self, steps, **more):
+        return Stepped(self.peer("steps", steps=steps.steps, **more))
+
     def serve_http3(self, routes, ssls=None, workers=2, **more):
         self.port = free_port()
         listen = [f"{HOST}:PORT", *({"address": f"{host}:{self.port}", "tls": True, "http2": True, "http3": True} for host in loopbacks())]

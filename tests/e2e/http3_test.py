@@ -150,6 +150,70 @@ class Certificates(Http3TestCase):
 
 @needs_tls("HTTP/3")
 @sanitized
+class Names(Http3TestCase):
+    """Several of them on one listener, asked for with quic-go's client."""
+
+    SSLS = [resource("1", ["a.test"], certificate("a.test")), resource("2", ["b.test", "c.test"], certificate("b.test", ("b.test", "c.test"))),
+            resource("3", ["*.wild.test"], certificate("*.wild.test")),
+            resource("4", ["mutual.test"], certificate("mutual.test"), client={"ca": authority("clients").cert})]
+    PLACE = route("/*", plugins={"mocking": {"response_example": "who"}, "response-rewrite": {"headers": {"set": {
+        "X-Resumed": "$ssl_session_reused", "X-Name": "$ssl_server_name", "X-Subject": "$ssl_client_s_dn"}}}})
+
+    def met(self, names, **more):
+        """For connections one after the other: whether the session was resumed, as the client and as the gateway say, and the name."""
+        answers = self.ask_peer([["/"]] * len(names), names=names, **more)
+        return [(answer.is_resumed, answer.get("x-resumed"), answer.get("x-name")) for answer in sum(answers, [])]
+
+    def test_each_name_has_its_own_certificate(self):
+        self.serve_http3([self.PLACE], self.SSLS)
+        for name in ("a.test", "b.test", "c.test", "x.wild.test"):
+            answer = self.ask_peer([["/"]], name=name, ca=authority().cert)[0][0]
+            self.assertEqual((answer.fault, answer.status, answer.get("x-name")), (None, 200, name))
+        for name in ("y.x.wild.test", "wild.test", "none.test"):
+            self.assertIn("0x170", self.ask_peer([["/"]], name=name)[0][0].fault["text"])
+
+    def test_another_name_on_the_same_connection_is_misdirected_where_its_rules_differ(self):
+        self.serve_http3([self.PLACE], self.SSLS)
+        asked = [{"target": "/", "headers": [("Host", f"{host}:{self.port}")]} for host in ("a.test", "b.test", "mutual.test", "none.test")]
+        answers = self.ask_peer([asked], name="a.test")[0]
+        self.assertEqual([answer.status for answer in answers][2], 421)
+        self.assertEqual(answers[0].status, 200)
+
+    def test_a_session_is_resumed_under_its_name_and_under_no_other(self):
+        self.serve_http3([self.PLACE], self.SSLS)
+        self.assertEqual(self.met(["a.test", "a.test", "b.test", "b.test", "c.test", "a.test"]),
+                         [(False, ".", "a.test"), (True, "r", "a.test"), (False, ".", "b.test"), (True, "r", "b.test"), (False, ".", "c.test"),
+                          (False, ".", "a.test")])
+
+    def test_every_worker_resumes_a_session(self):
+        self.serve_http3([self.PLACE], self.SSLS, workers=4)
+        self.assertEqual(self.met(["a.test"] * 12), [(False, ".", "a.test"), *[(True, "r", "a.test")] * 11])
+
+    def test_where_clients_show_certificates_each_shows_its_own_each_time(self):
+        self.serve_http3([self.PLACE], self.SSLS)
+        shown = certificate("client", issuer="clients")
+        for answer in sum(self.ask_peer([["/"]] * 3, names=["mutual.test"] * 3, cert=shown.cert, key=shown.key), []):
+            self.assertEqual((answer.status, answer.is_resumed, answer.get("x-subject")), (200, False, "CN=client"))
+
+    def test_a_session_is_not_resumed_when_the_rules_for_clients_have_changed(self):
+        gw = self.serve_http3([self.PLACE], self.SSLS)
+        session = os.path.join(gw.dir, "session")
+
+        def resumed(*flags):
+            answers = fetch(self.port, ["/x"], f"--session-file={session}", "--disable-early-data", *flags).answers
+            return answers[0].get("x-resumed") if answers else None
+        gw.apply({"routes": [self.PLACE], "ssls": [resource("1", ["localhost"], certificate("localhost"))]})
+        self.assertEqual([resumed(), resumed()], [".", "r"])
+        gw.stop()
+        gw.start()
+        self.assertEqual(resumed(), "r")
+        gw.apply({"routes": [self.PLACE], "ssls": [resource("1", ["localhost"], certificate("localhost"), client={"ca": authority("clients").cert})]})
+        self.assertEqual(resumed(), None)
+        self.assertEqual(resumed(*flags_of(certificate("client", issuer="clients"))), ".")
+
+
+@needs_tls("HTTP/3")
+@sanitized
 class Connections(Http3TestCase):
     """Clients that move, and workers that end."""
 

@@ -32,3 +32,10 @@ def grpc_cpp_peer():
     program = os.path.join(ROOT, "build", "release", "tests", "grpc_peer")
     need_file(program, "build/release/tests/grpc_peer")
     return [program]
+
+
+@functools.lru_cache(maxsize=None)
+def http3_peer():
+    program = os.path.join(ROOT, "build", "peers", "http3_peer")
+    need_file(program, "build/peers/http3_peer")
+    return program

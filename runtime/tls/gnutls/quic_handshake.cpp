@@ -9,7 +9,11 @@
 
 #include "base/ascii.h"
 #include "base/assert.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "tls/client_chain.h"
+#include "tls/digest.h"
+#include "tls/ticket_keys.h"
 
 namespace moongate::tls {
 
@@ -33,6 +37,7 @@ struct QuicHandshake::Parts {
   std::string server_name;
   std::string client_der;  // of the client's own certificate; empty: it showed none
   bool is_client_trusted = false;
+  bool may_be_resumed = false;
   std::string failure;
 };
 
@@ -51,6 +56,38 @@ gnutls_priority_t priorities() {
     return made;
   }();
   return shared;
+}
+
+constexpr size_t kTicketKeyBytes = 64;
+using TicketKeyBytes = char[kTicketKeyBytes];
+static_assert(kTicketKeyBytes <= kDigestMaxBytes);
+
+/// A key for tickets of one name under the rules that it has for clients, so that a session is not resumed
+/// under another name, nor after its rules have changed.
+bool make_ticket_key(const ServerContext& context, std::string_view name, TicketKeyBytes& out) {
+  TicketKeys& keys = TicketKeys::of_process();
+  keys.advance(base::Clock::wall());
+  const TicketKey& current = keys.current();
+  std::string secret(reinterpret_cast<const char*>(current.cipher_key.data()), current.cipher_key.size());
+  secret.append(reinterpret_cast<const char*>(current.mac_key.data()), current.mac_key.size());
+  std::string scope = "moongate quic ticket" + context.client_scope();
+  scope.append(1, '\0').append(name);
+  const size_t size = hmac("sha512", secret, scope, out);
+  gnutls_memset(secret.data(), 0, secret.size());
+  return size == kTicketKeyBytes;
+}
+
+/// Always sets a key: without one the library would open tickets that are sealed with zeros. Where clients
+/// show certificates it is one that no ticket was ever sealed with, so that each shows its own each time.
+bool use_ticket_key(gnutls_session_t library, QuicHandshake::Parts& parts) {
+  TicketKeyBytes bytes;
+  parts.may_be_resumed = !parts.chosen->wants_client_certificate();
+  const bool is_made = parts.may_be_resumed ? make_ticket_key(*parts.chosen, parts.server_name, bytes)
+                                            : base::fill_random(bytes, sizeof bytes);
+  const gnutls_datum_t key{reinterpret_cast<unsigned char*>(bytes), sizeof bytes};
+  const bool is_used = is_made && gnutls_session_ticket_enable_server(library, &key) == GNUTLS_E_SUCCESS;
+  gnutls_memset(bytes, 0, sizeof bytes);
+  return is_used;
 }
 
 // The pointer behind a session is the QUIC library's; this one is for a cache of sessions, and there is none.
@@ -77,7 +114,9 @@ int choose_credentials(gnutls_session_t library) {
   std::string name;
   if (!read_server_name(library, &name)) return GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER;
   for (char& c : name) c = base::to_lower(c);
-  if (parts.chosen != nullptr && name != parts.server_name) return GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER;
+  const bool is_second = parts.chosen != nullptr;  // the client was asked for another key
+  if (is_second && name != parts.server_name) return GNUTLS_E_RECEIVED_ILLEGAL_PARAMETER;
+  if (is_second) return 0;
   parts.server_name = std::move(name);
   parts.chosen = parts.names ? parts.names->find(parts.server_name) : nullptr;
   const bool is_certified = parts.chosen && parts.chosen->has_certificate();
@@ -91,7 +130,7 @@ int choose_credentials(gnutls_session_t library) {
   if (parts.chosen->wants_client_certificate())
     gnutls_certificate_server_set_request(
         library, chosen.is_client_required ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
-  return 0;
+  return use_ticket_key(library, parts) ? 0 : GNUTLS_E_INTERNAL_ERROR;
 }
 
 // The same judgement as on connections of TCP. Where a certificate is optional the verdict is kept for
@@ -153,11 +192,12 @@ QuicHandshake::~QuicHandshake() = default;
 std::unique_ptr<QuicHandshake> QuicHandshake::accept(std::shared_ptr<const ServerNames> names, void* user) {
   auto parts = std::make_unique<Parts>();
   parts->names = std::move(names);
-  constexpr unsigned kFlags = GNUTLS_SERVER | GNUTLS_NO_TICKETS | GNUTLS_NO_AUTO_SEND_TICKET;
+  constexpr unsigned kFlags = GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET;  // nothing comes before the keys
   if (gnutls_init(&parts->library, kFlags) != GNUTLS_E_SUCCESS) return nullptr;
   gnutls_session_t library = parts->library;
   gnutls_db_set_ptr(library, parts.get());
   gnutls_session_set_ptr(library, user);
+  gnutls_db_set_cache_expiration(library, std::chrono::seconds(TicketKeys::kPeriod).count());
   static constexpr char kProtocol[] = "h3";
   const gnutls_datum_t protocol{reinterpret_cast<unsigned char*>(const_cast<char*>(kProtocol)), 2};
   if (ngtcp2_crypto_gnutls_configure_server_session(library) != 0 ||
@@ -166,6 +206,12 @@ std::unique_ptr<QuicHandshake> QuicHandshake::accept(std::shared_ptr<const Serve
     return nullptr;
   gnutls_handshake_set_post_client_hello_function(library, choose_credentials);
   return std::unique_ptr<QuicHandshake>(new QuicHandshake(std::move(parts)));
+}
+
+bool QuicHandshake::is_resumed() const { return gnutls_session_is_resumed(parts_->library) != 0; }
+
+bool QuicHandshake::send_ticket() {
+  return !parts_->may_be_resumed || gnutls_session_ticket_send(parts_->library, 1, 0) == GNUTLS_E_SUCCESS;
 }
 
 void* QuicHandshake::library() const { return parts_->library; }
