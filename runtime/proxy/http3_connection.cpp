@@ -19,8 +19,7 @@ quic::ConnectionOptions make_quic_options(const ClientOptions& client) {
   // Some round trips: those who never finish theirs take room from those who would.
   constexpr std::chrono::milliseconds kHandshakeMax = std::chrono::seconds(10);
   options.handshake_timeout = std::min(client.header_timeout, kHandshakeMax);
-  // A client that says nothing at all for that long is gone, whatever goes on; timeouts of requests are
-  // shorter.
+  // A client that does not even acknowledge for that long is gone; it is asked while requests are open.
   options.idle_timeout = std::max({client.keepalive_timeout, client.body_timeout, client.send_timeout});
   return options;
 }
@@ -43,6 +42,7 @@ void Http3Connection::on_ready() {
 
 void Http3Connection::on_stream(int64_t stream, const http::Http2FieldBlock& block, bool is_last) {
   idle_timer_.stop();
+  if (!has_streams()) connection_.keep_alive(true);
   requests_++;
   begin_stream(stream, block, is_last);
   if (requests_ >= context_.client.keepalive_requests) drain();
@@ -50,6 +50,7 @@ void Http3Connection::on_stream(int64_t stream, const http::Http2FieldBlock& blo
 
 void Http3Connection::on_streams_gone() {
   if (is_over_) return;
+  connection_.keep_alive(false);
   idle_timer_.start(context_.loop.timers(), context_.client.keepalive_timeout);
   flush_later();  // it may have been the last
 }
@@ -57,8 +58,8 @@ void Http3Connection::on_streams_gone() {
 void Http3Connection::on_written() {
   tell_drained();
   // A request that has begun before the client heard of the end is served, too.
-  if (is_shut_down_ && !has_streams() && !connection_.http3().has_unfinished_heads())
-    connection_.close(quic::Http3Code::kNoError);
+  const bool may_come = connection_.http3().has_unfinished_heads() && !is_grace_over_;
+  if (is_shut_down_ && !has_streams() && !may_come) connection_.close(quic::Http3Code::kNoError);
 }
 
 // --- the end
@@ -85,12 +86,17 @@ void Http3Connection::drain() {
 void Http3Connection::shut_down() {
   if (!is_shut_down_) connection_.http3().shut_down();
   is_shut_down_ = true;
-  grace_timer_.stop();
+  grace_timer_.start(context_.loop.timers(), context_.client.header_timeout);
   flush_later();
 }
 
 void Http3Connection::on_idle(void* self) { static_cast<Http3Connection*>(self)->shut_down(); }
-void Http3Connection::on_grace_over(void* self) { static_cast<Http3Connection*>(self)->shut_down(); }
+void Http3Connection::on_grace_over(void* self) {
+  auto* connection = static_cast<Http3Connection*>(self);
+  if (!connection->is_shut_down_) return connection->shut_down();
+  connection->is_grace_over_ = true;
+  connection->flush_later();
+}
 
 // --- whom it is with
 

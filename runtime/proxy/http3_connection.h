@@ -45,7 +45,7 @@ class Http3Connection final : public quic::ConnectionHandler, public StreamConne
 
   quic::Connection& connection_;
   net::Timer idle_timer_;   // no stream is open
-  net::Timer grace_timer_;  // until the client has heard that the end comes
+  net::Timer grace_timer_;  // until the client has heard that the end comes, and then for heads on their way
   uint64_t number_;
   uint32_t requests_ = 0;
   net::SocketAddress peer_;  // of the last request, and in the forms that requests have it
@@ -54,6 +54,7 @@ class Http3Connection final : public quic::ConnectionHandler, public StreamConne
   std::string server_address_;
   bool is_draining_ = false;
   bool is_shut_down_ = false;  // no further stream is taken
+  bool is_grace_over_ = false;
   bool is_over_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -47,7 +48,7 @@ struct Connection::Callbacks {
   }
   static int on_handshake_done(ngtcp2_conn*, void* self) {
     Connection& connection = of(self);
-    connection.endpoint_.note_handshake_over();
+    connection.endpoint_.note_handshake_over(connection.source_);
     connection.is_handshake_over_ = true;
     connection.peer_ = connection.former_peer_ =
         to_address(ngtcp2_conn_get_path(connection.library_)->remote);
@@ -58,7 +59,7 @@ struct Connection::Callbacks {
     Connection& connection = of(self);
     if (connection.http3_ == nullptr) return NGTCP2_ERR_CALLBACK_FAILURE;
     if (ngtcp2_is_bidi_stream(stream) == 0) return 0;
-    connection.http3_->note_begun(stream);
+    if (!connection.http3_->note_begun(stream)) return NGTCP2_ERR_CALLBACK_FAILURE;
     if (!connection.heads_timer_.is_running())
       connection.heads_timer_.start(connection.endpoint_.loop().timers(), connection.options_.head_timeout);
     return 0;
@@ -72,10 +73,9 @@ struct Connection::Callbacks {
   static int on_acknowledged(ngtcp2_conn*, int64_t stream, uint64_t, uint64_t size, void* self, void*) {
     return judge(of(self).http3_->note_acknowledged(stream, size));
   }
-  static int on_stream_closed(ngtcp2_conn* library, uint32_t flags, int64_t stream, uint64_t code, void* self,
-                              void*) {
-    const bool has_code = (flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET) != 0;
-    const bool is_fine = of(self).http3_->note_closed(stream, has_code ? code : NGHTTP3_H3_NO_ERROR);
+  // What code it had is the client's word; what became of the request is known without.
+  static int on_stream_closed(ngtcp2_conn* library, uint32_t, int64_t stream, uint64_t, void* self, void*) {
+    const bool is_fine = of(self).http3_->note_closed(stream);
     if (ngtcp2_is_bidi_stream(stream) != 0) ngtcp2_conn_extend_max_streams_bidi(library, 1);
     return judge(is_fine);
   }
@@ -91,9 +91,9 @@ struct Connection::Callbacks {
                              ngtcp2_path_validation_result result, void* self) {
     Connection& connection = of(self);
     const bool is_present = ngtcp2_path_eq(path, ngtcp2_conn_get_path(library)) != 0;
-    if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS || !is_present) return 0;
-    connection.former_peer_ = connection.peer_;
-    connection.peer_ = to_address(path->remote);
+    const net::SocketAddress peer = to_address(path->remote);
+    if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS || !is_present || peer == connection.peer_) return 0;
+    connection.former_peer_ = std::exchange(connection.peer_, peer);
     return 0;
   }
   static int on_window(ngtcp2_conn*, int64_t stream, uint64_t, void* self, void*) {
@@ -107,7 +107,7 @@ struct Connection::Callbacks {
     Connection& connection = of(self);
     connection.endpoint_.make_id(id, size);
     connection.endpoint_.claim(*id, &connection);
-    const Secret& secret = connection.endpoint_.secret();
+    const Secret& secret = connection.endpoint_.reset_secret();
     return judge(ngtcp2_crypto_generate_stateless_reset_token(token, secret.data(), secret.size(), id) == 0);
   }
   static int drop_id(ngtcp2_conn*, const ngtcp2_cid* id, void* self) {
@@ -160,7 +160,7 @@ Connection::~Connection() {
     for (const ngtcp2_cid& id : ids) endpoint_.release(id, *this);
     endpoint_.release(first_id_, *this);
   }
-  if (!is_handshake_over_) endpoint_.note_handshake_over();
+  if (!is_handshake_over_) endpoint_.note_handshake_over(source_);
   http3_.reset();
   ngtcp2_conn_del(library_);
 }
@@ -175,6 +175,7 @@ Connection* Connection::accept(Endpoint& endpoint, const Origin& origin, const C
 
 bool Connection::begin(const Origin& origin, std::shared_ptr<const tls::ServerNames> names) {
   static const ngtcp2_callbacks callbacks = Callbacks::make();
+  if (origin.first_id != nullptr) source_ = Endpoint::source_of(origin.peer);
   reference_ = {find_library, this};
   handshake_ = tls::QuicHandshake::accept(std::move(names), &reference_);
   if (!handshake_) return false;
@@ -204,7 +205,7 @@ bool Connection::begin(const Origin& origin, std::shared_ptr<const tls::ServerNa
   }
   ngtcp2_cid own;
   endpoint_.make_id(&own, Endpoint::kIdBytes);
-  const Secret& secret = endpoint_.secret();
+  const Secret& secret = endpoint_.reset_secret();
   params.stateless_reset_token_present = 1;
   if (ngtcp2_crypto_generate_stateless_reset_token(params.stateless_reset_token, secret.data(), secret.size(),
                                                    &own) != 0)
@@ -231,6 +232,11 @@ net::SocketAddress Connection::peer_address() const {
   const net::SocketAddress present = to_address(ngtcp2_conn_get_path(library_)->remote);
   return !is_handshake_over_ || present == former_peer_ ? present : peer_;
 }
+void Connection::keep_alive(bool is_wanted) {
+  const auto half = static_cast<ngtcp2_duration>(options_.idle_timeout.count()) / 2;
+  ngtcp2_conn_set_keep_alive_timeout(library_, is_wanted ? half : UINT64_MAX);
+}
+
 net::SocketAddress Connection::local_address() const {
   return to_address(ngtcp2_conn_get_path(library_)->local);
 }
@@ -278,6 +284,7 @@ void Connection::flush_later() {
 void Connection::on_flush(void* self) {
   auto* connection = static_cast<Connection*>(self);
   if (connection->is_closed_ || !connection->write_packets()) return;
+  if (connection->http3_) connection->http3_->tell_ended();
   if (connection->handler_) connection->handler_->on_written();
   if (!connection->is_closed_) connection->schedule();
 }
@@ -422,10 +429,16 @@ bool Connection::fail_library(int code) {
     case NGTCP2_ERR_CALLBACK_FAILURE:
       if (http3_ && !http3_->fault().empty()) return fail_http3();
       break;
+    case NGTCP2_ERR_RETRY:  // a first message whose beginning has not come: another try has to prove itself
+      is_retry_wanted_ = true;
+      [[fallthrough]];
+    case NGTCP2_ERR_DROP_CONN:
+      end();
+      closing_timer_.stop();
+      endpoint_.bury(this);
+      return false;
     case NGTCP2_ERR_DRAINING:  // the client has ended it
     case NGTCP2_ERR_CLOSING:
-    case NGTCP2_ERR_DROP_CONN:
-    case NGTCP2_ERR_RETRY:
     case NGTCP2_ERR_IDLE_CLOSE:
     case NGTCP2_ERR_HANDSHAKE_TIMEOUT:
       end();
@@ -491,8 +504,10 @@ void Connection::end() {
   expiry_.stop();
   heads_timer_.stop();
   if (handler_) handler_->on_over();
-  closing_timer_.start(endpoint_.loop().timers(),
-                       base::Duration(static_cast<int64_t>(3 * ngtcp2_conn_get_pto(library_))));
+  // The client has a say in how long a round trip takes.
+  constexpr ngtcp2_duration kClosingMax = 5 * NGTCP2_SECONDS;
+  const ngtcp2_duration closing = std::min(3 * ngtcp2_conn_get_pto(library_), kClosingMax);
+  closing_timer_.start(endpoint_.loop().timers(), base::Duration(static_cast<int64_t>(closing)));
 }
 
 void Connection::on_closing_over(void* self) {

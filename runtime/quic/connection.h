@@ -80,6 +80,10 @@ class Connection final : private Http3Transport {
   /// Tells the client that it is over, at once; `reason` is for its developers.
   void close(Http3Code code, std::string_view reason = {});
   bool is_ready() const { return http3_ != nullptr; }
+  /// Asks after the client while nothing else is said, so that a long silence of a node is not its end.
+  void keep_alive(bool is_wanted);
+  /// What came was a piece of a first message without its beginning; nothing is left of the connection.
+  bool is_retry_wanted() const { return is_retry_wanted_; }
 
   Connection* next = nullptr;  // in the endpoint's list
   Connection** place = nullptr;
@@ -131,10 +135,12 @@ class Connection final : private Http3Transport {
   ngtcp2_cid first_id_{};            // that the client chose
   net::SocketAddress peer_;          // that has shown that it gets what is sent to it
   net::SocketAddress former_peer_;   // likewise, before
+  std::string source_;               // who has proven an address of this network; empty before
   std::vector<Later> later_;
   bool is_writing_ = false;  // the library has begun a packet: what is asked of it meanwhile waits in later_
   bool is_handshake_over_ = false;
   bool is_closed_ = false;
+  bool is_retry_wanted_ = false;
 };
 
 }  // namespace moongate::quic

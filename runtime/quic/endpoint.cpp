@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quic/endpoint.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <cstring>
 
 #include "base/assert.h"
 #include "base/random.h"
+#include "tls/digest.h"
 
 namespace moongate::quic {
 
@@ -14,9 +18,19 @@ constexpr int kBatchesPerTurn = 8;
 // So many may be asking for a connection before each has to prove that its address is its own.
 constexpr uint32_t kUnprovenHandshakesMax = 256;
 constexpr uint32_t kHandshakesMax = 4096;
+constexpr uint32_t kHandshakesOfSourceMax = 64;  // once there are so many that it matters
 constexpr uint64_t kRetryTokenLifetime = uint64_t{10} * NGTCP2_SECONDS;
 
 const uint8_t* bytes_of(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+
+Secret make_reset_secret(const Secret& secret, const net::SocketAddress& address) {
+  char digest[tls::kDigestMaxBytes];
+  const std::string_view key(reinterpret_cast<const char*>(secret.data()), secret.size());
+  MG_ASSERT(tls::hmac("sha256", key, address.text(), digest) == Secret{}.size());
+  Secret made;
+  std::memcpy(made.data(), digest, made.size());
+  return made;
+}
 
 uint8_t random_byte() {
   uint8_t byte = 0;
@@ -34,7 +48,9 @@ Endpoint::Endpoint(net::EventLoop& loop, int fd, const net::SocketAddress& addre
       options_(options),
       owner_(owner),
       burial_(on_burial, this),
-      by_id_(0, Hash{shm::make_hash_seed()}) {}
+      by_id_(0, Hash{shm::make_hash_seed()}),
+      handshakes_by_source_(0, Hash{shm::make_hash_seed()}),
+      reset_secret_(make_reset_secret(options.secret, address)) {}
 
 Endpoint::~Endpoint() {
   watch_.stop();
@@ -103,6 +119,7 @@ void Endpoint::take(const net::Datagram& datagram) {
       ngtcp2_pkt_decode_version_cid(&ids, bytes_of(datagram.payload), datagram.payload.size(), kIdBytes);
   if (code == NGTCP2_ERR_VERSION_NEGOTIATION) return send_versions(ids, datagram);
   if (code != 0) return;
+  if (ids.version != 0 && ids.version != NGTCP2_PROTO_VER_V1) return send_versions(ids, datagram);  // drafts
   const auto found = by_id_.find(key_of(ids.dcid, ids.dcidlen));
   if (found != by_id_.end()) return found->second->receive(datagram);
   if (ids.version != 0) return welcome(datagram);
@@ -113,8 +130,7 @@ void Endpoint::take(const net::Datagram& datagram) {
 
 void Endpoint::welcome(const net::Datagram& datagram) {
   ngtcp2_pkt_hd head;
-  const int code = ngtcp2_accept(&head, bytes_of(datagram.payload), datagram.payload.size());
-  if (code != 0 && code != NGTCP2_ERR_RETRY) return;
+  if (ngtcp2_accept(&head, bytes_of(datagram.payload), datagram.payload.size()) != 0) return;
   if (is_refusing_ || handshakes_ >= kHandshakesMax)
     return send_refusal(head, datagram, NGTCP2_CONNECTION_REFUSED);
   ngtcp2_cid first_id{};
@@ -122,9 +138,11 @@ void Endpoint::welcome(const net::Datagram& datagram) {
   if (!check_token(head, datagram, &first_id, &is_proven))
     return send_refusal(head, datagram, NGTCP2_INVALID_TOKEN);
   if (!is_proven && head.dcid.datalen < NGTCP2_MIN_INITIAL_DCIDLEN) return;
-  if (!is_proven && (code == NGTCP2_ERR_RETRY || handshakes_ >= kUnprovenHandshakesMax))
-    return send_retry(head, datagram);
+  if (!is_proven && handshakes_ >= kUnprovenHandshakesMax) return send_retry(head, datagram);
+  const std::string source = is_proven ? source_of(datagram.peer) : std::string();
+  if (!has_room_for(source)) return send_refusal(head, datagram, NGTCP2_CONNECTION_REFUSED);
   handshakes_++;
+  if (is_proven) handshakes_by_source_[source]++;
   Connection* connection =
       Connection::accept(*this, {head, is_proven ? &first_id : nullptr, datagram.local, datagram.peer},
                          owner_.connection_options(), owner_.server_names());
@@ -135,6 +153,29 @@ void Endpoint::welcome(const net::Datagram& datagram) {
   connections_ = connection;
   connection->set_handler(owner_.welcome(*connection));
   connection->receive(datagram);
+  if (connection->is_retry_wanted() && !is_proven) send_retry(head, datagram);
+}
+
+std::string Endpoint::source_of(const net::SocketAddress& peer) {
+  constexpr size_t kNetworkBytes = 8;
+  if (peer.family() == AF_INET6) {
+    const auto& address = reinterpret_cast<const sockaddr_in6&>(peer.storage).sin6_addr;
+    return {reinterpret_cast<const char*>(&address), kNetworkBytes};
+  }
+  const auto& address = reinterpret_cast<const sockaddr_in&>(peer.storage).sin_addr;
+  return {reinterpret_cast<const char*>(&address), sizeof address};
+}
+
+bool Endpoint::has_room_for(const std::string& source) const {
+  if (source.empty() || handshakes_ < kUnprovenHandshakesMax) return true;
+  const auto found = handshakes_by_source_.find(source);
+  return found == handshakes_by_source_.end() || found->second < kHandshakesOfSourceMax;
+}
+
+void Endpoint::note_handshake_over(const std::string& source) {
+  handshakes_--;
+  const auto found = handshakes_by_source_.find(source);
+  if (found != handshakes_by_source_.end() && --found->second == 0) handshakes_by_source_.erase(found);
 }
 
 /// `is_proven`: the client has shown that it gets what is sent to its address. False: it shows a token that
@@ -197,8 +238,8 @@ void Endpoint::send_reset(const net::Datagram& datagram, const ngtcp2_cid& id) {
   constexpr size_t kAround = NGTCP2_STATELESS_RESET_TOKENLEN + NGTCP2_MIN_STATELESS_RESET_RANDLEN;
   if (datagram.payload.size() <= kAround) return;
   uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN];
-  if (ngtcp2_crypto_generate_stateless_reset_token(token, options_.secret.data(), options_.secret.size(),
-                                                   &id) != 0)
+  if (ngtcp2_crypto_generate_stateless_reset_token(token, reset_secret_.data(), reset_secret_.size(), &id) !=
+      0)
     return;
   const size_t random_size =
       std::min(kRandomMaxBytes, NGTCP2_MIN_STATELESS_RESET_RANDLEN + (datagram.payload.size() - kAround - 1));

@@ -55,13 +55,17 @@ class Endpoint {
 
   // For connections.
   net::EventLoop& loop() { return loop_; }
-  const Secret& secret() const { return options_.secret; }
+  /// For tokens that end a connection: another for each address, since one listener does not know the
+  /// connections of the others.
+  const Secret& reset_secret() const { return reset_secret_; }
   void make_id(ngtcp2_cid* id, size_t size);
   void claim(const ngtcp2_cid& id, Connection* connection);
   void release(const ngtcp2_cid& id, const Connection& connection);
   void send(const net::SocketAddress& local, const net::SocketAddress& peer, uint8_t congestion,
             std::string_view packets, size_t segment);
-  void note_handshake_over() { handshakes_--; }
+  /// The network that a client is taken to be of: an address of IPv4, 64 bits of IPv6.
+  static std::string source_of(const net::SocketAddress& peer);
+  void note_handshake_over(const std::string& source);
   /// The connection is deleted at the end of the turn.
   void bury(Connection* connection);
 
@@ -70,6 +74,7 @@ class Endpoint {
   static void on_burial(void* self);
   void take(const net::Datagram& datagram);
   void welcome(const net::Datagram& datagram);
+  bool has_room_for(const std::string& source) const;
   bool check_token(const ngtcp2_pkt_hd& head, const net::Datagram& datagram, ngtcp2_cid* first_id,
                    bool* is_proven);
   /// `size`: of the packet, or the library's code for why there is none.
@@ -97,7 +102,9 @@ class Endpoint {
   std::unordered_map<std::string, Connection*, Hash> by_id_;
   Connection* connections_ = nullptr;
   std::vector<std::unique_ptr<Connection>> dead_;
-  uint32_t handshakes_ = 0;  // under way
+  uint32_t handshakes_ = 0;                                               // under way
+  std::unordered_map<std::string, uint32_t, Hash> handshakes_by_source_;  // of those that have proven it
+  Secret reset_secret_;
   bool is_refusing_ = false;
 };
 

@@ -3,6 +3,7 @@
 
 #include <nghttp3/nghttp3.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/ascii.h"
@@ -19,8 +20,7 @@ using http::StreamOffer;
 namespace {
 
 constexpr size_t kChunkBytes = 16 * 1024;  // of a body, taken from its stream at once
-constexpr size_t kFieldTableBytes = 4096;
-constexpr size_t kBlockedStreamsMax = 100;
+constexpr size_t kFieldTableBytes = 4096;  // of what we send
 
 Http3Code code_of(Http2Code code) {
   switch (code) {
@@ -116,6 +116,7 @@ struct Http3Session::Callbacks {
     session.finish_head(*request);
     session.guard_.note_useful_frame();
     session.handler_.on_stream(stream, request->block, is_last != 0);
+    if ((request = session.find(stream)) != nullptr) request->block = {};
     return 0;
   }
 
@@ -207,9 +208,8 @@ Http3Session::Http3Session(Http3Transport& transport, Http3Handler& handler, con
   nghttp3_settings settings;
   nghttp3_settings_default(&settings);
   settings.max_field_section_size = options.head.head_size_max_bytes + size_t{32} * options.head.fields_max;
-  settings.qpack_max_dtable_capacity = kFieldTableBytes;
+  // No table for what clients send: a byte could stand for a whole field, and requests would wait for others.
   settings.qpack_encoder_max_dtable_capacity = kFieldTableBytes;
-  settings.qpack_blocked_streams = kBlockedStreamsMax;
   MG_ASSERT(nghttp3_conn_server_new(&library_, &callbacks, &settings, nghttp3_mem_default(), this) == 0);
 }
 
@@ -249,11 +249,18 @@ bool Http3Session::start(int64_t control_stream, int64_t encoder_stream, int64_t
   return code == 0 || fail(code);
 }
 
-void Http3Session::note_begun(int64_t stream) {
+/// Makes the library's object, whatever comes first of the stream: only then it knows of its end.
+bool Http3Session::know(int64_t stream) {
+  const nghttp3_ssize code = nghttp3_conn_read_stream(library_, stream, nullptr, 0, 0);
+  return code >= 0 || fail(static_cast<int>(code));
+}
+
+bool Http3Session::note_begun(int64_t stream) {
   auto request = std::make_unique<Request>();
   request->begun = base::Clock::steady();
   unfinished_heads_++;
   requests_[stream] = std::move(request);
+  return know(stream);
 }
 
 bool Http3Session::receive(int64_t stream, std::string_view bytes, bool is_last) {
@@ -267,7 +274,25 @@ bool Http3Session::receive(int64_t stream, std::string_view bytes, bool is_last)
     return drop_malformed(stream, bytes.size() - delivered_bytes_);
   if (used < 0) return fail(static_cast<int>(used));
   transport_.open_windows(stream, static_cast<size_t>(used));
-  return true;
+  return count_overhead(stream, bytes.size() - delivered_bytes_);
+}
+
+/// Heads, and frames that say nothing; a body makes up for as much as it has. The library tells neither of
+/// fields that it leaves out nor of half ones.
+bool Http3Session::count_overhead(int64_t stream, size_t bytes) {
+  Request* request = find(stream);
+  if (request == nullptr) return true;
+  request->overhead_bytes += bytes;
+  request->overhead_bytes -= std::min(request->overhead_bytes, delivered_bytes_);
+  if (request->overhead_bytes <= decoded_max()) return true;
+  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "a request of frames without end"));
+  return false;
+}
+
+bool Http3Session::count_reset() {
+  if (guard_.take_reset()) return true;
+  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many cancelled streams"));
+  return false;
 }
 
 /// A malformed request is its stream's error and nobody else's (RFC 9114 4.1.2): it is answered, where
@@ -287,9 +312,7 @@ bool Http3Session::refuse_message(int64_t stream) {
   request = find(stream);
   if (request != nullptr && request->handler == nullptr)
     transport_.cut(stream, static_cast<uint64_t>(Http3Code::kMessageError));
-  if (guard_.take_reset()) return true;
-  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many malformed requests"));
-  return false;
+  return count_reset();
 }
 
 /// The library would end the connection for a body that differs from its length.
@@ -313,32 +336,42 @@ bool Http3Session::note_cancelled(int64_t stream) {
     const int fault = nghttp3_conn_close_stream(library_, stream, NGHTTP3_H3_NO_ERROR);
     return fault != NGHTTP3_ERR_H3_CLOSED_CRITICAL_STREAM || fail(fault);
   }
-  static_cast<void>(nghttp3_conn_shutdown_stream_read(library_, stream));
   Request* request = find(stream);
-  if (request == nullptr || request->is_answered || request->is_cut) return true;
+  if (request == nullptr) {  // cancelled before it began
+    if (!know(stream)) return false;
+    static_cast<void>(nghttp3_conn_close_stream(library_, stream, NGHTTP3_H3_NO_ERROR));
+    return count_reset();
+  }
+  static_cast<void>(nghttp3_conn_shutdown_stream_read(library_, stream));
+  if (request->is_answered || request->is_cut) return true;
   request->is_cut = true;  // counted here
   nghttp3_conn_shutdown_stream_write(library_, stream);
   http::StreamHandler* handler = std::exchange(request->handler, nullptr);
   if (handler != nullptr) handler->on_closed(Http2Code::kCancel);
   transport_.cut(stream, static_cast<uint64_t>(Http3Code::kRequestCancelled));
-  if (guard_.take_reset()) return true;
-  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many cancelled streams"));
-  return false;
+  return count_reset();
 }
 
-bool Http3Session::note_closed(int64_t stream, uint64_t code) {
-  static_cast<void>(nghttp3_conn_close_stream(library_, stream, code));
+bool Http3Session::note_closed(int64_t stream) {
+  static_cast<void>(nghttp3_conn_close_stream(library_, stream, NGHTTP3_H3_NO_ERROR));
   const auto found = requests_.find(stream);
   if (found == requests_.end()) return true;
   const std::unique_ptr<Request> request = std::move(found->second);
   requests_.erase(found);
   finish_head(*request);
-  if (request->handler == nullptr) return true;
-  const bool is_fine = request->is_answered || code == static_cast<uint64_t>(Http3Code::kNoError);
-  request->handler->on_closed(is_fine ? Http2Code::kNoError : Http2Code::kCancel);
-  if (is_fine || request->is_cut || guard_.take_reset()) return true;
-  static_cast<void>(refuse(Http3Code::kExcessiveLoad, "too many cancelled streams"));
-  return false;
+  if (request->handler != nullptr)
+    request->handler->on_closed(request->is_answered ? Http2Code::kNoError : Http2Code::kCancel);
+  return request->is_answered || request->is_cut || count_reset();
+}
+
+void Http3Session::tell_ended() {
+  std::vector<std::pair<int64_t, Http2Code>> ended;
+  ended.swap(ended_);
+  for (const auto& [stream, code] : ended) {
+    Request* request = find(stream);
+    http::StreamHandler* handler = request ? std::exchange(request->handler, nullptr) : nullptr;
+    if (handler != nullptr) handler->on_closed(code);
+  }
 }
 
 void Http3Session::note_unblocked(int64_t stream) {
@@ -424,15 +457,14 @@ void Http3Session::reset(int64_t stream, Http2Code code) {
   Request* request = find(stream);
   if (request == nullptr) return;
   request->is_cut = true;
+  ended_.emplace_back(stream, code);
   nghttp3_conn_shutdown_stream_write(library_, stream);
   static_cast<void>(nghttp3_conn_shutdown_stream_read(library_, stream));
   transport_.cut(stream, static_cast<uint64_t>(code_of(code)));
 }
 
-void Http3Session::set_priority(int64_t stream, const http::Http2Priority& priority) {
-  const nghttp3_pri wanted{priority.urgency, priority.is_incremental ? 1 : 0};
-  static_cast<void>(nghttp3_conn_set_stream_priority(library_, stream, &wanted));
-}
+// The library has read the field, and would pass over the client's later updates after a word of ours.
+void Http3Session::set_priority(int64_t, const http::Http2Priority&) {}
 
 void Http3Session::consume(int64_t stream, size_t size) {
   if (find(stream) == nullptr)

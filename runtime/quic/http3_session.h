@@ -73,12 +73,12 @@ class Http3Session final : public http::StreamSession {
 
   // What the connection tells. False: the connection is to be closed with code().
   bool start(int64_t control_stream, int64_t encoder_stream, int64_t decoder_stream, uint64_t streams_max);
-  void note_begun(int64_t stream);
+  bool note_begun(int64_t stream);
   bool receive(int64_t stream, std::string_view bytes, bool is_last);
   bool note_acknowledged(int64_t stream, uint64_t size);
   /// The peer has cancelled what it sends, or wants nothing more.
   bool note_cancelled(int64_t stream);
-  bool note_closed(int64_t stream, uint64_t code);
+  bool note_closed(int64_t stream);
   /// The peer may open so many streams, of all there ever were.
   void set_streams_max(uint64_t count);
   void note_unblocked(int64_t stream);
@@ -94,6 +94,9 @@ class Http3Session final : public http::StreamSession {
   bool note_written(int64_t stream, size_t size, bool is_last);
   void note_blocked(int64_t stream);
   void note_shut(int64_t stream);
+
+  /// Handlers of streams that were reset hear of their end; no frame is being made now.
+  void tell_ended();
 
   /// Cancels requests whose fields have not come in time. True while there are others.
   bool drop_slow_heads(base::SteadyTime begun_before);
@@ -127,6 +130,7 @@ class Http3Session final : public http::StreamSession {
     bool has_ended = false;           // the client has said everything
     bool is_answered = false;         // and so have we
     bool is_cut = false;              // by us
+    size_t overhead_bytes = 0;        // that came and were of no body, less those that were
     std::deque<std::string> sent;     // until it is acknowledged
     uint64_t acknowledged_bytes = 0;  // of the first of them
   };
@@ -137,6 +141,9 @@ class Http3Session final : public http::StreamSession {
   [[gnu::cold]] bool drop_malformed(int64_t stream, size_t undelivered_bytes);
   [[gnu::cold]] bool fail(int library_code);
   [[gnu::cold]] int refuse(Http3Code code, std::string_view fault);
+  bool count_overhead(int64_t stream, size_t bytes);
+  bool know(int64_t stream);
+  bool count_reset();
   size_t decoded_max() const { return 4 * options_.head.head_size_max_bytes + 64 * 1024; }
 
   Http3Transport& transport_;
@@ -145,6 +152,7 @@ class Http3Session final : public http::StreamSession {
   nghttp3_conn* library_ = nullptr;
   http::Http2FloodGuard guard_;
   std::unordered_map<int64_t, std::unique_ptr<Request>> requests_;
+  std::vector<std::pair<int64_t, http::Http2Code>> ended_;  // by reset(); QUIC's end needs the client
   uint32_t unfinished_heads_ = 0;
   size_t delivered_bytes_ = 0;  // of a body, by the present receive()
   uint64_t code_ = 0;

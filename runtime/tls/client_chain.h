@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "tls/handshake.h"
 #include "tls/server_names.h"
 
@@ -19,7 +20,7 @@ bool leads_to_authority(const ServerContext& context, const std::vector<std::str
 /// malformed.
 PeerCertificate describe_certificate(std::string_view der);
 
-/// Whether the certificate (DER) is still valid.
-bool is_unexpired(std::string_view der);
+/// When the certificate (DER) runs out; 1970 when it is malformed.
+base::WallTime end_of(std::string_view der);
 
 }  // namespace moongate::tls

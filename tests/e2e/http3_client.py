@@ -3,11 +3,14 @@
 
 import json
 import os
+import random
 import re
+import select
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 
 from certificates import certificate
 from harness import HOST, TestCase, free_port, need
@@ -50,13 +53,13 @@ class Fetched:
         return int(found.group(1), 16) if found else None
 
 
-def arguments(port, targets, *flags):
-    """The client's name of the server is that by which it finds its address."""
-    return [need("gtlsclient"), "--exit-on-all-streams-close", *flags, "localhost", str(port),
-            *[f"https://localhost:{port}{target}" for target in targets]]
+def arguments(port, targets, *flags, relay=None):
+    """The client's name of the server is that by which it finds its address. `relay`: the port of an address to go through."""
+    host = (HOST, str(relay)) if relay else ("localhost", str(port))
+    return [need("gtlsclient"), "--exit-on-all-streams-close", *flags, *host, *[f"https://localhost:{port}{target}" for target in targets]]
 
 
-def fetch(port, targets, *flags, body=None, limit_s=LIMIT_S):
+def fetch(port, targets, *flags, body=None, limit_s=LIMIT_S, relay=None):
     """One connection with a request for each target. Bodies of answers are had by the last parts of their paths, which differ."""
     folder = tempfile.mkdtemp(prefix="moongate-http3-")
     try:
@@ -66,7 +69,7 @@ def fetch(port, targets, *flags, body=None, limit_s=LIMIT_S):
             with open(path, "wb") as f:
                 f.write(body)
             more += ["-d", path, "-m", "POST"]
-        done = subprocess.run(arguments(port, targets, *more, *flags), capture_output=True, timeout=limit_s, check=False,
+        done = subprocess.run(arguments(port, targets, *more, *flags, relay=relay), capture_output=True, timeout=limit_s, check=False,
                               stdin=subprocess.DEVNULL)
         bodies = []
         for target in targets:
@@ -85,6 +88,44 @@ def loopbacks():
             return [HOST, "[::1]"]
     except OSError:
         return [HOST]
+
+
+class HoppingRelay:
+    """Passes a client's packets on, each from one of two ports, by chance, over a path that carries no large ones back."""
+
+    def __init__(self, port, seed):
+        self.chance = random.Random(seed)
+        self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.front.bind((HOST, 0))
+        self.port = self.front.getsockname()[1]
+        self.backs = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for back in self.backs:
+            back.connect((HOST, port))
+        self.wake, self.stop = os.pipe()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        client, packets = None, 0
+        while True:
+            ready, _, _ = select.select([self.front, *self.backs, self.wake], [], [])
+            if self.wake in ready:
+                break
+            for sock in ready:
+                try:
+                    data, sender = sock.recvfrom(4096)
+                except OSError:
+                    continue
+                if sock is self.front:
+                    client, packets = sender, packets + 1
+                    self.backs[0 if packets < 4 else self.chance.randrange(2)].send(data)
+                elif client and len(data) <= 1250:
+                    self.front.sendto(data, client)
+        for sock in (self.front, *self.backs):
+            sock.close()
+        os.close(self.wake)
+
+    def close(self):
+        os.close(self.stop)
 
 
 def run_peer(mode, wanted, limit_s=LIMIT_S):

@@ -10,7 +10,7 @@ from browser import start_browser
 from certificates import authority, certificate
 from clock import Clock
 from harness import HOST, Gateway, TestCase, needs_tls, ok, route, sanitized, wait_for
-from http3_client import Http3TestCase, arguments, fetch
+from http3_client import HoppingRelay, Http3TestCase, arguments, fetch
 from tls_client import TlsClient, resource
 
 LONG_HEADER = 0xc0
@@ -253,6 +253,17 @@ class Connections(Http3TestCase):
                 threading.Timer(0.5, self.may_end.set).start()
                 self.assertTrue(self.finish(client))
 
+    def test_a_client_whose_packets_come_from_several_ports_harms_nobody(self):
+        big = os.urandom(400_000)
+        gw = self.serve_http3([route("/*", self.upstream(lambda *_: ok(big)))], workers=1)
+        before = gw.worker_pids()
+        for seed in range(6):
+            relay = HoppingRelay(self.port, seed)
+            self.addCleanup(relay.close)
+            fetch(self.port, ["/big"], "--timeout=3s", "--handshake-timeout=5s", relay=relay.port)
+        self.assertEqual(gw.worker_pids(), before)
+        self.assertEqual(fetch(self.port, ["/big"]).answers[0].body, big)
+
     def test_a_snapshot_does_not_touch_an_answer_under_way(self):
         gw = self.serve_slow()
         client = self.start_slow()
@@ -303,6 +314,9 @@ class Strangers(Http3TestCase):
         sock.send((bytes((LONG_HEADER,)) + b"\x1a\x2a\x3a\x4a" + ids))  # too small to be answered
         sock.send((bytes((LONG_HEADER,)) + b"\x1a\x2a\x3a\x4a" + ids).ljust(1200, b"\1"))
         self.assertEqual(sock.recv(2000)[1:5], b"\0\0\0\0")
+        sock.send(bytes((LONG_HEADER | 0x10,)) + b"\0\0\0\1" + ids + b"\0\0")  # early data, which nobody asked for
+        sock.send((bytes((LONG_HEADER,)) + b"\xff\0\0\x1d" + ids).ljust(1200, b"\0"))  # a draft
+        self.assertEqual(sock.recv(2000)[-4:], b"\0\0\0\1")
 
     def test_packets_of_a_connection_that_is_gone_are_told_so_in_fewer_bytes(self):
         sock = self.datagram_socket()

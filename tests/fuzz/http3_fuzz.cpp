@@ -74,7 +74,7 @@ class Play final : quic::Http3Transport, quic::Http3Handler {
       close_cut();
     }
     for (const auto& [id, is_open] : streams_) {
-      if (is_open) session_.note_closed(id, 0x100);
+      if (is_open) session_.note_closed(id);
     }
     for (const auto& [id, answer] : answers_) MG_ASSERT(answer->is_closed);
     MG_ASSERT(opened_ <= received_);
@@ -101,7 +101,7 @@ class Play final : quic::Http3Transport, quic::Http3Handler {
     const auto [stream, is_new] = streams_.emplace(id, true);
     if (!stream->second || ended_[id]) return;
     ended_[id] = is_last;
-    if (is_new && id % 4 == 0) session_.note_begun(id);
+    if (is_new && id % 4 == 0) is_over_ |= !session_.note_begun(id);
     received_ += bytes.size();
     is_over_ = !session_.receive(id, bytes, is_last);
   }
@@ -125,7 +125,7 @@ class Play final : quic::Http3Transport, quic::Http3Handler {
       const auto stream = streams_.find(id);
       if (stream == streams_.end() || !stream->second) continue;
       stream->second = false;
-      is_over_ = !session_.note_closed(id, 0x10c);
+      is_over_ = !session_.note_closed(id);
     }
   }
 

@@ -35,7 +35,8 @@ struct QuicHandshake::Parts {
   std::shared_ptr<const ServerNames> names;
   std::shared_ptr<const ServerContext> chosen;
   std::string server_name;
-  std::string client_der;  // of the client's own certificate; empty: it showed none
+  std::string client_der;     // of the client's own certificate; empty: it showed none
+  base::WallTime client_end;  // of that certificate
   bool is_client_trusted = false;
   bool may_be_resumed = false;
   std::string failure;
@@ -145,6 +146,7 @@ int judge_client(gnutls_session_t library) {
   for (unsigned i = 0; i < count; i++)
     chain.emplace_back(reinterpret_cast<const char*>(all[i].data), all[i].size);
   parts.client_der = chain[0];
+  parts.client_end = end_of(parts.client_der);
   parts.is_client_trusted = leads_to_authority(*parts.chosen, chain);
   if (parts.is_client_trusted || !is_required) return 0;
   parts.failure = "the client's certificate does not lead to the authority that is asked for";
@@ -241,7 +243,7 @@ PeerCertificate QuicHandshake::peer() const {
 }
 
 bool QuicHandshake::has_verified_peer() const {
-  return parts_->is_client_trusted && is_unexpired(parts_->client_der);
+  return parts_->is_client_trusted && parts_->client_end > base::Clock::wall();
 }
 
 }  // namespace moongate::tls

@@ -60,9 +60,11 @@ PeerCertificate describe_certificate(std::string_view der) {
   return certificate ? describe_certificate(certificate.get()) : PeerCertificate{};
 }
 
-bool is_unexpired(std::string_view der) {
+base::WallTime end_of(std::string_view der) {
   const Certificate certificate = read_der(der);
-  return certificate && X509_cmp_current_time(X509_get0_notAfter(certificate.get())) > 0;
+  std::tm parts{};
+  if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &parts) != 1) return {};
+  return to_wall_time(::timegm(&parts));
 }
 
 bool leads_to_authority(const ServerContext& context, const std::vector<std::string_view>& chain) {

@@ -305,6 +305,9 @@ func take(steps []step, connection quic.Connection, result *stepped) {
 		}
 		if err != nil {
 			result.Failures = append(result.Failures, one.Do+": "+err.Error())
+			if close := describe(err); close.Kind == "application" || close.Kind == "transport" {
+				result.Close = close
+			}
 			if streams[one.On] == nil {
 				return
 			}
@@ -330,7 +333,7 @@ func steps(input []byte) (interface{}, error) {
 	opened := &collector{bytes: map[string][]byte{}}
 	go opened.accept(connection)
 	take(wanted.Steps, connection, result)
-	if connection.Context().Err() != nil {
+	if result.Close == nil && connection.Context().Err() != nil {
 		_, err := connection.AcceptStream(context.Background())
 		result.Close = describe(err)
 	} else {

@@ -20,6 +20,7 @@ namespace {
 struct Stream final : http::StreamHandler {
   void on_data(std::string_view bytes) override { received += bytes; }
   void on_last() override { has_ended = true; }
+  void on_malformed(std::string_view reason) override { fault = reason; }
   void on_fields(const http::Http2FieldBlock& block, bool) override { trailers = block.text(); }
   http::StreamOffer offer_data(size_t size_max) override {
     return {std::min(size_max, answer.size()), answer.size() <= size_max, false};
@@ -31,7 +32,7 @@ struct Stream final : http::StreamHandler {
   void on_frame_sent(size_t size) override { sent_bytes += size; }
   void on_closed(http::Http2Code code) override { closed = code; }
 
-  std::string received, answer, trailers, head;
+  std::string received, answer, trailers, head, fault;
   size_t sent_bytes = 0;
   bool has_ended = false;
   std::optional<http::Http2Code> closed;
@@ -60,7 +61,7 @@ struct Wire final : Http3Transport, Http3Handler {
     return session->receive(id, bytes, is_last);
   }
   bool ask(int64_t id, bool is_last = true) {
-    session->note_begun(id);
+    if (!session->note_begun(id)) return false;
     return say(id, fuzz::make_head("path"), is_last);
   }
   void respond(int64_t id, std::string body) {
@@ -97,7 +98,7 @@ uint64_t number(Http3Code code) { return static_cast<uint64_t>(code); }
 
 TEST_CASE("a request and its body arrive in whatever pieces they come") {
   Wire wire;
-  wire.session->note_begun(0);
+  REQUIRE(wire.session->note_begun(0));
   const std::string bytes = fuzz::make_head("path\nx-a b") + std::string("\0\5hello\1\10\0\0", 11) +
                             "\x23"
                             "abc\1z";
@@ -130,7 +131,7 @@ TEST_CASE("an answer is whole, and its bytes stay where they are until they are 
   CHECK(sent.size() > body.size());
   CHECK(wire.streams[0].sent_bytes == sent.size());
   REQUIRE(wire.session->note_acknowledged(0, sent.size()));
-  wire.session->note_closed(0, number(Http3Code::kNoError));
+  wire.session->note_closed(0);
   CHECK(wire.streams[0].closed == http::Http2Code::kNoError);
 }
 
@@ -140,7 +141,7 @@ TEST_CASE("an answer that is whole before its request asks for no more of that")
   wire.respond(0, "no");
   wire.write();
   CHECK(wire.stops.at(0) == number(Http3Code::kNoError));
-  wire.session->note_closed(0, number(Http3Code::kRequestCancelled));
+  wire.session->note_closed(0);
   CHECK(wire.streams[0].closed == http::Http2Code::kNoError);
 }
 
@@ -161,15 +162,51 @@ TEST_CASE("streams that end because the client wants no answer count as cancelle
   Wire wire(10);
   for (int64_t id = 0; id < 40; id += 4) {
     REQUIRE(wire.ask(id));
-    REQUIRE(wire.session->note_closed(id, number(Http3Code::kRequestCancelled)));
+    REQUIRE(wire.session->note_closed(id));
   }
   REQUIRE(wire.ask(40));
-  CHECK_FALSE(wire.session->note_closed(40, number(Http3Code::kRequestCancelled)));
+  CHECK_FALSE(wire.session->note_closed(40));
+}
+
+TEST_CASE(
+    "a stream that was reset is over for its handler without the client's word, and not while frames are "
+    "made") {
+  Wire wire;
+  REQUIRE(wire.ask(0, false));
+  wire.respond(0, "no");
+  wire.session->reset(0, http::Http2Code::kInternalError);
+  CHECK_FALSE(wire.streams[0].closed);
+  wire.session->tell_ended();
+  CHECK(wire.streams[0].closed == http::Http2Code::kInternalError);
+  REQUIRE(wire.session->note_closed(0));
+}
+
+TEST_CASE("streams that are cancelled before they begin leave nothing and are counted") {
+  Wire wire(10);
+  for (int64_t id = 0; id < 40; id += 4) REQUIRE(wire.session->note_cancelled(id));
+  CHECK_FALSE(wire.session->note_cancelled(40));
+}
+
+TEST_CASE("a body that differs from its length fails its stream alone") {
+  Wire wire;
+  const std::string head = fuzz::make_head("path\ncontent-length 3");
+  for (const int64_t id : {0, 4}) {
+    REQUIRE(wire.session->note_begun(id));
+    REQUIRE(wire.say(id, head));
+  }
+  const size_t before = wire.opened;
+  REQUIRE(wire.say(0, std::string("\0\5hello", 7)));
+  CHECK(wire.opened == before + 7);
+  CHECK(wire.stops.at(0) == number(Http3Code::kMessageError));
+  CHECK(wire.streams[0].fault != "");
+  REQUIRE(wire.say(4, std::string("\0\2he", 4), true));
+  CHECK(wire.streams[4].fault != "");
+  CHECK_FALSE(wire.streams[4].has_ended);
 }
 
 TEST_CASE("a request whose fields do not come is cancelled, and the others go on") {
   Wire wire;
-  wire.session->note_begun(0);
+  REQUIRE(wire.session->note_begun(0));
   REQUIRE(wire.say(0, fuzz::make_head("path").substr(0, 5)));
   REQUIRE(wire.ask(4));
   const base::SteadyTime now = base::Clock::steady();
@@ -181,7 +218,7 @@ TEST_CASE("a request whose fields do not come is cancelled, and the others go on
 
 TEST_CASE("fields beyond the limit are told apart, fields without end end the connection") {
   Wire wire;
-  wire.session->note_begun(0);
+  REQUIRE(wire.session->note_begun(0));
   std::string field =
       "\x23"
       "abc"
@@ -197,14 +234,14 @@ TEST_CASE("fields beyond the limit are told apart, fields without end end the co
   REQUIRE(wire.say(0, frame(block)));
   CHECK(wire.is_too_large);
   for (int i = 0; i < 400; i++) block += field;
-  wire.session->note_begun(4);
+  REQUIRE(wire.session->note_begun(4));
   CHECK_FALSE(wire.say(4, frame(block)));
   CHECK(wire.session->code() == number(Http3Code::kExcessiveLoad));
 }
 
 TEST_CASE("frames that may not be there end the connection with their code") {
   Wire wire;
-  wire.session->note_begun(0);
+  REQUIRE(wire.session->note_begun(0));
   CHECK_FALSE(wire.say(0, std::string("\0\5hello", 7)));  // DATA before HEADERS
   CHECK(wire.session->code() == NGHTTP3_H3_FRAME_UNEXPECTED);
 }
