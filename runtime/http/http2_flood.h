@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much a peer may ask for that gets it nothing: cancelled streams, control frames, empty frames. Attacks
-// on HTTP/2 are made of them. http2_session.cpp counts what comes in and ends the connection of whoever
-// overdoes it.
+// on HTTP/2 and HTTP/3 are made of them. http2_session.cpp and quic/http3_session.cpp count what comes in and
+// end the connection of whoever overdoes it.
 #pragma once
 
 #include <algorithm>
@@ -50,8 +50,12 @@ class Http2FloodGuard {
   /// A frame that moves no request on: SETTINGS, PING, PRIORITY, unknown types, DATA or CONTINUATION with
   /// nothing in it.
   bool take_idle_frame() { return idle_frames_.take(); }
-  /// Windows are opened for what was sent; more often than that nobody needs to.
-  bool take_window_update() { return ++window_updates_ <= kWindowUpdatesFree + 4 * useful_frames_; }
+  /// Windows are opened for what was sent; more often than that nobody needs to. There are clients that open
+  /// two for each 4 KB they read.
+  bool take_window_update() {
+    return ++window_updates_ <= kWindowUpdatesFree + 4 * useful_frames_ + data_bytes_ / 1024;
+  }
+  void note_data_sent(size_t size_bytes) { data_bytes_ += size_bytes; }
   /// DATA was sent, or a request came.
   void note_useful_frame() {
     useful_frames_++;
@@ -66,6 +70,7 @@ class Http2FloodGuard {
   Http2Allowance idle_frames_{kIdleFramesMax};
   uint64_t window_updates_ = 0;
   uint64_t useful_frames_ = 0;
+  uint64_t data_bytes_ = 0;
 };
 
 }  // namespace moongate::http

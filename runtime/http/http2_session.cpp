@@ -106,6 +106,8 @@ const nghttp2_option* shared_option() {
     constexpr size_t kContinuationsMax =
         80;  // the largest head there may be, 1 MB; on_field() has the real limit
     nghttp2_option_set_max_continuations(made, kContinuationsMax);
+    constexpr size_t kSentHeadMax = 4 << 20;  // as the library counts it; what is larger was refused before
+    nghttp2_option_set_max_send_header_block_length(made, kSentHeadMax);
     constexpr uint64_t kNoLimit = uint64_t{1} << 32;  // the guard's is narrower, and says why
     nghttp2_option_set_stream_reset_rate_limit(made, kNoLimit, kNoLimit);
     return made;
@@ -141,6 +143,7 @@ struct Http2Session::Callbacks {
   static int on_frame_begun(nghttp2_session* library, const nghttp2_frame_hd* head, void* self) {
     Http2Session& session = of(self);
     bool is_allowed = true;
+    if (head->type != NGHTTP2_CONTINUATION) session.is_within_block_ = false;
     if (Http2Code code; is_out_of_order(library, *head, session, &code)) {
       session.refuse(code, "a head of a stream that is over");
       return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -217,9 +220,20 @@ struct Http2Session::Callbacks {
   // A stream beyond the limit is never made, and what follows its head may be here already.
   static int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int code, void* self) {
     Http2Session& session = of(self);
-    if (!session.is_client_ && frame->hd.type == NGHTTP2_HEADERS && code == NGHTTP2_ERR_REFUSED_STREAM &&
-        (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+    if (session.is_client_ || frame->hd.type != NGHTTP2_HEADERS || code != NGHTTP2_ERR_REFUSED_STREAM)
+      return 0;
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
       session.order_.note_cut(static_cast<uint32_t>(frame->hd.stream_id));
+    if (++session.refused_streams_ <= Http2StreamOrder::kFirstFlightMax) return 0;
+    session.fault_ = "streams beyond the limit without end";  // the limit is not acknowledged on purpose
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+
+  // A stream whose head or trailers cannot be sent would wait for ever. Those of requests the library ends.
+  static int on_frame_not_sent(nghttp2_session* library, const nghttp2_frame* frame, int, void* self) {
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
+        nghttp2_session_find_stream(library, frame->hd.stream_id) != nullptr)
+      of(self).reset(frame->hd.stream_id, Http2Code::kInternalError);
     return 0;
   }
 
@@ -285,6 +299,7 @@ struct Http2Session::Callbacks {
     Http2Session& session = of(self);
     constexpr size_t kFrameHeadBytes = 9;
     session.out_->append(reinterpret_cast<const char*>(head), kFrameHeadBytes);
+    session.guard_.note_data_sent(size);
     if (size > 0) handler_of(library, frame->hd.stream_id)->take_data(size, session.out_);
     return session.out_->size() >= session.out_size_max_ ? NGHTTP2_ERR_PAUSE : 0;
   }
@@ -307,6 +322,7 @@ struct Http2Session::Callbacks {
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);
     nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, ignore_extension);
     nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, ignore_whole_extension);

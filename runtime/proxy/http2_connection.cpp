@@ -26,7 +26,7 @@ http::Http2Session::Options options_of(const ClientOptions& client) {
   options.head = client.head;
   options.streams_max = client.http2_streams_max;
   options.stream_window_bytes = client.http2_window_bytes;
-  options.connection_window_bytes = 8 * client.http2_window_bytes;
+  options.connection_window_bytes = StreamConnection::connection_window_bytes(client);
   options.resets_max = client.http2_resets_max;
   return options;
 }
@@ -94,6 +94,8 @@ void Http2Connection::on_eof() {
 }
 
 void Http2Connection::on_stream(int32_t id, const http::Http2FieldBlock& block, bool is_last) {
+  // The GOAWAY that leaves it out may wait for the socket still.
+  if (is_shut_down_) return session_->reset(id, http::Http2Code::kRefusedStream);
   idle_timer_.stop();
   requests_++;
   begin_stream(id, block, is_last);

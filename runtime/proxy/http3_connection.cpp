@@ -15,6 +15,7 @@ quic::ConnectionOptions make_quic_options(const ClientOptions& client) {
   options.http3.resets_max = client.http2_resets_max;
   options.streams_max = client.http2_streams_max;
   options.stream_window_bytes = client.http2_window_bytes;
+  options.connection_window_bytes = StreamConnection::connection_window_bytes(client);
   options.head_timeout = client.header_timeout;
   // Some round trips: those who never finish theirs take room from those who would.
   constexpr std::chrono::milliseconds kHandshakeMax = std::chrono::seconds(10);

@@ -84,6 +84,7 @@ bool RequestStream::take_head(const http::Http2FieldBlock& block, bool is_last) 
 
 void RequestStream::on_data(std::string_view bytes) {
   if (exchange_) exchange_->bytes_received += bytes.size();
+  connection_->note_received(bytes.size());
   if (tunnel_) return tunnel_->on_client_data(bytes);
   const bool is_tunnel_to_be =
       exchange_ && exchange_->request.is_extended_connect && !exchange_->is_head_sent;
@@ -374,6 +375,8 @@ void RequestStream::on_timeout(void* self) {
     return;
   } else if (stream->sink_ && !stream->sink_->wants_body()) {
     stream->arm_for_client();  // it is the node who is slow; its own timeout watches that
+  } else if (!stream->is_given_ && stream->connection_->is_input_held()) {
+    stream->arm_for_client();  // likewise, another stream's
   } else if (!stream->is_given_) {
     stream->fail_body(408, "the request body did not arrive in time");
   }

@@ -31,11 +31,19 @@ class StreamConnection {
   /// 2 or 3.
   virtual uint8_t version_major() const = 0;
 
-  /// Bytes of a body are dealt with.
+  /// What all streams together may have that nobody has read yet.
+  static uint32_t connection_window_bytes(const ClientOptions& client) {
+    return 8 * client.http2_window_bytes;
+  }
+  /// Bytes of a body have come, and are dealt with.
+  void note_received(size_t size) { unread_bytes_ += size; }
   void consume(int64_t stream, size_t size) {
+    unread_bytes_ -= size;
     session().consume(stream, size);
     flush_later();
   }
+  /// Others have most of the connection's window: a stream that sends nothing may not be able to.
+  bool is_input_held() const { return unread_bytes_ > connection_window_bytes(context_.client) / 2; }
   /// The stream's queue has gone below its low watermark: it is told when nothing is being written.
   void note_drained(int64_t stream) { drained_.push_back(stream); }
   /// The stream is no more.
@@ -71,6 +79,7 @@ class StreamConnection {
 
  private:
   RequestStream* streams_ = nullptr;
+  size_t unread_bytes_ = 0;
   std::vector<int64_t> drained_;
 };
 

@@ -192,7 +192,7 @@ bool Connection::begin(const Origin& origin, std::shared_ptr<const tls::ServerNa
   ngtcp2_transport_params_default(&params);
   params.initial_max_stream_data_bidi_remote = options_.stream_window_bytes;
   params.initial_max_stream_data_uni = options_.stream_window_bytes;
-  params.initial_max_data = uint64_t{8} * options_.stream_window_bytes;
+  params.initial_max_data = options_.connection_window_bytes;
   params.initial_max_streams_bidi = options_.streams_max;
   params.initial_max_streams_uni = kOwnStreamsMax;
   params.max_idle_timeout = static_cast<ngtcp2_duration>(options_.idle_timeout.count());

@@ -43,6 +43,7 @@ struct ConnectionOptions {
   Http3Session::Options http3;
   uint32_t streams_max = 128;
   uint32_t stream_window_bytes = 128 * 1024;
+  uint32_t connection_window_bytes = 8 * 128 * 1024;
   base::Duration idle_timeout = std::chrono::seconds(75);
   base::Duration handshake_timeout = std::chrono::seconds(60);
   base::Duration head_timeout = std::chrono::seconds(60);

@@ -147,7 +147,6 @@ void Http2Link::admit() {
     if (i < allowed && !is_retired_) {
       waiting[i]->on_link_ready();
     } else {
-      leave(waiting[i]);
       waiting[i]->on_link_full();
     }
   }
@@ -169,6 +168,7 @@ void Http2Link::read() {
     }
     if (result.status == IoStatus::kError)
       return lose(ErrorKind::kClosed, "reading the answer failed: " + connection_->stream.describe_failure());
+    heard_count_++;
     const bool is_fine = session_->receive({buffer, result.size});
     if (state_ == State::kClosed) return;
     flush_later();  // acknowledgements, windows
@@ -181,13 +181,12 @@ void Http2Link::read() {
   }
 }
 
-// Nothing of them was made into frames, and nothing will be: the node takes no further streams.
+// Nothing of them was made into frames, and nothing may be: the node takes no further streams.
 void Http2Link::move_unsent_users() {
   const std::vector<Http2LinkUser*> users = users_;
   for (Http2LinkUser* user : users) {
-    if (std::find(users_.begin(), users_.end(), user) == users_.end() || !user->is_unsent()) continue;
-    leave(user);
-    user->on_link_full();
+    if (std::find(users_.begin(), users_.end(), user) != users_.end() && user->is_unsent())
+      user->on_link_full();
   }
 }
 

@@ -19,7 +19,7 @@ class Http2LinkUser {
  public:
   /// The node speaks HTTP/2 and has room: a stream may be opened.
   virtual void on_link_ready() = 0;
-  /// The link has no room for this one after all: another has.
+  /// The link has no room for this one after all: it is to leave, and to go to another.
   virtual void on_link_full() = 0;
   virtual void on_link_lost(base::ErrorKind kind, const std::string& detail) = 0;
   /// What note_drained() asked for, when frames may be made again.
@@ -56,6 +56,8 @@ class Http2Link final : public http::Http2Handler, public std::enable_shared_fro
   bool is_idle() const { return users_.empty(); }
   /// The node has said that it ends the connection.
   bool is_leaving() const { return is_leaving_; }
+  /// How often something has come from the node.
+  uint64_t heard_count() const { return heard_count_; }
   const std::string& server_name() const { return server_name_; }
   void join(Http2LinkUser* user);
   void leave(Http2LinkUser* user);
@@ -108,6 +110,7 @@ class Http2Link final : public http::Http2Handler, public std::enable_shared_fro
   net::Timer stuck_timer_;  // the socket takes nothing
   std::string start_fault_;
   uint32_t requests_ = 0;
+  uint64_t heard_count_ = 0;
   bool is_retired_ = false;
   bool is_leaving_ = false;
   bool has_settings_ = false;

@@ -37,7 +37,7 @@ void Http2Try::join() {
   link_->join(this);
   is_reused_ = link_->is_open();
   if (is_reused_) return on_link_ready();
-  timer_.start(endpoint_->loop().timers(), timeouts_.connect);
+  if (!timer_.is_running()) timer_.start(endpoint_->loop().timers(), timeouts_.connect);
 }
 
 void Http2Try::on_link_ready() {
@@ -45,9 +45,11 @@ void Http2Try::on_link_ready() {
   timer_.stop();
   if (!is_handed_over_) return handler_->on_attempt_ready();
   open_stream(true);  // again
+  if (link_ && !has_sent_last_) link_->note_drained(this);  // nobody read on while there was no stream
 }
 
 void Http2Try::open_stream(bool has_body) {
+  has_framed_end_ = !has_body;
   stream_ = link_->send_request(request_.head, has_body, this);
   arm_timer();
   if (stream_ == 0 && !try_again())
@@ -71,6 +73,7 @@ void Http2Try::send(const iovec* pieces, int count, bool is_last) {
 
 // As Attempt's: the send timeout while something waits, the read timeout once all is sent.
 void Http2Try::arm_timer() {
+  heard_count_ = link_ ? link_->heard_count() : 0;
   is_deadline_for_sending_ = !pending_.is_empty() || !has_begun_frames_;
   if (!is_deadline_for_sending_ && !has_sent_last_) return timer_.stop();
   timer_.start(endpoint_->loop().timers(), is_deadline_for_sending_ ? timeouts_.send : timeouts_.read);
@@ -81,6 +84,7 @@ http::StreamOffer Http2Try::offer_data(size_t size_max) {
   offer.size = std::min(size_max, pending_.size());
   offer.is_last = has_sent_last_ && offer.size == pending_.size();
   offer.has_trailers = offer.is_last && !request_trailers_.empty();
+  has_framed_end_ |= offer.is_last;
   if (offer.has_trailers) link_->session().send_trailers(stream_, request_trailers_);
   return offer;
 }
@@ -208,7 +212,7 @@ void Http2Try::resume() {
 
 // The answer is complete; what the node did not want of the request is not sent.
 void Http2Try::finish() {
-  if (link_ && (!has_sent_last_ || !pending_.is_empty())) link_->reset(stream_, Http2Code::kCancel);
+  if (link_ && stream_ != 0 && !has_framed_end_) link_->reset(stream_, Http2Code::kCancel);
   detach();
 }
 
@@ -250,12 +254,16 @@ void Http2Try::on_closed(Http2Code code) {
        "the upstream ended the request's stream (code " + std::to_string(static_cast<uint32_t>(code)) + ")");
 }
 
+// What was handed over is in the session of the link still, and has to be taken back from it.
 void Http2Try::on_link_full() {
-  link_.reset();
   if (is_handed_over_) {
     if (!try_again()) fail(ErrorKind::kClosed, "the upstream's connection takes no more requests");
     return;
   }
+  if (++again_count_ > kAgainMax)
+    return fail(ErrorKind::kUnreachable, "the upstream's connections take no requests");
+  link_->leave(this);
+  link_.reset();
   join();
 }
 
@@ -278,6 +286,7 @@ bool Http2Try::try_again() {
     link_->session().attach(stream_, nullptr);
   }
   if (link_) link_->leave(this);
+  timer_.stop();
   base::ByteQueue whole;
   whole.swap(kept_);
   whole.append(pending_.view());
@@ -292,6 +301,9 @@ void Http2Try::on_timeout(void* self) {
   const char* what = attempt->state_ == State::kWaiting  ? "connecting took too long"
                      : attempt->is_deadline_for_sending_ ? "the upstream did not take the request in time"
                                                          : "the upstream did not answer in time";
+  // Perhaps the node is gone and nobody has said so: no other request is to wait for that.
+  const bool is_link_silent = attempt->link_ && attempt->link_->heard_count() == attempt->heard_count_;
+  if (is_link_silent && attempt->state_ != State::kWaiting) attempt->link_->retire();
   attempt->fail(ErrorKind::kTimeout, what);
 }
 

@@ -89,6 +89,8 @@ class Http2Try final : public Http2LinkUser, public http::StreamHandler {
   bool is_handed_over_ = false;  // send() was called
   bool has_sent_last_ = false;
   bool has_begun_frames_ = false;  // of this stream
+  bool has_framed_end_ = false;    // of the request
+  uint64_t heard_count_ = 0;       // of the link, when the timer was started
   bool is_keeping_ = false;        // `kept_` is all that was sent
   bool was_blocked_ = false;
   bool is_head_told_ = false;

@@ -5,6 +5,7 @@ import base64
 import functools
 import json
 import os
+import select
 import socket
 import ssl
 import struct
@@ -140,10 +141,13 @@ class Stream:
 
 
 class Node:
-    """An HTTP/2 server on bare sockets. `on_stream(stream)` is called when a request is whole."""
+    """An HTTP/2 server on bare sockets. `on_stream(stream)` is called when a request is whole, `on_data(stream)` with each piece
+    of one. `greeting` goes behind its SETTINGS."""
 
-    def __init__(self, on_stream, settings=None, opens_windows=True):
+    def __init__(self, on_stream, settings=None, opens_windows=True, on_data=None, greeting=b""):
         self.on_stream, self.settings, self.opens_windows = on_stream, settings or {}, opens_windows
+        self.on_data, self.greeting, self.may_greet = on_data or (lambda stream: None), greeting, threading.Event()
+        self.may_greet.set()
         self.listener = socket.create_server((HOST, 0))
         self.port, self.connections, self.streams = self.listener.getsockname()[1], [], []
         threading.Thread(target=self.accept, daemon=True).start()
@@ -166,7 +170,8 @@ class Node:
 class NodeConnection:
     def __init__(self, node, sock, number):
         self.node, self.sock, self.number, self.streams, self.is_ended = node, sock, number, {}, False
-        self.acks, self.goaway = 0, None
+        self.acks, self.goaway, self.may_read = 0, None, threading.Event()
+        self.may_read.set()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -182,6 +187,7 @@ class NodeConnection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        self.may_read.set()
         self.thread.join(60)
         self.sock.close()
 
@@ -199,8 +205,10 @@ class NodeConnection:
         try:
             if self.take(len(PREFACE)) != PREFACE:
                 return
-            self.send(frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", k, v) for k, v in self.node.settings.items())))
+            self.node.may_greet.wait(120)
+            self.send(frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", k, v) for k, v in self.node.settings.items())) + self.node.greeting)
             while True:
+                self.may_read.wait(120)
                 begun = self.take(9)
                 self.take_frame(inflater, begun[3], begun[4], struct.unpack(">I", begun[5:])[0],
                                 self.take(int.from_bytes(begun[:3], "big")))
@@ -224,6 +232,7 @@ class NodeConnection:
             self.node.streams.append(stream)
         elif kind == DATA:
             stream.body += payload
+            self.node.on_data(stream)
             if payload and self.node.opens_windows:
                 opened = struct.pack(">I", len(payload))
                 self.send(frame(WINDOW_UPDATE, 0, 0, opened) + frame(WINDOW_UPDATE, 0, number, opened))
@@ -293,6 +302,69 @@ class Frames(GrpcTestCase):
         self.assertEqual(gw.get("/").body, b"0")
         self.assertEqual(gw.request("POST", "/", {}, b"body").body, b"1")
         self.assertEqual(node.streams[-1].body, b"body")
+
+    def test_a_request_that_waits_for_a_socket_moves_from_a_connection_that_ends_and_is_sent_once(self):
+        # The first connection takes no bytes, so that the second request's are in the gateway still when the node says goodbye.
+        def stop_reading(stream):
+            if len(stream.body) < 20000 and stream.fields.get(":path") == "/upload":
+                stream.connection.may_read.clear()
+        huge = 0x7fffffff
+        node = self.node(settings={INITIAL_WINDOW_SIZE: huge}, greeting=frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", huge - 65535)),
+                         on_data=stop_reading)
+        gw = self.serve_grpc(node.port, settings={"client": {"body_max_mb": 0}})
+        size = 64 << 20
+        with socket.create_connection((HOST, gw.port)) as upload:
+            upload.sendall(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            upload.setblocking(False)
+            sent = 0
+            while select.select([], [upload], [], 1)[1]:  # until nothing on the way takes more
+                sent += upload.send(b"x" * 65536)
+            answers = []
+            second = threading.Thread(target=lambda: answers.append(gw.request("POST", "/second", {}, b"body")))
+            second.start()
+            wait_for(lambda: gw.status()["workers"][0]["connections"] == 2, 10, "the second request at the gateway")
+            node.connections[0].send(frame(GOAWAY, 0, 0, struct.pack(">II", 1, 0)))
+            second.join(60)
+            self.assertEqual([a.status for a in answers], [200])
+            node.connections[0].may_read.set()
+            upload.setblocking(True)
+            while sent < size:
+                sent += upload.send(b"x" * min(65536, size - sent))
+            self.assertTrue(upload.recv(100).startswith(b"HTTP/1.1 200"))
+        self.assertEqual(gw.get("/after").status, 200)
+        self.assertEqual([s.fields.get(":path") for s in node.streams], ["/upload", "/second", "/after"])
+
+    def test_a_body_that_comes_slowly_follows_its_request_to_another_connection(self):
+        def refuse(stream):
+            if stream.connection.number == 0 and stream.body == b"first":
+                node.may_greet.clear()
+                stream.connection.send(frame(GOAWAY, 0, 0, struct.pack(">II", 0, 0)))
+        node = self.node(on_data=refuse)
+        gw = self.serve_grpc(node.port)
+        with Http2Client(gw.port) as client:
+            stream = client.open(head("POST"), body=b"first", is_last=False)
+            wait_for(lambda: len(node.connections) == 2, 10, "another connection")
+            client.data(stream, b" and last", is_last=True)
+            client.send(frame(PING, 0, 0, b"12345678"))
+            client.wait(lambda: client.pings, 10)  # all of it is at the gateway
+            node.may_greet.set()
+            client.wait(lambda: client.answer(stream).is_over, 10)
+            self.assertEqual(client.answer(stream).status, 200)
+        self.assertEqual(node.streams[-1].body, b"first and last")
+
+    def test_a_node_that_ends_each_connection_at_once_is_given_up(self):
+        node = self.node(greeting=frame(GOAWAY, 0, 0, struct.pack(">II", 0, 0)))
+        gw = self.serve_grpc(node.port)
+        self.assert_error(gw.get("/"), 502)
+        self.assertLess(len(node.connections), 10)
+
+    def test_a_connection_that_has_gone_silent_gets_no_further_requests(self):
+        node = self.node(lambda stream: (stream.number == 1 or stream.connection.number > 0) and stream.answer())
+        gw = self.serve_grpc(node.port, upstream={"timeout": {"connect": 5, "send": 5, "read": 1}})
+        self.assertEqual(gw.get("/").status, 200)
+        self.assert_error(gw.get("/"), 504)
+        self.assertEqual(gw.get("/").status, 200)
+        self.assertEqual(len(node.connections), 2)
 
     def test_a_refused_stream_is_sent_again_a_few_times(self):
         refusals = iter(range(2))

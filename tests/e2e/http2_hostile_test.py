@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 
-from harness import is_sanitized, memory_kb, ok, sanitized, wait_for
+from harness import HOST, is_sanitized, memory_kb, ok, route, sanitized, wait_for
 from http2_wire import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS,
                         INITIAL_WINDOW_SIZE, PADDED, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, PUSH_PROMISE,
                         REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, Http2Client, block, frame, head, integer, literal)
@@ -428,6 +428,55 @@ class Floods(Http2TestCase):
         self.assertEqual([(a.status, a.reset) for a in answers], [(200, None)] * 10 + [(None, REFUSED_STREAM)] * 30)
         self.assertEqual([r.body for r in up.requests], [b"abcd"] * 10)
         self.assertEqual((client.goaways, client.fetch().status), ([], 200))
+
+    def test_streams_beyond_a_limit_that_is_never_acknowledged_have_an_end(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        gw, _ = self.serve2(lambda r, c: gate.wait(120) and ok(), moongate={"client": {"http2_streams_max": 10}})
+        client = self.client(gw, greet=False)
+        client.send(PREFACE + frame(SETTINGS))
+        try:
+            for first in range(1, 2 * 5000, 2 * 100):
+                client.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, s, block(head())) for s in range(first, first + 200, 2)))
+        except OSError:
+            pass  # it is over already
+        self.assertIn(client.wait_end(), (ENHANCE_YOUR_CALM, None))
+
+    def test_a_client_that_opens_its_windows_in_small_steps_gets_its_answer(self):
+        size = 8 << 20
+        gw, _ = self.serve2(lambda *_: ok(b"x" * size))
+        client = self.client(gw)
+        stream = client.open()
+
+        def opens():  # as clients do that read four kilobytes at a time
+            left = len(client.answer(stream).body) - opens.opened
+            for _ in range(left // 4096):
+                client.send(client.window_update(0, 4096) + client.window_update(stream, 4096))
+                opens.opened += 4096
+            return client.answer(stream).is_over
+        opens.opened = 0
+        client.wait(opens)
+        self.assertEqual((len(client.answer(stream).body), client.goaways), (size, []))
+
+    def test_uploads_that_nobody_reads_are_not_blamed_on_the_others(self):
+        # A node that takes no connection holds bodies up in the gateway; who has the connection to itself is late by its own fault.
+        gw, up = self.serve2(moongate={"client": {"body_timeout": 1, "http2_window_kb": 64}})
+        full = socket.create_server((HOST, 0), backlog=0)
+        self.addCleanup(full.close)
+        for _ in range(2):
+            waiting = socket.socket()
+            self.addCleanup(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        gw.apply({"routes": [route("/stalled", {f"{HOST}:{full.getsockname()[1]}": 1}), route("/*", up)]})
+        client, other = self.client(gw), self.client(gw)
+        stalled = [client.open(head("POST", path="/stalled"), body=b"x" * 60000, is_last=False) for _ in range(7)]
+        slow = client.open(head("POST"), body=b"slow", is_last=False)
+        alone = other.open(head("POST"), body=b"slow", is_last=False)
+        other.wait(lambda: other.answer(alone).is_over)
+        self.assertEqual(other.answer(alone).status, 408)
+        client.take(0.5)
+        self.assertEqual([client.answer(s).status for s in (*stalled, slow)], [None] * 8)
 
 
 if __name__ == "__main__":
