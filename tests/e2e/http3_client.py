@@ -56,7 +56,7 @@ class Fetched:
 def arguments(port, targets, *flags, relay=None):
     """The client's name of the server is that by which it finds its address. `relay`: the port of an address to go through."""
     host = (HOST, str(relay)) if relay else ("localhost", str(port))
-    return [need("gtlsclient"), "--exit-on-all-streams-close", *flags, *host, *[f"https://localhost:{port}{target}" for target in targets]]
+    return [need("gtlsclient"), "--no-quic-dump", "--no-http-dump", "--exit-on-all-streams-close", *flags, *host, *[f"https://localhost:{port}{target}" for target in targets]]
 
 
 def fetch(port, targets, *flags, body=None, limit_s=LIMIT_S, relay=None):
