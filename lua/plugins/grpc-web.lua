@@ -4,10 +4,13 @@
 
 local bit = require("bit")
 local core = require("apisix.core")
+local fields = require("moongate.fields")
+local phase = require("moongate.phase")
 
 local band = bit.band
 local byte = string.byte
 local char = string.char
+local concat = table.concat
 local decode_base64 = ngx.decode_base64
 local encode_base64 = ngx.encode_base64
 local find = string.find
@@ -53,7 +56,7 @@ local function decode(text)
     out[#out + 1] = piece
     at = (stop or #text) + 1
   end
-  return table.concat(out)
+  return concat(out)
 end
 
 --- Makes the request one of gRPC. The path is what the route's `*` stands for.
@@ -119,9 +122,24 @@ function _M.header_filter(conf, ctx)
   end
 end
 
---- The frame of trailers: a byte 0x80, the size in four bytes, and lines as HTTP/1 has them.
-local function trailer_frame(status, message)
-  local lines = "grpc-status:" .. status .. "\r\ngrpc-message:" .. (message or "") .. "\r\n"
+--- The frame of trailers: a byte 0x80, the size in four bytes, and lines as HTTP/1 has them. Nil where the upstream did not
+--- say how the call ended. Status and message come first, and both are always there.
+local function trailer_frame(ctx)
+  local status, message
+  local others = {}
+  for name, value in fields.upstream_trailers(phase.exchange(ctx)) do
+    if name == "grpc-status" then
+      status = status or value
+    elseif name == "grpc-message" then
+      message = message or value
+    else
+      others[#others + 1] = name .. ":" .. value .. "\r\n"
+    end
+  end
+  if not status then
+    return nil
+  end
+  local lines = "grpc-status:" .. status .. "\r\ngrpc-message:" .. (message or "") .. "\r\n" .. concat(others)
   local size = #lines
   return "\128" .. char(band(rshift(size, 24), 255), band(rshift(size, 16), 255), band(rshift(size, 8), 255), band(size, 255))
     .. lines
@@ -137,10 +155,7 @@ function _M.body_filter(_, ctx)
   local arg = ngx.arg
   local piece = arg[1] or ""
   if arg[2] then
-    local status = ctx.var.upstream_trailer_grpc_status
-    if status then
-      piece = piece .. trailer_frame(status, ctx.var.upstream_trailer_grpc_message)
-    end
+    piece = piece .. (trailer_frame(ctx) or "")
   end
   arg[1] = ctx.grpc_web_is_text and encode_base64(piece) or piece
 end

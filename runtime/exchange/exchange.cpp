@@ -80,6 +80,7 @@ void Exchange::end() {
 }
 
 void Exchange::detach() {
+  serial++;
   peer_address = arena.copy(peer_address);
   remote_address = arena.copy(remote_address);
   if (!client) return;

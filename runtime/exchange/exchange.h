@@ -105,7 +105,7 @@ class Exchange {
   std::string_view request_id();
 
   const uint32_t slot;  // index in the worker's pool: Lua's name for it
-  uint64_t serial = 0;  // changes when the request ends, so that callers up the stack notice
+  uint64_t serial = 0;  // changes when the request ends or the client is gone: callers up the stack notice
   base::Arena arena;
   ClientSide* client = nullptr;  // null when the client is gone
   snapshot::Pin snapshot;

@@ -135,9 +135,9 @@ base::Result<std::string> decode_zstd(std::string_view coded, Sink& sink) {
     size_t left = ZSTD_decompressStream(context.get(), &to, &from);
     if (ZSTD_isError(left)) return sink.broken(ZSTD_getErrorName(left));
     if (!sink.take(to.pos)) return sink.too_large();
-    if (from.pos < from.size || to.pos == to.size) continue;
-    if (left > 0) return sink.broken(kCutShort);
-    return sink.finish();
+    if (from.pos < from.size) continue;
+    if (left == 0) return sink.finish();  // asked again, it would wait for another frame
+    if (to.pos < to.size) return sink.broken(kCutShort);
   }
 }
 

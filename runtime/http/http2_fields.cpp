@@ -246,7 +246,10 @@ bool settle_response_body(const FieldFacts& facts, bool is_last, Method request_
   Framing framing;
   if (!read_framing(facts, out->version_minor, &framing, fault)) return false;
   out->content_length = framing.length;
-  if (out->status < 200) return !is_last || refuse(fault, 502, "an interim response that ends the stream");
+  if (out->status < 200) {
+    if (framing.length > 0) return refuse(fault, 502, "an interim response that announces a body");
+    return !is_last || refuse(fault, 502, "an interim response that ends the stream");
+  }
   if (out->status == 204 || out->status == 304 || request_method == Method::kHead) {
     out->body = BodyKind::kNone;
     return true;

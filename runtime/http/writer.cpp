@@ -61,4 +61,25 @@ bool is_hop_by_hop(const Field& field, std::string_view connection) {
   return field.id == FieldId::kOther && !connection.empty() && has_list_token(connection, field.name);
 }
 
+void remove_hop_by_hop(FieldList& fields) {
+  if (!fields.may_have(kHopByHop)) return;
+  std::string listed;  // most senders list nothing but whether the connection goes on
+  for (uint32_t i = 0; i < fields.count();) {
+    const Field& field = fields[i];
+    if (!kHopByHop.has(field.id)) {
+      i++;
+      continue;
+    }
+    if (field.id == FieldId::kConnection && field.value != "keep-alive" && field.value != "close")
+      listed.append(listed.empty() ? "" : ",").append(field.value);
+    fields.remove_at(i);
+  }
+  for (uint32_t i = 0; !listed.empty() && i < fields.count();) {
+    if (is_hop_by_hop(fields[i], listed))
+      fields.remove_at(i);
+    else
+      i++;
+  }
+}
+
 }  // namespace moongate::http

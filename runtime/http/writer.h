@@ -39,6 +39,8 @@ inline constexpr FieldIds kHopByHop = {FieldId::kConnection,       FieldId::kKee
 /// lists, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade. `connection` is the Connection
 /// field's value, or empty.
 bool is_hop_by_hop(const Field& field, std::string_view connection);
+/// Takes all of these out of `fields`, each of its Connection fields obeyed.
+void remove_hop_by_hop(FieldList& fields);
 
 template <class IsLeftOut>
 char* write_fields(char* at, const FieldList& fields, IsLeftOut is_left_out) {

@@ -29,11 +29,18 @@ bool is_transformable(const http::FieldList& fields) {
 
 }  // namespace
 
+bool AnswerCoder::is_bodiless() const {
+  return exchange_.request.method == http::Method::kHead || exchange_.response.status == 304;
+}
+
 bool AnswerCoder::is_codable(uint64_t length, bool is_whole) const {
   const http::ResponseHead& response = exchange_.response;
   uint16_t status = response.status;
-  if (exchange_.request.method == http::Method::kHead || response.body == http::BodyKind::kNone) return false;
-  if (status < 200 || status == 204 || status == 206 || status == 304) return false;
+  if (status < 200 || status == 204 || status == 206) return false;
+  if (is_bodiless())
+    is_whole = false;  // what counts is how long the body of a GET would be
+  else if (response.body == http::BodyKind::kNone)
+    return false;
   if (const auto said = find_length(response.fields); said && !is_whole) {
     length = *said;
     is_whole = true;
@@ -42,13 +49,9 @@ bool AnswerCoder::is_codable(uint64_t length, bool is_whole) const {
   return is_transformable(response.fields);
 }
 
-// Whatever describes the bytes of the body no longer holds.
-void AnswerCoder::change_head(http::Coding coding) {
+// The same text in other bytes: equal as W/ has it, and no longer byte for byte.
+void AnswerCoder::weaken_tag() {
   http::FieldList& fields = exchange_.response.fields;
-  fields.remove(FieldId::kContentLength);
-  for (std::string_view name : {"Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"})
-    fields.remove(name);
-  fields.set("Content-Encoding", http::coding_name(coding));
   const Field* tag = fields.find(FieldId::kETag);
   if (!tag || tag->value.substr(0, 2) == "W/") return;
   char* weak = exchange_.arena.allocate_chars(tag->value.size() + 2);
@@ -58,11 +61,25 @@ void AnswerCoder::change_head(http::Coding coding) {
   fields.set("ETag", {weak, size});
 }
 
+// Whatever describes the bytes of the body no longer holds.
+void AnswerCoder::change_head(http::Coding coding) {
+  http::FieldList& fields = exchange_.response.fields;
+  fields.remove(FieldId::kContentLength);
+  for (std::string_view name : {"Accept-Ranges", "Content-MD5", "Digest", "Content-Digest", "Repr-Digest"})
+    fields.remove(name);
+  fields.set("Content-Encoding", http::coding_name(coding));
+  weaken_tag();
+}
+
 bool AnswerCoder::begin(uint64_t length, bool is_whole) {
   http::CodingPlan plan = exchange_.coding;
   bool is_codable_now = is_codable(length, is_whole);
   exchange_.coding = {};
   if (!is_codable_now) return false;
+  if (is_bodiless()) {  // it speaks of the answer that this client would get, or has
+    weaken_tag();
+    return false;
+  }
   encoder_ = context_.encoders.checkout(plan.options);
   if (!encoder_) {
     if (!context_.is_coding_refused)

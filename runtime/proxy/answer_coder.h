@@ -41,7 +41,9 @@ class AnswerCoder {
   bool has_work() const { return !uncoded_.is_empty() || is_last_; }
   bool encode(std::string_view bytes, http::Encoder::Flush flush);
   bool send(bool is_last);
+  bool is_bodiless() const;
   bool is_codable(uint64_t length, bool is_whole) const;
+  void weaken_tag();
   void change_head(http::Coding coding);
 
   Context& context_;

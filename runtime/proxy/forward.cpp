@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "exchange/variables.h"
+#include "http/writer.h"
 #include "proxy/grpc_answer.h"
 #include "proxy/grpc_deadline.h"
 #include "proxy/identity.h"
@@ -266,7 +267,11 @@ void Forwarder::on_attempt_drained() {
 void Forwarder::on_interim_response() {
   uint16_t status = exchange_.response.status;
   // 100 is between the upstream and us: the client got its own when its body was wanted.
-  if (status != 100 && exchange_.client) exchange_.client->send_interim(status, exchange_.response.fields);
+  if (status == 100 || !exchange_.client) return;
+  http::FieldList& fields = exchange_.response.fields;
+  http::remove_hop_by_hop(fields);
+  fields.remove(http::FieldId::kContentLength);  // there is no body that it could be of (RFC 9110 8.6)
+  exchange_.client->send_interim(status, fields);
 }
 
 void Forwarder::record_try() {
@@ -332,7 +337,7 @@ void Forwarder::on_upgraded(std::string_view first_bytes) {
   http::FieldList& fields = exchange_.response.fields;
   const http::Field* upgrade = fields.find(http::FieldId::kUpgrade);
   std::string_view protocol = upgrade ? upgrade->value : std::string_view("websocket");
-  fields.remove(http::FieldId::kConnection);
+  http::remove_hop_by_hop(fields);
   fields.set("Upgrade", protocol);
   client->send_head(exchange_, nullptr, 0, false);
   if (serial == serial_) client->start_tunnel(std::move(upstream_connection), first_bytes);

@@ -270,28 +270,6 @@ void answer_without_steps(Context& context, Exchange& exchange) {
 
 namespace {
 
-// Fields of the upstream's connection, and what each of its Connection fields lists.
-void remove_hop_by_hop(http::FieldList& fields) {
-  if (!fields.may_have(http::kHopByHop)) return;
-  std::string listed;  // most upstreams list nothing but whether the connection goes on
-  for (uint32_t i = 0; i < fields.count();) {
-    const http::Field& field = fields[i];
-    if (!http::kHopByHop.has(field.id)) {
-      i++;
-      continue;
-    }
-    if (field.id == FieldId::kConnection && field.value != "keep-alive" && field.value != "close")
-      listed.append(listed.empty() ? "" : ",").append(field.value);
-    fields.remove_at(i);
-  }
-  for (uint32_t i = 0; !listed.empty() && i < fields.count();) {
-    if (http::is_hop_by_hop(fields[i], listed))
-      fields.remove_at(i);
-    else
-      i++;
-  }
-}
-
 // --- the upstream's answer: its head and each piece of its body through the filters. While one waits, the
 // upstream is not read; what of its body was read already is held, in order.
 
@@ -406,13 +384,15 @@ void break_answer(Context& context, Exchange& exchange) {
   forwarder_of(context, exchange).cancel();
   drop_held(exchange);
   drop_coder(context, exchange);
-  if (!exchange.is_head_sent) return write_answer(context, exchange);
-  exchange.client->abort_answer();
+  if (!exchange.client) return;
+  if (exchange.is_head_sent) return exchange.client->abort_answer();
+  exchange.client->set_trailers({});  // the upstream's would follow an error of our own
+  write_answer(context, exchange);
 }
 
 void on_response(Context& context, Exchange& exchange, const iovec* pieces, int count, bool is_last) {
   exchange.is_last_passed = is_last;
-  remove_hop_by_hop(exchange.response.fields);
+  http::remove_hop_by_hop(exchange.response.fields);
   exchange.begin_response();
   exchange.is_answer_own = false;
   if (context.client.adds_via) exchange.response.fields.add("Via", "1.1 moongate");
@@ -459,7 +439,9 @@ void fail_upstream(Context& context, Exchange& exchange, uint16_t status, std::s
 
 void end_at_grpc_deadline(Context& context, Exchange& exchange) {
   if (!exchange.client) return;
-  if (exchange.is_head_sent) return end_grpc_answer(context, exchange, make_grpc_deadline_trailers(exchange));
+  if (has_begun_grpc_answer(exchange))
+    return end_grpc_answer(context, exchange, make_grpc_deadline_trailers(exchange));
+  if (exchange.is_head_sent) return exchange.client->abort_answer();
   stop_filter(context, exchange);
   drop_coder(context, exchange);
   answer_grpc_deadline(exchange);

@@ -205,7 +205,7 @@ int mg_request_method_set(void* ex, const char* method, size_t size) {
   return 1;
 }
 
-int mg_request_version_minor(void* ex) { return of(ex).request.version_minor; }
+int mg_request_version(void* ex) { return 10 * of(ex).request.version_major + of(ex).request.version_minor; }
 
 double mg_request_started_at(void* ex) {
   return std::chrono::duration<double>(of(ex).started_wall.time_since_epoch()).count();
@@ -342,6 +342,7 @@ int mg_response_field_add(void* ex, int name, const char* value, size_t size) {
 int mg_response_field_remove(void* ex, int name) {
   return is_response_open(of(ex)) ? remove_field(of(ex), of(ex).response_fields(), name) : kTooLate;
 }
+void mg_upstream_trailers_get(void* ex, mg_text* out) { put(out, of(ex).upstream_trailers); }
 
 int64_t mg_credential_find_in_header(void* ex, const char* plugin, size_t plugin_size, const char* attribute,
                                      size_t attribute_size, int name) {

@@ -6,13 +6,26 @@ import random
 import re
 import subprocess
 import threading
+import time
 import unittest
 import zlib
 
-from harness import TestCase, chunked, memory_kb, need, ok, route, sanitized, wait_for
+from harness import HOST, TestCase, chunked, memory_kb, need, ok, route, sanitized, wait_for
+from http2_wire import Http2Client, head as http2_head
 
 ALL = {"gzip": {"types": "*"}, "brotli": {"types": "*"}, "zstd": {"types": "*"}}
 TEXT = b"".join(b"line %d of a text that is like others: %d\n" % (i, i * i % 97) for i in range(30_000))
+
+LATE = """-- SPDX-License-Identifier: Apache-2.0
+local core = require("apisix.core")
+local _M = { version = 0.1, priority = 50, name = "late", schema = { type = "object" } }
+function _M.check_schema() return true end
+function _M.log()
+  ngx.sleep(0.05)
+  core.log.warn("was late")
+end
+return _M
+"""
 
 
 def decode(coding, body):
@@ -92,6 +105,42 @@ class Coding(TestCase):
                 self.assertTrue(got.startswith(b"HTTP/1.1 502 ") or not got.endswith(b"0\r\n\r\n"), got[-100:])
 
     @sanitized
+    def test_clients_of_http2_get_what_they_take_and_old_ones_nothing_coded(self):
+        gw = self.gateway(ok(TEXT), listen=[{"address": f"{HOST}:PORT", "http2": True}])
+        with Http2Client(gw.port) as client:
+            for coding in ("gzip", "br", "zstd"):
+                with self.subTest(coding=coding):
+                    got = client.fetch(http2_head(more=[("accept-encoding", coding)]))
+                    self.assertEqual((got.status, got.get("content-encoding"), got.get("vary")), (200, coding, "Accept-Encoding"))
+                    self.assertEqual(decode(coding, got.body), TEXT)
+        with gw.client() as client:
+            got = client.request("GET", "/", {"Accept-Encoding": "gzip"}, version="1.0")
+            self.assertEqual((got.get("Content-Encoding"), got.get("Vary"), got.body), (None, "Accept-Encoding", TEXT))
+
+    @sanitized
+    def test_a_tag_is_as_weak_as_that_of_the_answer_it_speaks_of(self):
+        def answer(request, _):
+            kind = [("Content-Type", request.get("X-Type"))] if request.get("X-Type") else []
+            fields = [("ETag", '"tag"'), *kind]
+            if request.get("If-None-Match"):
+                return ok(b"", "304 Not Modified", fields, length=False)
+            if request.method == "HEAD":
+                return ok(b"", headers=[*fields, ("Content-Length", request.get("X-Size", "1000"))], length=False)
+            return ok(b"x" * 1000, headers=fields)
+        gw = self.gateway(answer, {"gzip": {"types": ["text/plain"], "min_length": 100}})
+        text, image = {"X-Type": "text/plain"}, {"X-Type": "image/png"}
+        strong, weak = {"If-None-Match": '"tag"'}, {"If-None-Match": 'W/"tag"'}
+        for method, asked, coded, uncoded in (
+                ("GET", text, True, False), ("GET", image, False, False), ("HEAD", text, True, False), ("HEAD", image, False, False),
+                ("HEAD", {**text, "X-Size": "99"}, False, False), ("GET", {**text, **strong}, True, False), ("GET", {**text, **weak}, True, False),
+                ("GET", {**image, **strong}, False, False), ("GET", strong, False, False), ("GET", weak, True, False)):
+            for accepted, wanted in (("gzip", coded), ("identity", uncoded)):
+                with self.subTest(method=method, asked=asked, accepted=accepted):
+                    got = gw.request(method, "/", {**asked, "Accept-Encoding": accepted})
+                    self.assertEqual(got.get("ETag"), 'W/"tag"' if wanted else '"tag"')
+                    self.assertEqual(got.status, 304 if "If-None-Match" in asked else 200)
+
+    @sanitized
     def test_plugins_that_change_the_body_see_it_in_clear(self):
         gw = self.gateway(chunked(b"one two ", b"three"), {**ALL, "response-rewrite": {"filters": [{"regex": "two", "replace": "2" * 100}]}})
         for coding in ("gzip", "br", "zstd"):
@@ -157,6 +206,27 @@ class Coding(TestCase):
         self.assertEqual(size, len(noise) * 40)
         self.assertLess(grown, 16 * 1024)
 
+    @sanitized
+    def test_clients_that_reset_while_their_answer_is_coded_end_it_and_nothing_else(self):
+        def answer(_request, connection):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(20):
+                connection.send(b"%x\r\n%s\r\n" % (len(TEXT), TEXT))
+        up = self.upstream(answer, keep_log=False)
+        # Every slice that is coded is written, and the log phase outlives the client.
+        plugins = {"gzip": {"types": "*", "comp_level": 9, "buffers": {"number": 1, "size": 1}}, "late": {}}
+        gw = self.serve({"routes": [{**route("/*", up), "plugins": plugins}]}, workers=1, plugins={"late": LATE})
+        pids, rounds = gw.worker_pids(), 60
+        chance = random.Random(7)
+        for _ in range(rounds):
+            with gw.client() as c:
+                c.send(b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+                c.reader.head()
+                time.sleep(chance.random() * 0.03)
+                c.reset()
+        wait_for(lambda: gw.log_text().count("was late") == rounds, 30, "every log phase")
+        self.assertEqual(gw.worker_pids(), pids)
+
 
 @sanitized
 class Decoding(TestCase):
@@ -181,6 +251,40 @@ class Decoding(TestCase):
                 got = ask(**{"Accept-Encoding": "gzip"})       # and coded again for who takes it so
                 self.assertEqual((got.get("Content-Encoding"), gzip.decompress(got.body)), ("gzip", wanted))
                 gw.close()
+
+    def test_an_answer_over_max_resp_body_size_never_looks_whole(self):
+        conf = {"response-rewrite": {"filters": [{"regex": "a", "replace": "b"}], "max_resp_body_size": 1000}}
+        gate = threading.Semaphore(0)
+
+        def answer(request, connection):
+            size = int(request.target[1:])
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"a" * 900)
+            gate.acquire(timeout=60)
+            return b"a" * (size - 900)
+        up = self.upstream(answer)
+        gw = self.serve({"routes": [{**route("/*", up), "plugins": conf}]}, workers=1, listen=[{"address": f"{HOST}:PORT", "http2": True}])
+        for size in (1000, 1001, 5000):
+            with self.subTest(size=size):
+                with gw.client() as c:
+                    c.send(b"GET /%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % size)
+                    c.reader.until(b"\r\n\r\n")     # sent while the upstream's body is still coming
+                    gate.release()
+                    got = c.reader.to_end()
+                    if size == 1000:
+                        self.assertEqual(got, b"3e8\r\nb" + b"a" * 999 + b"\r\n0\r\n\r\n")
+                    else:
+                        self.assertEqual(got, b"")
+                with Http2Client(gw.port) as c:
+                    gate.release()
+                    answered = c.fetch(http2_head(path=f"/{size}"))
+                    self.assertEqual((answered.status == 200 and answered.is_ended, answered.reset), (size == 1000, None if answered.is_ended else 2))
+        self.assertIn("longer than max_resp_body_size, 1000 bytes", gw.log_text())
+
+    def test_one_that_came_at_once_is_500_where_it_is_too_long(self):
+        up = self.upstream(ok(b"a" * 2000))
+        conf = {"response-rewrite": {"filters": [{"regex": "a", "replace": "b"}], "max_resp_body_size": 1000}}
+        gw = self.serve({"routes": [{**route("/*", up), "plugins": conf}]}, workers=1)
+        self.assert_error(gw.get("/"), 500)
 
     def test_a_bomb_ends_its_answer_and_says_so(self):
         gw, ask = self.answers("gzip", gzip.compress(bytes(30_000_000)))

@@ -461,6 +461,26 @@ class Frames(GrpcTestCase):
                     frame(HEADERS, END_HEADERS | END_STREAM, s.number, block(f))))
                 self.assert_error(self.serve_grpc(node.port).get("/"), 502)
 
+    def test_interim_answers_have_no_length(self):
+        def answer(length):
+            def send(stream):
+                early = [(":status", "103"), ("link", "</a.css>"), ("content-length", length)]
+                stream.connection.send(frame(HEADERS, END_HEADERS, stream.number, block(early)))
+                stream.answer()
+            return send
+        got = self.serve_grpc(self.node(answer("0")).port).get("/")
+        self.assertEqual([(i.status, i.get("Link"), i.get("Content-Length")) for i in got.interim], [(103, "</a.css>", None)])
+        self.assertEqual((got.status, got.body), (200, b"hello"))
+        self.assert_error(self.serve_grpc(self.node(answer("5")).port).get("/"), 502, "announces a body")
+
+    def test_browsers_get_all_trailers(self):
+        trailers = [("x-custom", "1"), ("grpc-message", "no such: thing"), ("grpc-status", "5"), ("grpc-status-details-bin", "CAUSAm5v"), ("x-custom", "2")]
+        node = self.node(lambda stream: stream.answer(b"\0\0\0\0\1a", trailers, more=[("content-type", "application/grpc")]))
+        gw = self.serve_grpc(node.port, plugins={"grpc-web": {}}, uri="/web/*")
+        answer = gw.request("POST", "/web/test.Echo/Unary", {"Content-Type": "application/grpc-web"}, b"\0\0\0\0\0")
+        lines = b"grpc-status:5\r\ngrpc-message:no such: thing\r\nx-custom:1\r\ngrpc-status-details-bin:CAUSAm5v\r\nx-custom:2\r\n"
+        self.assertEqual(answer.body, b"\0\0\0\0\1a\x80" + struct.pack(">I", len(lines)) + lines)
+
     def test_an_answer_that_breaks_off_does_not_look_whole(self):
         node = self.node(lambda s: s.connection.send(
             frame(HEADERS, END_HEADERS, s.number, block([(":status", "200")])) + frame(DATA, 0, s.number, b"part") +
@@ -569,6 +589,19 @@ class Deadlines(GrpcTestCase):
         self.assertEqual((answer.status, answer.body, answer.is_ended), (200, b"\0\0\0\0\1a", True))
         self.assertEqual(answer.trailers.get("grpc-status"), "4")
         wait_for(lambda: node.streams[0].reset == 8, 10, "the stream's reset at the server")
+
+    def test_an_answer_that_is_no_grpc_does_not_look_whole(self):
+        node = self.node(lambda s: s.connection.send(
+            frame(HEADERS, END_HEADERS, s.number, block([(":status", "200"), ("content-type", "text/plain")])) + frame(DATA, 0, s.number, b"part")))
+        gw = self.serve_timed(node.port)
+        answer = self.ask_in_vain(gw, node, grpc_head("30S"), b"part", body=b"\0\0\0\0\0")
+        self.assertEqual((answer.body, answer.trailers, answer.reset), (b"part", None, 2))
+        del node.streams[:]
+        with gw.client() as client:
+            client.send(request_bytes("POST", "/", {"Content-Type": "application/grpc", "grpc-timeout": "30S"}, b"\0\0\0\0\0"))
+            client.reader.until(b"part")
+            self.pass_time(gw, node)
+            self.assertNotIn(b"0\r\n\r\n", client.reader.to_end())
 
     def test_a_request_that_has_not_ended_is_ended_too(self):
         node = self.node(lambda stream: None)

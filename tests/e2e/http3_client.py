@@ -261,6 +261,22 @@ class Stepped:
         literal = re.search(rb"\x03(\d\d\d)|\x82(..)", fields)
         return int(literal.group(1)) if literal and literal.group(1) else -1
 
+    def body_of(self, name):
+        """The payloads of the answer's DATA frames."""
+        data, at, body = self.bytes_of(name), 0, b""
+
+        def take():
+            nonlocal at
+            size = 1 << (data[at] >> 6)
+            value = int.from_bytes(data[at:at + size], "big") & (1 << 8 * size - 2) - 1
+            at += size
+            return value
+        while at < len(data):
+            kind, length = take(), take()
+            body += data[at:at + length] if kind == DATA else b""
+            at += length
+        return body
+
     def is_whole(self, name):
         return self.told["heard"][name]["ended"]
 

@@ -9,8 +9,9 @@ import threading
 from browser import start_browser
 from certificates import authority, certificate
 from clock import Clock
+from content_coding_test import ALL, TEXT, decode
 from harness import HOST, Gateway, TestCase, needs_tls, ok, route, sanitized, wait_for
-from http3_client import HoppingRelay, Http3TestCase, arguments, fetch
+from http3_client import HoppingRelay, Http3TestCase, Steps, arguments, fetch, head, headers
 from tls_client import TlsClient, resource
 
 LONG_HEADER = 0xc0
@@ -68,6 +69,18 @@ class Http3(Http3TestCase):
         for _ in range(3):
             answer = fetch(self.port, ["/big"], "--tx-loss=0.1", "--rx-loss=0.1", body=b"x" * 100_000).answers[0]
             self.assertEqual((answer.status, answer.body == big + b"x" * 100_000), (200, True))
+
+    def test_answers_are_coded_as_clients_take_them(self):
+        codings = ("gzip", "br", "zstd")
+        self.serve_http3([route("/*", self.upstream(ok(TEXT)), plugins=ALL)])
+        asked = [{"target": "/", "headers": [("Accept-Encoding", coding)]} for coding in codings]
+        self.assertEqual([answer.get("content-encoding") for answer in self.ask_peer([asked])[0]], list(codings))
+        steps = Steps()
+        for coding in codings:
+            steps.ask(coding, headers(head(more=[("accept-encoding", coding)])))
+        told = self.take(steps)
+        for coding in codings:
+            self.assertEqual((told.is_whole(coding), decode(coding, told.body_of(coding)) == TEXT), (True, True), coding)
 
     def test_trailers_and_interim_answers_arrive(self):
         self.serve_http3([route("/*", self.upstream(

@@ -12,6 +12,7 @@ import unittest
 from clock import Clock
 from harness import (HOST, Client, Gateway, TestCase, chunked, elapsed, free_port, ok, request_bytes, route,
                      sanitized, wait_for)
+from http2_wire import Http2Client
 from wire import ClosedError, WireError, can_bind
 
 
@@ -132,6 +133,19 @@ class Bodies(TestCase):
         gw, _ = self.proxy(chunked(b"data", headers=[("Trailer", "X-Sum")], trailers=[("X-Sum", "42")]))
         r = gw.get("/", {"TE": "trailers", "Connection": "TE"})
         self.assertEqual((r.body, r.trailers.get("X-Sum")), (b"data", "42"))
+
+    def test_trailers_of_an_answer_that_a_plugin_broke_are_not_sent_behind_the_error(self):
+        fails = """local _M = {version = 0.1, priority = 10, name = "fails", schema = {type = "object"}}
+                   function _M.body_filter() if ngx.arg[2] then error("at the end") end end
+                   return _M"""
+        gw, _ = self.proxy(chunked(b"data", trailers=[("X-Sum", "42")]), route_more={"plugins": {"fails": {}}}, plugins={"fails": fails},
+                           listen=[{"address": f"{HOST}:PORT", "http2": True}])
+        r = gw.get("/", {"TE": "trailers", "Connection": "TE"})
+        self.assert_error(r, 500)
+        self.assertEqual((list(r.trailers), r.get("Content-Length")), ([], str(len(r.body))))
+        with Http2Client(gw.port) as client:
+            answer = client.fetch()
+        self.assertEqual((answer.status, answer.trailers, answer.is_ended), (500, None, True))
 
     def test_ends_an_answer_without_a_length_when_the_upstream_closes(self):
         def answer(_, connection):
@@ -314,6 +328,12 @@ class Interim(TestCase):
                 self.assertEqual((r.status, r.body), (200, b"page"))
                 self.assertTrue(all(i.status == 103 for i in r.interim))
 
+    def test_interim_answers_are_sent_without_what_no_client_is_to_have(self):
+        gw, _ = self.proxy(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 0\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n" + ok("page"))
+        r = gw.get("/")
+        self.assertEqual([list(i.fields) for i in r.interim], [[("Link", "</a>")]])
+        self.assertEqual((r.status, r.body), (200, b"page"))
+
     def test_never_sends_interim_answers_to_an_http_1_0_client(self):
         gw, _ = self.proxy(b"HTTP/1.1 103 Early Hints\r\n\r\n" + ok("page"))
         with gw.client() as c:
@@ -354,6 +374,21 @@ class Upgrade(TestCase):
                 self.assertEqual(c.reader.exactly(size), data)
         self.assertEqual(up.last().get("Upgrade"), "websocket")
         self.assertEqual(up.last().get("Connection", "").lower(), "upgrade")
+
+    def test_what_concerned_the_upstream_s_connection_alone_does_not_come_with_the_101(self):
+        gone = {"Keep-Alive": "timeout=5", "TE": "trailers", "Proxy-Connection": "keep-alive", "X-Hop": "1", "Content-Length": "0"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in gone.items()).encode()
+
+        def answer(_, connection):
+            connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Hop\r\nUpgrade: WebSocket\r\nX-Kept: 1\r\n" + lines + b"\r\nhello")
+            connection.reader.fill()
+            connection.close()
+        gw, _ = self.proxy(answer, route_more={"enable_websocket": True})
+        with gw.client() as c:
+            r = c.get("/ws", self.HANDSHAKE)
+            self.assertEqual((r.status, r.get("Upgrade"), r.get("Connection"), r.get("X-Kept")), (101, "WebSocket", "upgrade", "1"))
+            self.assertEqual([name for name in gone if r.get(name) is not None], [])
+            self.assertEqual(c.reader.exactly(5), b"hello")
 
     def test_ends_the_tunnel_when_the_client_ends_its_side(self):
         gw, up = self.proxy(self.echoing, route_more={"enable_websocket": True})

@@ -11,9 +11,10 @@ t.describe("gzip, brotli and zstd", function()
   local gateway = t.gateway({
     routes = {
       route("html", { gzip = {} }),
-      route("json", { gzip = { types = { "application/json" }, min_length = 1000, vary = true } }),
+      route("json", { gzip = { types = { "application/json" }, min_length = 1000 } }),
       route("all", { gzip = any, brotli = any, zstd = any }),
       route("own", { gzip = any, mocking = { response_example = ("text "):rep(100) } }),
+      route("unvaried", { gzip = { types = "*", vary = false } }),
       route("old", { gzip = { types = "*", http_version = 1.0 } }),
     },
   })
@@ -61,6 +62,14 @@ t.describe("gzip, brotli and zstd", function()
     coding(json .. "&header=Vary:Origin", "gzip", { Vary = "Origin, Accept-Encoding" })
     coding(json .. "&header=Vary:accept-encoding", "gzip", { Vary = "accept-encoding" })
     coding(json .. "&header=Vary:*", "gzip", { Vary = "*" })
+    coding("/all?size=2000", "gzip, br", { Vary = "Accept-Encoding" })
+  end)
+
+  t.it("says nothing of forms where there is one, or where it is told to", function()
+    coding("/json?size=2000&header=Content-Type:image/png", "gzip")
+    t.is_nil(gateway.last_response.headers["Vary"])
+    t.equal(coding("/unvaried?size=2000", "gzip"), "gzip")
+    t.is_nil(gateway.last_response.headers["Vary"])
   end)
 
   t.it("takes off what told of the body as it was", function()

@@ -2,7 +2,7 @@
 --- What gzip, brotli and zstd share: whether the client takes a coding, which of those offered it likes best, and
 --- whether an answer is of the kind that a conf names. The coding itself is the runtime's, which looks at the final
 --- head once more: an answer that is coded already, has no body, is a part (206), too short, or must not be
---- transformed goes as it is.
+--- transformed goes as it is. Unless a conf's `vary` is false, every answer of its kind says `Vary: Accept-Encoding`.
 
 local ffi = require("ffi")
 local bounded_map = require("moongate.bounded_map")
@@ -11,6 +11,7 @@ local native = require("moongate.native")
 local phase = require("moongate.phase")
 
 local C = native.C
+local find = string.find
 local gmatch = string.gmatch
 local ipairs = ipairs
 local lower = string.lower
@@ -46,7 +47,7 @@ function _M.schema(extra)
     },
     min_length = { type = "integer", minimum = 1, default = 20 },
     http_version = { enum = { 1.1, 1.0 }, default = 1.1 },
-    vary = { type = "boolean" },
+    vary = { type = "boolean" }, -- false: no `Vary`
   }
   for name, field in pairs(extra) do
     properties[name] = field
@@ -86,11 +87,20 @@ function _M.parse_accept(text)
   return weights
 end
 
+-- A 304 need not say what it is about. A client whose copy was coded has the answer's tag as a weak one.
+local function has_coded_form(ex)
+  local tag, known = fields.response_get(ex, "etag"), fields.request_get(ex, "if-none-match")
+  return tag ~= nil and known ~= nil and find(known, "W/" .. tag, 1, true) ~= nil
+end
+
 local function is_of_types(types, ex)
   if types == "*" then
     return true
   end
   local content_type = fields.response_get(ex, "content-type")
+  if not content_type and C.mg_response_status_get(ex) == 304 then
+    return has_coded_form(ex)
+  end
   content_type = content_type and lower(match(content_type, "^%s*([^;%s]*)"))
   for index = 1, #types do
     if lower(types[index]) == content_type then
@@ -142,11 +152,14 @@ end
 ---@return boolean is_taken
 function _M.offer(name, conf, ctx)
   local ex = phase.exchange(ctx)
-  if 1 + C.mg_request_version_minor(ex) / 10 < conf.http_version or not is_of_types(conf.types, ex) then
+  if not is_of_types(conf.types, ex) then
     return false
   end
-  if conf.vary then
+  if conf.vary ~= false then -- also where this client gets it uncoded: another would not
     add_vary(ex)
+  end
+  if C.mg_request_version(ex) / 10 < conf.http_version then
+    return false
   end
   local accepted = fields.request_get(ex, "accept-encoding")
   if not accepted or accepted == "" then

@@ -9,6 +9,7 @@ local native = require("moongate.native")
 local C = native.C
 local error = error
 local ffi_string = ffi.string
+local gmatch = string.gmatch
 local gsub = string.gsub
 local lower = string.lower
 local mg_request_field_get = C.mg_request_field_get
@@ -302,6 +303,18 @@ function _M.response_values(ex, name)
     return nil
   end
   return _M.response_all(ex)[name] or first
+end
+
+--- Goes over the trailers of the upstream, once its answer is over: names in lower case, and values.
+---@param ex ffi.cdata*
+---@return fun(): string?, string?
+function _M.upstream_trailers(ex)
+  C.mg_upstream_trailers_get(ex, value_out)
+  local next_line = gmatch(ffi_string(value_out[0].data, value_out[0].size), "([^:\r\n]+):[ \t]*([^\r\n]-)[ \t]*\r\n")
+  return function()
+    local name, value = next_line()
+    return name and lower(name), value
+  end
 end
 
 return _M

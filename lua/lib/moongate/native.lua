@@ -21,7 +21,7 @@ int mg_var_set(mg_exchange *ex, const char *name, size_t name_size, const char *
 /* --- request ---------------------------------------------------------------------------------------- */
 void mg_request_method_get(mg_exchange *ex, mg_text *out);
 int mg_request_method_set(mg_exchange *ex, const char *method, size_t size);                 /* 0: not a token */
-int mg_request_version_minor(mg_exchange *ex);                                               /* 0 or 1 */
+int mg_request_version(mg_exchange *ex);                                                     /* of HTTP, times ten: 10, 11, 20, 30 */
 double mg_request_started_at(mg_exchange *ex);                                               /* seconds since 1970 */
 /* The number of a header's name, by which the functions below know it; -1 when no header can be called so. One below 64
    is soon used for another name; the others stay. */
@@ -63,6 +63,8 @@ typedef struct {
 int mg_response_quota_set(mg_exchange *ex, const mg_quota_names *names, double limit, double remaining, double reset_s);
 int mg_response_field_add(mg_exchange *ex, int name, const char *value, size_t size);
 int mg_response_field_remove(mg_exchange *ex, int name);
+/* Lines `name: value` CR LF behind the upstream's body, which is over; none before. */
+void mg_upstream_trailers_get(mg_exchange *ex, mg_text *out);
 /* How the body is to be coded for the client, if the answer can be when it goes: the last word counts. */
 typedef struct {
   int coding;              /* 1 gzip, 2 brotli, 3 zstd */

@@ -41,7 +41,7 @@ function core.request.get_body(max_bytes, ctx) end
 ---@return string
 function core.request.get_host(ctx) end
 
---- 1.0, 1.1 or 2.0.
+--- 1.0, 1.1, 2.0 or 3.0.
 ---@param ctx moongate.Ctx?
 ---@return number
 function core.request.get_http_version(ctx) end

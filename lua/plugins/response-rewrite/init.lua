@@ -139,7 +139,7 @@ end
 
 -- What body_filter must know is kept in ctx under the plan: a global rule and a route may both rewrite one answer.
 local function prepare_body(conf, plan, ctx)
-  local state = { is_opaque = false, is_done = false }
+  local state = { is_opaque = false, is_done = false, size = 0 }
   ctx[plan] = state
   if conf.filters then
     find_decoder(state)
@@ -182,8 +182,14 @@ local function run_filters(filters, body)
   return body
 end
 
+-- An answer that is too long is broken off: what is collected of it must not pass for the whole.
 local function filter_body(conf, plan, state, ctx)
-  local body = core.response.hold_body_chunk(ctx, false, conf.max_resp_body_size, plan.hold_key)
+  local piece = ngx.arg[1]
+  state.size = state.size + (piece and #piece or 0)
+  if state.size > conf.max_resp_body_size then
+    error("the upstream's answer is longer than max_resp_body_size, " .. conf.max_resp_body_size .. " bytes", 0)
+  end
+  local body = core.response.hold_body_chunk(ctx, false, nil, plan.hold_key)
   if not body then
     return
   end

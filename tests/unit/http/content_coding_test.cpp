@@ -71,6 +71,23 @@ TEST_CASE("what is coded decodes to the same, however it is cut and flushed") {
   }
 }
 
+TEST_CASE("a body decodes whole also where it ends with one of the pieces that it is decoded in") {
+  for (const CodingOptions& options : {CodingOptions{Coding::kGzip, 6}, CodingOptions{Coding::kBrotli, 6, 19},
+                                       CodingOptions{Coding::kZstd, 3, 19}}) {
+    for (size_t size : {size_t{32} * 1024, size_t{256} * 1024, size_t{32} * 1024 + 1}) {
+      CAPTURE(static_cast<int>(options.coding), size);
+      const std::string text = make_text(size);
+      EncoderPool pool;
+      pool.set_memory_max(size_t{1} << 30);
+      auto encoder = pool.checkout(options);
+      REQUIRE(encoder);
+      const std::string coded = code(*encoder, text, size, Flush::kNone);
+      CHECK(decoded(options.coding, coded) == text);
+      CHECK(decoded(options.coding, coded.substr(0, coded.size() - 1)).starts_with("fault: "));
+    }
+  }
+}
+
 TEST_CASE("a coder takes no more memory than it is charged with, a second time neither") {
   const std::string text = make_text(1'500'000);
   EncoderPool pool;

@@ -84,6 +84,8 @@ TEST_CASE("malformed responses are refused with a reason") {
   CHECK(refusal({{":status", "200"}, {":status", "200"}}) == "a second :status");
   CHECK(refusal({{":status", "101"}}, false) == "a 101, which HTTP/2 does not have");
   CHECK(refusal({{":status", "103"}}) == "an interim response that ends the stream");
+  CHECK(refusal({{":status", "103"}, {"content-length", "5"}}, false) ==
+        "an interim response that announces a body");
   CHECK(refusal({{"x", "1"}, {":status", "200"}}) == "a pseudo-header behind headers");
   CHECK(refusal({{":status", "200"}, {":path", "/"}}) ==
         "a header name with a character that may not be there");

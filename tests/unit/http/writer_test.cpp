@@ -52,6 +52,23 @@ TEST_CASE("fields of one connection are known by name or by being listed") {
   CHECK_FALSE(is_hop_by_hop("X-Mine", "x-mine-too"));
 }
 
+TEST_CASE("fields of one connection are taken out, whichever Connection field lists them") {
+  base::Arena arena;
+  http::FieldList fields(&arena);
+  fields.add("X-One", "1");
+  fields.add("Connection", "Upgrade, x-one");
+  fields.add("Content-Length", "0");
+  fields.add("Keep-Alive", "timeout=5");
+  fields.add("Connection", "X-Two, Content-Length");
+  fields.add("X-Two", "2");
+  fields.add("X-Kept", "3");
+  fields.add("Upgrade", "websocket");
+  http::remove_hop_by_hop(fields);
+  REQUIRE(fields.count() == 2);
+  CHECK(fields[0].name == "Content-Length");
+  CHECK(fields[1].name == "X-Kept");
+}
+
 TEST_CASE("Connection cannot take away a field that travels end to end") {
   for (const char* name : {"Host", "Content-Length", "Authorization", "X-Forwarded-For", "Cookie"}) {
     CHECK_FALSE(http::is_hop_by_hop(Field(name, ""), name));

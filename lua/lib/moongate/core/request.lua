@@ -216,14 +216,11 @@ function _M.get_method(ctx)
   return ffi_string(out[0].data, out[0].size)
 end
 
---- 1.0, 1.1 or 2.0.
+--- 1.0, 1.1, 2.0 or 3.0.
 ---@param ctx moongate.Ctx?
 ---@return number
 function _M.get_http_version(ctx)
-  local ex = exchange_of(ctx)
-  local protocol = var.lookup(ex, "server_protocol")
-  local version = protocol and tonumber(protocol:match("^HTTP/([%d.]+)$"))
-  return version or 1 + C.mg_request_version_minor(ex) / 10
+  return C.mg_request_version(exchange_of(ctx)) / 10
 end
 
 return _M
