@@ -116,7 +116,7 @@ class Http2Session final : public StreamSession {
   nghttp2_session* library_ = nullptr;
   Http2FloodGuard guard_;
   uint32_t refused_streams_ = 0;  // before the client had heard of the limit
-  Http2StreamOrder order_;  // of a server's, as is the next
+  Http2StreamOrder order_;        // of a server's, as is the next
   Http2FrameWalk walk_{static_cast<uint32_t>(kHttp2Preface.size())};
   Http2FieldBlock block_;
   std::string* out_ = nullptr;  // these two inside write()

@@ -60,7 +60,8 @@ void Http3Connection::on_written() {
   tell_drained();
   // A request that has begun before the client heard of the end is served, too.
   if (!is_shut_down_ || has_streams()) return;
-  if (is_grace_over_ || !connection_.http3().has_unfinished_heads()) connection_.close(quic::Http3Code::kNoError);
+  if (is_grace_over_ || !connection_.http3().has_unfinished_heads())
+    connection_.close(quic::Http3Code::kNoError);
 }
 
 // --- the end

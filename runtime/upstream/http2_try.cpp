@@ -44,7 +44,7 @@ void Http2Try::on_link_ready() {
   state_ = State::kHead;
   timer_.stop();
   if (!is_handed_over_) return handler_->on_attempt_ready();
-  open_stream(true);  // again
+  open_stream(true);                                        // again
   if (link_ && !has_sent_last_) link_->note_drained(this);  // nobody read on while there was no stream
 }
 

@@ -312,13 +312,13 @@ class Frames(GrpcTestCase):
         node = self.node(settings={INITIAL_WINDOW_SIZE: huge}, greeting=frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", huge - 65535)),
                          on_data=stop_reading)
         gw = self.serve_grpc(node.port, settings={"client": {"body_max_mb": 0}})
-        size = 64 << 20
+        chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
         with socket.create_connection((HOST, gw.port)) as upload:
-            upload.sendall(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            upload.sendall(b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             upload.setblocking(False)
-            sent = 0
+            rest = chunk
             while select.select([], [upload], [], 1)[1]:  # until nothing on the way takes more
-                sent += upload.send(b"x" * 65536)
+                rest = rest[upload.send(rest):] or chunk
             answers = []
             second = threading.Thread(target=lambda: answers.append(gw.request("POST", "/second", {}, b"body")))
             second.start()
@@ -328,8 +328,7 @@ class Frames(GrpcTestCase):
             self.assertEqual([a.status for a in answers], [200])
             node.connections[0].may_read.set()
             upload.setblocking(True)
-            while sent < size:
-                sent += upload.send(b"x" * min(65536, size - sent))
+            upload.sendall(rest + b"0\r\n\r\n")
             self.assertTrue(upload.recv(100).startswith(b"HTTP/1.1 200"))
         self.assertEqual(gw.get("/after").status, 200)
         self.assertEqual([s.fields.get(":path") for s in node.streams], ["/upload", "/second", "/after"])
