@@ -189,7 +189,10 @@ TEST_CASE("streams that are cancelled before they begin leave nothing and are co
 
 TEST_CASE("a body that differs from its length fails its stream alone") {
   Wire wire;
-  const std::string head = fuzz::make_head("path\ncontent-length 3");
+  const std::string head(
+      "\1\15\0\0\xd1\xd7\x50\1a\x51\1/\x54\1"
+      "3",
+      15);  // content-length: 3
   for (const int64_t id : {0, 4}) {
     REQUIRE(wire.session->note_begun(id));
     REQUIRE(wire.say(id, head));
