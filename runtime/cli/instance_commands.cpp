@@ -152,11 +152,9 @@ void print_issued(const Value& list) {
     std::string names;
     for (const Value& name : one.find("names")->items())
       names.append(names.empty() ? "" : ", ").append(name.as_string());
-    const std::string until(one.get_string("until"));
     const std::string error(one.get_string("last_error"));
     std::printf("  %s: %s for %s; the next try is at %s%s%s\n",
-                std::string(one.get_string("resource")).c_str(),
-                until.empty() ? "no certificate yet" : ("a certificate until " + until).c_str(),
+                std::string(one.get_string("resource")).c_str(), std::string(one.get_string("state")).c_str(),
                 names.c_str(), std::string(one.get_string("next_try")).c_str(),
                 error.empty() ? "" : ", the last one failed: ", error.c_str());
   }

@@ -268,18 +268,43 @@ namespace {
 
 constexpr size_t kIssuedNamesMax = 100;  // that authorities take in one certificate
 constexpr size_t kDnsNameMax = 253;
+constexpr size_t kDnsLabelMax = 63;
+
+bool is_dns_label(std::string_view label) {
+  return !label.empty() && label.size() <= kDnsLabelMax && label.front() != '-' && label.back() != '-' &&
+         label.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == label.npos;
+}
+
+/// Names are in lower case, and without a dot at their end.
+bool is_dns_name(std::string_view name) {
+  if (name.size() > kDnsNameMax) return false;
+  for (size_t dot = name.find('.'); dot != name.npos; dot = name.find('.')) {
+    if (!is_dns_label(name.substr(0, dot))) return false;
+    name.remove_prefix(dot + 1);
+  }
+  return is_dns_label(name);
+}
 
 /// Why no authority makes a certificate for a name after a look at a file of its server; empty when one does.
 std::string describe_unissued(const std::string& name) {
   if (name.find('*') != name.npos)
     return "`acme` makes no wildcard certificates in this version; name each host, or give `cert` and `key`";
-  const bool is_address = name.find_first_not_of("0123456789.") == name.npos || name.find(':') != name.npos;
+  const bool is_unicode = std::any_of(name.begin(), name.end(), [](char c) { return (c & 0x80) != 0; });
+  if (is_unicode)
+    return "authorities know names in ASCII only; write " + name +
+           " in its form with xn-- (`idn2 NAME` tells)";
+  const bool is_address =
+      !name.empty() && (name.find_first_not_of("0123456789.") == name.npos || name.find(':') != name.npos);
   if (is_address) return "`acme` makes no certificates for addresses; give a host name, or `cert` and `key`";
-  const bool is_dns = name.size() <= kDnsNameMax &&
-                      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == name.npos;
-  return is_dns && name.find("..") == name.npos && name.front() != '.'
+  if (!is_dns_name(name))
+    return "expected a host name: parts of letters, digits and `-`, each of at most 63 bytes and without `-` "
+           "at "
+           "its ends, with `.` between them, got '" +
+           name + "'";
+  return name.find('.') != name.npos
              ? ""
-             : "expected a host name of letters, digits, `-` and `.`, got " + name;
+             : "no authority makes a certificate for " + name +
+                   ", which has no dot; write the whole name, or give `cert` and `key`";
 }
 
 void read_issued(FieldReader& fields, const Value& body, Ssl* ssl) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,7 +20,9 @@ namespace moongate::control {
 
 /// Shape:   one entry for each list of names that a resource asks a certificate for; one order at a time.
 /// Runs in: control's loop.
-/// Fails:   never: an authority that is away or refuses is asked again, and what holds is served meanwhile.
+/// Fails:   never: an authority that is away or refuses is asked again, and the best there is is served
+/// meanwhile, also beyond its end. The calendar may be wrong and be set at any time: it is asked anew each
+/// minute, no pause counts by it, and nothing is given up for it.
 class Acme {
  public:
   struct Callbacks {
@@ -33,30 +36,42 @@ class Acme {
   /// Workers serve, so that an authority may ask them.
   void start();
   /// What to hand to the workers, see tls::Issued.
-  std::string packed() const;
+  const std::string& packed() const { return packed_; }
   /// What workers are to answer, see proxy::AcmeChallenges, and the number of that; 0 before there was any.
   const std::string& challenges() const { return challenges_; }
   uint64_t challenge_number() const { return challenge_number_; }
   /// All workers answer them.
   void note_offered();
-  /// For status pages: names, until when, the next try, what went wrong.
+  /// For status pages: names, what serves them and until when, the next try, what went wrong.
   base::Value describe() const;
 
  private:
   using Names = std::vector<std::string>;
   struct Entry {
-    std::string where;  // "ssls/1"
-    base::WallTime due{};
-    uint32_t failures = 0;  // in a row
+    std::string where;              // "ssls/1"
+    base::SteadyTime not_before{};  // is another ordered, whatever the calendar says
+    uint32_t failures = 0;          // in a row
     std::string last_error;
+  };
+  /// What the names of an entry are served with.
+  struct Service {
+    Names without;                        // those that have no certificate
+    std::optional<base::WallTime> until;  // the first end of the others'
+    bool is_former = false;               // some of the others have one that was not made for all names
+    bool is_early = false;                // or that does not hold yet
   };
   using Entries = std::map<Names, Entry>;
 
   Entries read_entries(const snapshot::BlobView& view) const;
-  bool prepare(const config::Settings& settings);
   base::WallTime find_due(const Names& names) const;
+  base::Duration find_wait(const Names& names, const Entry& entry) const;
+  void look();
+  void hand_out();
+  Service find_service(const Names& names) const;
+  std::string describe_service(const Names& names) const;
   void go_on();
   void begin(const Names& names);
+  base::Result<void> make_resolver();
   base::Result<AcmeClient::Options> make_options(const Names& names);
   void take(AcmeOutcome outcome);
   base::Result<void> take_chain(const std::string& chain);
@@ -70,9 +85,12 @@ class Acme {
   bool is_loaded_ = false;
   bool is_started_ = false;
   config::AcmeSettings settings_;
-  std::unique_ptr<net::Resolver> resolver_;
+  net::ResolverOptions dns_;
+  std::unique_ptr<net::Resolver> resolver_;               // from the first order on
   std::vector<std::pair<std::string, uint64_t>> prints_;  // of the resources that were read: id and hash
   Entries entries_;
+  base::SteadyTime authority_not_before_{};  // is it asked for anything: it has said so
+  std::string packed_;                       // as handed out last; empty before
   std::unique_ptr<AcmeClient> client_;
   Names ordered_;            // what client_ is for
   std::string ordered_key_;  // PEM
@@ -80,6 +98,7 @@ class Acme {
   std::string challenges_;
   uint64_t challenge_number_ = 0;
   net::Timer timer_;
+  net::Deferred others_;
   std::minstd_rand random_;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "control/one_line.h"
 #include "tls/private_key.h"
 
@@ -24,6 +25,11 @@ constexpr int kPollsMax = 100;
 constexpr Duration kFirstPoll = std::chrono::milliseconds(250);
 constexpr Duration kLastPoll = std::chrono::seconds(10);
 constexpr Duration kPollWaitMax = std::chrono::minutes(1);
+constexpr Duration kFirstRepeat = std::chrono::seconds(1);
+constexpr Duration kLastRepeat = std::chrono::seconds(30);
+constexpr Duration kRepeatWaitMax = std::chrono::minutes(1);  // a longer one ends the order
+constexpr int kEarlyRepeatsMax = 3;  // of a question before there is an order: nothing is lost
+constexpr int kRepeatsMax = 30;      // of a question of the order
 
 /// What helps against a refusal, where that is known.
 std::string_view remedy_of(std::string_view type) {
@@ -43,14 +49,18 @@ AcmeClient::AcmeClient(net::EventLoop& loop, net::Resolver& resolver, Options op
       resolver_(resolver),
       options_(std::move(options)),
       callbacks_(std::move(callbacks)),
-      poll_timer_(
+      later_timer_(
           [](void* self) {
             auto* client = static_cast<AcmeClient*>(self);
-            (client->*client->poll_)();
+            (client->*client->later_)();
           },
           this),
       deadline_(
-          [](void* self) { static_cast<AcmeClient*>(self)->fail("the order took more than 10 minutes"); },
+          [](void* self) {
+            auto* client = static_cast<AcmeClient*>(self);
+            client->fail("the order took more than 10 minutes" +
+                         (client->last_trouble_.empty() ? "" : "; " + client->last_trouble_));
+          },
           this),
       over_(
           [](void* self) {
@@ -60,44 +70,48 @@ AcmeClient::AcmeClient(net::EventLoop& loop, net::Resolver& resolver, Options op
           },
           this) {
   deadline_.start(loop_.timers(), kDeadline);
-  get(http::Method::kGet, options_.settings.directory, &AcmeClient::take_directory);
+  get(options_.settings.directory, &AcmeClient::take_directory);
 }
 
 // --- questions
 
-void AcmeClient::get(http::Method method, const std::string& url, Take take) {
+void AcmeClient::get(const std::string& url, Take take) {
   is_signed_ = false;
-  url_ = url;
-  take_ = take;
-  HttpQuestion::Options options;
-  options.method = method;
-  send(std::move(options));
+  begin_question(url, take);
 }
 
 void AcmeClient::post(const std::string& url, std::string payload, Take take) {
   is_signed_ = true;
-  url_ = url;
   payload_ = std::move(payload);
-  take_ = take;
-  nonces_refused_ = 0;
-  send_signed();
+  begin_question(url, take);
 }
 
-void AcmeClient::send_signed() {
-  if (nonce_.empty()) return fail(url_ + ": the authority gave no nonce for the next question");
+void AcmeClient::begin_question(const std::string& url, Take take) {
+  url_ = url;
+  take_ = take;
+  nonces_refused_ = 0;
+  repeats_ = 0;
+  ask();
+}
+
+/// For the first time, or again.
+void AcmeClient::ask() {
+  is_asking_nonce_ = is_signed_ && nonce_.empty();  // the first one, and where the last answer brought none
+  if (is_asking_nonce_) return send(http::Method::kHead, directory_.new_nonce, "");
+  if (!is_signed_) return send(http::Method::kGet, url_, "");
   Result<std::string> body =
       sign_acme({options_.account_key, account_}, std::exchange(nonce_, ""), url_, payload_);
   if (!body) return fail("the account's key: " + body.error().detail);
-  HttpQuestion::Options options;
-  options.content_type = "application/jose+json";
-  options.body = body.take();
-  send(std::move(options));
+  send(http::Method::kPost, url_, body.take());
 }
 
-void AcmeClient::send(HttpQuestion::Options options) {
-  options.url = url_;
-  options.answer_max_bytes = kAnswerMaxBytes;
-  options.deadline = kQuestionDeadline;
+void AcmeClient::send(http::Method method, const std::string& url, std::string body) {
+  HttpQuestion::Options options{.url = url,
+                                .content_type = "application/jose+json",
+                                .body = std::move(body),
+                                .answer_max_bytes = kAnswerMaxBytes,
+                                .deadline = kQuestionDeadline,
+                                .method = method};
   options.fields = "User-Agent: Moongate\r\nAccept: application/json, application/pem-certificate-chain\r\n";
   options.tls = options_.tls;
   options.takes_any_status = true;
@@ -107,25 +121,59 @@ void AcmeClient::send(HttpQuestion::Options options) {
 
 void AcmeClient::on_answer(Result<std::string> answer) {
   const std::unique_ptr<HttpQuestion> asked = std::move(question_);
-  if (!answer) return fail(answer.error().detail);
+  retry_after_ = Duration(0);
+  if (!answer) {
+    const base::Error& error = answer.error();
+    const bool may_pass = error.kind != base::ErrorKind::kInvalid && error.kind != base::ErrorKind::kLimit;
+    if (!may_pass || !ask_again_later(error.detail)) fail(error.detail);
+    return;
+  }
   if (const std::string_view nonce = asked->find_field("replay-nonce"); !nonce.empty()) nonce_ = nonce;
   location_ = asked->find_field("location");
   retry_after_ =
       parse_retry_after(asked->find_field("retry-after"), base::Clock::wall()).value_or(Duration(0));
   if (asked->status() >= 300) return on_problem(asked->status(), *answer);
-  (this->*take_)(*answer);
+  if (!is_asking_nonce_) return (this->*take_)(*answer);
+  if (nonce_.empty()) return fail(directory_.new_nonce + ": the authority gives no nonce");
+  ask();
 }
 
 void AcmeClient::on_problem(uint16_t status, const std::string& body) {
   const AcmeProblem problem = parse_acme_problem(status, body);
-  if (is_signed_ && problem.type == "badNonce" && ++nonces_refused_ <= kNoncesRefusedMax)
-    return send_signed();
+  if (is_signed_ && problem.type == "badNonce" && ++nonces_refused_ <= kNoncesRefusedMax) return ask();
   const bool is_of_account = take_ == &AcmeClient::take_account;
   if (is_of_account && !is_making_account_ && problem.type == "accountDoesNotExist") return ask_account(true);
-  std::string remedy(remedy_of(problem.type));
-  if (is_of_account && !options_.settings.external_key_id.empty())
-    remedy = "; check key_id and key of moongate.acme.external_account";
-  fail(url_ + ": " + problem.text() + remedy);
+  std::string what = (is_asking_nonce_ ? directory_.new_nonce : url_) + ": " + problem.text();
+  const bool is_limit = status == 429 || problem.type == "rateLimited";
+  const bool may_pass = is_limit ? retry_after_ > Duration(0) : status >= 500;
+  if (may_pass && ask_again_later(what)) return;
+  // What was asked before may have been understood, and only the answer to it was lost.
+  const bool is_again = repeats_ > 0 && !may_pass && !is_limit && !is_asking_nonce_;
+  if (is_again && take_ == &AcmeClient::take_challenge) return take_challenge("");
+  if (is_again && is_finalized_ && problem.type == "orderNotReady") return poll_order();
+  const bool is_about_binding = problem.type == "unauthorized" || problem.type == "malformed" ||
+                                problem.type == "externalAccountRequired";
+  if (is_of_account && is_about_binding && !options_.settings.external_key_id.empty())
+    what += "; check key_id and key of moongate.acme.external_account";
+  else
+    what += remedy_of(problem.type);
+  outcome_.is_limited = is_limit || status == 503;
+  fail(what);
+}
+
+/// Whether the question is asked again, for what may pass; not when the authority wants too long a pause.
+bool AcmeClient::ask_again_later(const std::string& trouble) {
+  last_trouble_ = trouble;
+  if (retry_after_ > kRepeatWaitMax || repeats_ == (order_.empty() ? kEarlyRepeatsMax : kRepeatsMax))
+    return false;
+  Duration wait = std::min(kFirstRepeat * (1 << std::min(repeats_, 6)), kLastRepeat);
+  wait = std::max(wait, retry_after_);
+  repeats_++;
+  MG_LOG(kInfo) << "ACME: " << one_line(trouble) << "; it is asked again in "
+                << std::chrono::duration_cast<std::chrono::seconds>(wait).count() << " s";
+  later_ = &AcmeClient::ask;
+  later_timer_.start(loop_.timers(), wait);
+  return true;
 }
 
 // --- the account
@@ -134,10 +182,8 @@ void AcmeClient::take_directory(const std::string& body) {
   Result<AcmeDirectory> directory = parse_acme_directory(body);
   if (!directory) return fail(url_ + ": " + directory.error().detail);
   directory_ = directory.take();
-  get(http::Method::kHead, directory_.new_nonce, &AcmeClient::take_nonce);
+  ask_account(false);
 }
-
-void AcmeClient::take_nonce(const std::string&) { ask_account(false); }
 
 /// An account that is there already is asked for by its key alone: what made it may not be valid any more.
 void AcmeClient::ask_account(bool is_new) {
@@ -284,8 +330,8 @@ void AcmeClient::poll_later(void (AcmeClient::*poll)()) {
   if (++polls_ > kPollsMax) return fail(url_ + ": it does not come to an end");
   Duration wait = std::min(kFirstPoll * (1 << std::min(polls_ - 1, 6)), kLastPoll);
   wait = std::max(wait, std::min(retry_after_, kPollWaitMax));
-  poll_ = poll;
-  poll_timer_.start(loop_.timers(), wait);
+  later_ = poll;
+  later_timer_.start(loop_.timers(), wait);
 }
 
 void AcmeClient::fail(const std::string& what) {
@@ -298,9 +344,10 @@ void AcmeClient::finish(Result<std::string> chain) {
   if (is_over_) return;
   is_over_ = true;
   question_.reset();
-  poll_timer_.stop();
+  later_timer_.stop();
   deadline_.stop();
-  outcome_ = {std::move(chain), retry_after_};
+  outcome_.chain = std::move(chain);
+  outcome_.retry_after = retry_after_;
   over_.schedule(loop_);
 }
 

@@ -22,6 +22,7 @@ namespace moongate::control {
 struct AcmeOutcome {
   base::Result<std::string> chain{std::string()};  // PEM
   base::Duration retry_after{0};                   // after a failure, when the authority has said so
+  bool is_limited = false;                         // it does not want to be asked anything for a while
 };
 
 /// An order under way.
@@ -30,7 +31,8 @@ struct AcmeOutcome {
 /// it.
 /// Runs in: control's loop.
 /// Fails:   with what the authority says, its type and detail, and the remedy where it is known; after
-/// kDeadline in any case.
+/// kDeadline in any case. A question that fails for a reason which may pass (the way there, 5xx, a limit that
+/// is over soon) is asked again: an order that ends in the middle loses what is about to be issued.
 class AcmeClient {
  public:
   struct Options {
@@ -56,15 +58,16 @@ class AcmeClient {
     std::string authorization;  // URLs
     std::string url;
   };
-  void get(http::Method method, const std::string& url, Take take);
+  void get(const std::string& url, Take take);
   void post(const std::string& url, std::string payload, Take take);
-  void send_signed();
-  void send(HttpQuestion::Options options);
+  void begin_question(const std::string& url, Take take);
+  void ask();
+  void send(http::Method method, const std::string& url, std::string body);
   void on_answer(base::Result<std::string> answer);
   void on_problem(uint16_t status, const std::string& body);
+  bool ask_again_later(const std::string& trouble);
 
   void take_directory(const std::string& body);
-  void take_nonce(const std::string& body);
   void ask_account(bool is_new);
   void take_account(const std::string& body);
   void take_new_order(const std::string& body);
@@ -106,10 +109,13 @@ class AcmeClient {
   Take take_ = nullptr;
   std::string location_;  // of the answer
   base::Duration retry_after_{0};
-  int nonces_refused_ = 0;  // of this question
-  int polls_ = 0;           // of the same thing
-  void (AcmeClient::*poll_)() = nullptr;
-  net::Timer poll_timer_;
+  bool is_asking_nonce_ = false;  // before the question
+  int nonces_refused_ = 0;        // of this question
+  int repeats_ = 0;               // of this question, after troubles that may pass
+  std::string last_trouble_;
+  int polls_ = 0;  // of the same thing
+  void (AcmeClient::*later_)() = nullptr;
+  net::Timer later_timer_;
   net::Timer deadline_;
   net::Deferred over_;
   AcmeOutcome outcome_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/acme_store.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
@@ -17,8 +16,6 @@ using base::Result;
 using base::Value;
 
 namespace {
-
-constexpr auto kKeptExpired = std::chrono::hours(30 * 24);
 
 constexpr size_t kFileMaxBytes = size_t{1} << 20;
 constexpr std::string_view kSuffix = ".json";
@@ -50,17 +47,12 @@ Result<AcmeCertificate> from_text(std::string_view text) {
 
 }  // namespace
 
-Result<void> AcmeStore::check(AcmeCertificate* certificate, base::WallTime now) const {
+Result<void> AcmeStore::check(AcmeCertificate* certificate) const {
   tls::ServerOptions options;
   options.certificates = {certificate->pair};
   if (auto made = tls::ServerContext::make(options); !made) return made.error();
   const Result<tls::Validity> validity = tls::read_validity(certificate->pair.certificate_pem);
   if (!validity) return validity.error();
-  if (validity->until <= now)
-    return base::invalid(tls::describe_validity(certificate->pair.certificate_pem, now));
-  // Clocks differ, and authorities date back; what holds is not given up for what does not hold yet.
-  if (validity->from > now + std::chrono::minutes(5))
-    return base::invalid(tls::describe_validity(certificate->pair.certificate_pem, now));
   for (const std::string& name : certificate->names) {
     if (!tls::is_for_host(certificate->pair.certificate_pem, name))
       return base::invalid("it is not for " + name);
@@ -69,7 +61,8 @@ Result<void> AcmeStore::check(AcmeCertificate* certificate, base::WallTime now) 
   return {};
 }
 
-void AcmeStore::load(base::WallTime now) {
+void AcmeStore::load() {
+  by_name_.clear();
   certificates_.clear();
   std::error_code error;
   for (std::filesystem::directory_iterator at(folder_, error), end; !error && at != end;
@@ -78,41 +71,50 @@ void AcmeStore::load(base::WallTime now) {
     const std::string path = at->path().string();
     const Result<std::string> text = base::read_file(path, kFileMaxBytes);
     Result<AcmeCertificate> read = text ? from_text(*text) : Result<AcmeCertificate>(text.error());
-    const Result<void> checked = read ? check(&*read, now) : Result<void>(read.error());
-    if (checked) {
-      std::vector<std::string> names = read->names;
-      certificates_.insert_or_assign(std::move(names), read.take());
-      continue;
-    }
-    MG_LOG(kWarn) << path << " is not used: " << checked.error().detail;
-    const auto validity =
-        read ? tls::read_validity(read->pair.certificate_pem) : Result<tls::Validity>(checked.error());
-    std::error_code ignored;  // it is looked at again at the next start
-    // A clock may be wrong for a while, at a start most of all: what has just run out is kept.
-    if (validity && validity->until + kKeptExpired <= now) std::filesystem::remove(at->path(), ignored);
+    const Result<void> checked = read ? check(&*read) : Result<void>(read.error());
+    if (checked)
+      keep(read.take());
+    else
+      MG_LOG(kWarn) << path << " is not used: " << checked.error().detail;
   }
 }
 
 Result<void> AcmeStore::add(AcmeCertificate certificate) {
   const std::string text = to_text(certificate);
   const std::string path = path_of(certificate.names);
-  std::vector<std::string> names = certificate.names;
-  certificates_.insert_or_assign(std::move(names), std::move(certificate));
+  keep(std::move(certificate));
   if (auto made = make_folder(); !made) return made;
   return base::write_file(path, text);
 }
 
-const AcmeCertificate* AcmeStore::find(const std::vector<std::string>& names) const {
-  const auto found = certificates_.find(names);
-  return found == certificates_.end() ? nullptr : &found->second;
+void AcmeStore::keep(AcmeCertificate certificate) {
+  const auto [at, is_new] = certificates_.try_emplace(certificate.names);
+  Kept& kept = at->second;
+  if (!is_new) kept.former = std::move(kept.last);
+  kept.last = std::move(certificate);
+  if (!is_new) return;
+  for (const std::string& name : at->first) by_name_[name].push_back(&kept);
 }
 
-const AcmeCertificate* AcmeStore::find_for(const std::string& name, base::WallTime now) const {
-  const AcmeCertificate* best = nullptr;
-  for (const auto& [names, certificate] : certificates_) {
-    const bool is_for_it = std::find(names.begin(), names.end(), name) != names.end();
-    if (!is_for_it || certificate.validity.until <= now) continue;
-    if (best == nullptr || best->validity.until < certificate.validity.until) best = &certificate;
+const AcmeCertificate* AcmeStore::find(const std::vector<std::string>& names) const {
+  const auto found = certificates_.find(names);
+  return found == certificates_.end() ? nullptr : &found->second.last;
+}
+
+const AcmeCertificate* AcmeStore::choose(const std::vector<std::string>& names, const std::string& name,
+                                         base::WallTime now) const {
+  const AcmeCertificate* best = find(names);
+  if (best != nullptr && best->holds(now)) return best;
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) return nullptr;
+  const auto look_at = [&](const AcmeCertificate& one) {
+    const bool is_better = best == nullptr || one.holds(now) > best->holds(now) ||
+                           (one.holds(now) == best->holds(now) && one.validity.until > best->validity.until);
+    if (is_better) best = &one;
+  };
+  for (const Kept* kept : found->second) {
+    look_at(kept->last);
+    if (kept->former) look_at(*kept->former);
   }
   return best;
 }

@@ -23,8 +23,8 @@ namespace moongate::control {
 /// Owner:   whoever waits for it; destroying it ends it without a call. `on_over` comes once and may destroy
 /// it.
 /// Runs in: control's loop.
-/// Fails:   anything but 200 with a whole body, more than `answer_max_bytes`, or the deadline. The error is
-/// retryable while nothing of the question has been sent.
+/// Fails:   anything but a whole answer, with status 200 unless `takes_any_status`; more than
+/// `answer_max_bytes`; the deadline. The error is retryable while nothing of the question has been sent.
 class HttpQuestion {
  public:
   struct Options {

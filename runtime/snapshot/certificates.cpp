@@ -94,7 +94,6 @@ void Compiler::close_names(std::string_view up_to_id, bool is_to_end) {
   }
 }
 
-// What is issued comes later, or has come already, by a way of its own: tls/issued.h.
 // The context of the former snapshot, where that was made of the same.
 const ServerCertificate* Compiler::find_former_certificate(const std::string& id, uint64_t print) const {
   if (!present_) return nullptr;
@@ -122,7 +121,7 @@ Result<ServerCertificate> Compiler::make_certificate(const config::Ssl& ssl, uin
   if (!options) return options.error();
   options->ciphers = next_->settings->tls.ciphers;
   options->is_for_quic = is_for_quic;
-  if (ssl.is_issued) {
+  if (ssl.is_issued) {  // what is issued comes later, or has come already, by a way of its own: tls/issued.h
     auto awaited = tls::AwaitedContext::make(*options);
     if (!awaited) return awaited.error();
     made.awaited = awaited.take();

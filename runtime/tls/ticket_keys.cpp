@@ -19,7 +19,7 @@ using base::Result;
 
 namespace {
 
-constexpr int kPeriodsMax = 64;
+constexpr int kPeriodsMax = 64;  // that a file may be behind
 constexpr size_t kSharedMinBytes = 32;
 constexpr size_t kSharedMaxBytes = 4096;
 constexpr char kMagic[8] = {'m', 'g', 't', 'i', 'c', 'k', 'e', '1'};
@@ -92,6 +92,11 @@ Result<void> TicketKeys::start_kept(const std::string& path, base::WallTime now)
     std::memcpy(&kept, bytes->data(), sizeof kept);
     is_good = std::memcmp(kept.magic, kMagic, sizeof kMagic) == 0 &&
               kept.period_end_ns <= (now + kPeriod).time_since_epoch().count() && kept.period_end_ns > 0;
+    const base::WallTime end{base::Duration(kept.period_end_ns)};
+    if (is_good && now >= end + kPeriodsMax * kPeriod) {  // nobody has its tickets, but perhaps the file
+      start(now);
+      return keep(now);
+    }
     if (is_good) {
       state_.secret = kept.secret;
       state_.period_end = base::WallTime(base::Duration(kept.period_end_ns));
@@ -119,12 +124,16 @@ Result<void> TicketKeys::keep(base::WallTime now) {
   return base::write_file(path_, {reinterpret_cast<const char*>(&kept), sizeof kept});
 }
 
+/// Also when the calendar was set, by whatever: every period is gone through, since other processes may see a
+/// step in two, or the next period's beginning first, and must arrive at the same secret. A step of a century
+/// takes a tenth of a second.
 void TicketKeys::advance(base::WallTime now) {
   if (now < state_.period_end) return;
-  if (now >= state_.period_end + kPeriodsMax * kPeriod) {  // the clock was set: nothing in between was used
-    if (is_shared_) return begin_shared(now);
-    return start(now);
+  if (is_shared_) {
+    if (now >= state_.period_end + kPeriod) return begin_shared(now);
+    return step();
   }
+  while (now >= state_.period_end + 2 * kPeriod) skip();  // nobody seals anything in those
   while (now >= state_.period_end) step();
 }
 
@@ -136,8 +145,15 @@ void TicketKeys::step() {
   derive(state_.secret, "ticket name" + period, current.name.data(), current.name.size());
   derive(state_.secret, "ticket cipher" + period, current.cipher_key.data(), current.cipher_key.size());
   derive(state_.secret, "ticket mac" + period, current.mac_key.data(), current.mac_key.size());
+  if (is_shared_)
+    state_.period_end += kPeriod;
+  else
+    skip();
+}
+
+/// To the next secret.
+void TicketKeys::skip() {
   state_.period_end += kPeriod;
-  if (is_shared_) return;
   std::array<unsigned char, 32> next{};
   derive(state_.secret, "next period", next.data(), next.size());
   state_.secret = next;

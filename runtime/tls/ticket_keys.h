@@ -56,6 +56,7 @@ class TicketKeys {
   };
   void begin_shared(base::WallTime now);
   void step();
+  void skip();
 
   State state_;
   bool is_shared_ = false;       // the secret stays, and periods are counted from 1970

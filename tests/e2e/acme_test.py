@@ -2,12 +2,15 @@
 """ACME: certificates are got from an authority, kept, renewed and served; its challenges are answered whatever is configured."""
 
 import glob
+import http.client
 import json
 import os
 import signal
 import ssl
+import shutil
 import tempfile
 import threading
+import time
 import unittest
 
 from certificates import authority, certificate
@@ -15,7 +18,7 @@ from clock import Clock
 from harness import HOST, free_port, moongate, request, sanitized, wait_for
 from pebble import EAB_KEY, EAB_KEY_ID, LIFETIME_S, Pebble
 from tls_client import VARIABLES, TlsClient, TlsTestCase, resource
-from upstream import ok
+from upstream import Upstream, ok
 
 DAY_S = 86400
 PATH = "/.well-known/acme-challenge/"
@@ -52,6 +55,13 @@ class AcmeTestCase(TlsTestCase):
     def issued(gw):
         return gw.log_text().count("was issued")
 
+    def set_acme(self, gw, **acme):
+        """The same gateway under other settings of `moongate.acme`."""
+        listen = [f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True}]
+        more = {"acme": self.pebble.settings(**acme), "error_log": {"level": "info"}}
+        gw.add_config("harness.yaml", {"moongate": gw.settings(more, 2, listen)})
+        self.assertEqual(gw.reload().returncode, 0)
+
 
 @sanitized
 class Acme(AcmeTestCase):
@@ -75,9 +85,7 @@ class Acme(AcmeTestCase):
     def test_keys_are_rsa_where_that_is_asked_for_and_a_change_of_it_brings_another_certificate(self):
         gw = self.gateway([wanted("a.test")])
         first = self.wait_for_certificate("a.test")
-        gw.add_config("harness.yaml", {"moongate": {**gw.settings({}, 2, [f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True}]),
-                                                    "acme": self.pebble.settings(key_type="rsa"), "error_log": {"level": "info"}}})
-        gw.reload()
+        self.set_acme(gw, key_type="rsa")
         wait_for(lambda: self.serial("a.test") not in (None, first), 60, "another certificate")
         rsa = self.pebble.trusting()
         rsa.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -156,6 +164,24 @@ class Acme(AcmeTestCase):
         with TlsClient(self.tls_port, "a.test", context=context) as client:
             self.assertEqual(client.sock.getpeercert()["serialNumber"], first)
         self.assertTrue(self.refused(name="b.test", context=context))
+        self.assertIn("TLS for b.test is refused, what is served is a former certificate until 20", gw.log_text())
+        status, = gw.status()["acme"]
+        self.assertRegex(status["state"], "^a former certificate until 20.* and none yet for b.test$")
+        self.assertEqual(status["names_without"], ["b.test"])
+        self.assertIn("ssls/1: a former certificate until 20", gw.run("status").stdout)
+
+    def test_a_file_that_is_damaged_is_ordered_anew(self):
+        gw = self.gateway([wanted("a.test"), wanted("b.test", id="2")])
+        first, other = self.wait_for_certificate("a.test"), self.wait_for_certificate("b.test")
+        gw.stop()
+        for path in glob.glob(os.path.join(gw.run_dir, "acme", "*.json")):
+            with open(path, "r+") as f:
+                if json.load(f)["names"] == ["a.test"]:
+                    f.truncate(100)
+        gw.start()
+        gw.wait_log(".json is not used: ")
+        self.assertNotEqual(self.wait_for_certificate("a.test"), first)
+        self.assertEqual((self.serial("b.test"), self.issued(gw)), (other, 3))
 
     def test_a_resource_that_goes_and_comes_back_costs_no_order(self):
         gw = self.gateway([wanted("a.test")])
@@ -168,12 +194,185 @@ class Acme(AcmeTestCase):
 
 
 @sanitized
+class AcmeCalendar(AcmeTestCase):
+    """The clock of a machine may be wrong, at a start most of all; its clients' are not."""
+
+    def test_what_has_run_out_by_a_wrong_calendar_is_served_on_and_told(self):
+        clock = Clock(self)
+        gw = self.gateway([wanted("a.test")], env=clock.env)
+        first = self.wait_for_certificate("a.test")
+        context = self.pebble.trusting()
+        clock.advance(20 * DAY_S)  # nothing is ordered again right after it was issued
+        self.pebble.stop()
+
+        def served():
+            with TlsClient(self.tls_port, "a.test", context=context) as client:
+                return client.sock.getpeercert()["serialNumber"]
+
+        clock.set_calendar(400 * DAY_S)
+        clock.advance(70)
+        gw.wait_log("what is served is a certificate that has run out, 20", 30)
+        self.assertEqual(served(), first)
+        self.assertRegex(gw.run("status").stdout, "ssls/1: a certificate that has run out, 20.* for a.test")
+        gw.apply({"routes": [VARIABLES], "ssls": [wanted("a.test"), wanted("b.test", id="2")]})
+        self.assertEqual(served(), first)
+        gw.stop()
+        gw.start()
+        self.assertEqual(served(), first)
+        clock.set_calendar(-400 * DAY_S)
+        clock.advance(70)
+        wait_for(lambda: gw.status()["acme"][0]["state"].startswith("a certificate until 20"), 20, "a turn under the old clock")
+        self.assertEqual((served(), self.issued(gw)), (first, 1))
+
+    def test_a_calendar_that_is_ahead_costs_one_order_and_no_certificate(self):
+        clock = Clock(self)
+        gw = self.gateway([wanted("a.test")], env=clock.env)
+        first = self.wait_for_certificate("a.test")
+        clock.advance(20 * DAY_S)  # nothing is ordered again right after it was issued
+        clock.set_calendar(400 * DAY_S)
+        clock.advance(70)
+        gw.wait_log("by this machine's clock the new certificate does not hold now", 30)
+        second = self.wait_for_certificate("a.test")
+        self.assertNotEqual(second, first)
+        for _ in range(5):
+            clock.advance(3600)
+            self.assertEqual(self.serial("a.test"), second)
+        clock.set_calendar(-400 * DAY_S)
+        clock.advance(70)
+        wait_for(lambda: gw.status()["acme"][0]["state"].startswith("a certificate until 20"), 20, "a turn under the old clock")
+        self.assertEqual((self.serial("a.test"), self.issued(gw)), (second, 2))
+
+    def test_a_certificate_that_does_not_hold_yet_by_a_calendar_that_is_behind_is_served(self):
+        clock = Clock(self)
+        clock.set_calendar(-2 * DAY_S)
+        gw = self.gateway([wanted("a.test")], env=clock.env)
+        first = self.wait_for_certificate("a.test")
+        gw.wait_log("by this machine's clock the new certificate does not hold now")
+        self.assertIn("a certificate that does not hold yet, until 20", gw.run("status").stdout)
+        gw.stop()
+        gw.start()
+        self.assertEqual((self.wait_for_certificate("a.test"), self.issued(gw)), (first, 1))
+
+    def test_a_pause_is_as_long_as_it_was_when_the_calendar_is_set_back(self):
+        port, clock = free_port(), Clock(self)
+        gw = self.gateway([wanted("a.test")], Pebble(self, port, start=False), port=port, env=clock.env)
+        gw.wait_log("no certificate for a.test", 30)
+        clock.set_calendar(-10 * DAY_S)
+        self.pebble.start()
+        clock.advance(70)
+        self.wait_for_certificate("a.test")
+
+    def test_pauses_are_shorter_towards_the_end_of_a_certificate(self):
+        clock = Clock(self)
+        gw = self.gateway([wanted("a.test")], env=clock.env)
+        self.wait_for_certificate("a.test")
+        trusted = os.path.join(gw.dir, "trusted.pem")
+        shutil.copy(authority().cert_path, trusted)
+        self.set_acme(gw, trusted_certificate=trusted)
+        os.remove(trusted)  # so that each try fails at once
+        failures = lambda: gw.log_text().count("no certificate for a.test")
+        clock.advance(LIFETIME_S - 1800)
+        wait_for(lambda: failures() == 1, 30, "a first failure")
+        for count in range(2, 7):
+            clock.advance(200)
+            wait_for(lambda: failures() == count, 30, f"failure {count}")
+        self.assertIn("what is served is a certificate until 20", gw.log_text())
+
+
+@sanitized
 class AcmeAuthority(AcmeTestCase):
     def test_a_refused_nonce_is_tried_again(self):
         port = free_port()
         gw = self.gateway([wanted("a.test")], Pebble(self, port, {"PEBBLE_WFE_NONCEREJECT": "50"}), port=port)
         self.wait_for_certificate("a.test")
         self.assertNotIn("no certificate for a.test", gw.log_text())
+
+    def between(self, act):
+        """An authority behind a server that calls act(request, pass_on) for each question; pass_on() is the authority's answer."""
+        port = free_port()
+        pebble = Pebble(self, port)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        own = certificate("pebble", names=("IP:" + HOST,))
+        context.load_cert_chain(own.cert_path, own.key_path)
+
+        def answer(asked, connection):
+            def pass_on():
+                link = http.client.HTTPSConnection(HOST, pebble.port, timeout=30,
+                                                   context=ssl.create_default_context(cafile=authority().cert_path))
+                try:
+                    fields = {name: value for name, value in asked.fields if name.lower() != "connection"}
+                    link.request(asked.method, asked.target, asked.body or None, fields)
+                    got = link.getresponse()
+                    body = got.read()
+                    skipped = ("content-length", "transfer-encoding", "connection")
+                    return ok(body, f"{got.status} X", [pair for pair in got.getheaders() if pair[0].lower() not in skipped],
+                              length=asked.method != "HEAD")
+                finally:
+                    link.close()
+            return act(asked, connection, pass_on)
+
+        self.front = Upstream(answer, tls=context)
+        return pebble, port, {"directory": f"https://{HOST}:{self.front.port}/dir"}
+
+    def test_a_question_that_meets_a_fault_is_asked_again(self):
+        """Each for the first time: the answer is lost, or is 503 and the question never came."""
+        for is_lost in (False, True):
+            with self.subTest(is_lost=is_lost):
+                seen = set()
+
+                def act(asked, connection, pass_on):
+                    if asked.target in seen:
+                        return pass_on()
+                    seen.add(asked.target)
+                    if not is_lost:
+                        return ok("busy", "503 X")
+                    pass_on()
+                    connection.close()
+
+                pebble, port, settings = self.between(act)
+                gw = self.gateway([wanted("a.test")], pebble, port=port, **settings)
+                self.wait_for_certificate("a.test", 60)
+                self.assertGreater(len(seen), 7)
+                self.assertNotIn("no certificate for a.test", gw.log_text())
+                self.assertIn("it is asked again in 1 s", gw.log_text())
+                if is_lost:
+                    self.assertEqual(pebble.log().count("Issued certificate"), 1)
+
+    def test_a_limit_that_is_over_soon_is_waited_for(self):
+        refused = []
+
+        def act(asked, _, pass_on):
+            if asked.target != "/order-plz" or refused:
+                return pass_on()
+            refused.append(time.monotonic())
+            return ok('{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "slow down"}', "429 X", {"Retry-After": "3"})
+
+        pebble, port, settings = self.between(act)
+        gw = self.gateway([wanted("a.test")], pebble, port=port, **settings)
+        self.wait_for_certificate("a.test")
+        self.assertNotIn("no certificate for a.test", gw.log_text())
+        self.assertIn("it is asked again in 3 s", gw.log_text())
+
+    def test_a_limit_of_the_authority_holds_for_all_resources(self):
+        clock, is_limited = Clock(self), [True]
+
+        def act(asked, _, pass_on):
+            if asked.target != "/order-plz" or not is_limited:
+                return pass_on()
+            return ok('{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many"}', "429 X", {"Retry-After": "1800"})
+
+        pebble, port, settings = self.between(act)
+        gw = self.gateway([wanted(f"{name}.test", id=name) for name in "abc"], pebble, port=port, env=clock.env, **settings)
+        orders = lambda: sum(asked.target == "/order-plz" for asked in self.front.requests)
+        gw.wait_log("rateLimited: too many; it is asked again when it allows", 30)
+        for _ in range(4):
+            clock.advance(400)
+            gw.status()
+        self.assertEqual((orders(), gw.log_text().count("no certificate for")), (1, 1))
+        is_limited.clear()
+        clock.advance(500)
+        for name in "abc":
+            self.wait_for_certificate(f"{name}.test")
 
     def test_an_account_that_belongs_to_another_is_made_with_its_key_and_found_again_without(self):
         port, clock = free_port(), Clock(self)
@@ -200,7 +399,7 @@ class AcmeAuthority(AcmeTestCase):
         other = resource("2", ["b.test"], certificate("b.test"))
         gw = self.gateway([wanted("a.test"), other], Pebble(self, port, start=False), port=port, env=clock.env)
         gw.wait_log("ssls/1: no certificate for a.test: ", 30)
-        self.assertIn("TLS for these names is refused", gw.log_text())
+        self.assertIn("TLS for a.test is refused, ", gw.log_text())
         self.assertEqual(gw.get("/who").status, 200)
         with TlsClient(self.tls_port, "b.test") as client:
             self.assertEqual(client.get("/who").status, 200)
@@ -240,7 +439,7 @@ class AcmeAuthority(AcmeTestCase):
 class AcmeChallenges(AcmeTestCase):
     """The authority's questions pass through the test, which may do what it likes while the answers are live."""
 
-    def during(self, act, ssls=(wanted("a.test"),), **more):
+    def during(self, act, ssls=(wanted("a.test"),), is_awaited=True, **more):
         """A gateway whose order waits for act(path) once, given the path that the authority asks for."""
         port, lock, self.outcome = free_port(), threading.Lock(), []
         ready = threading.Event()
@@ -261,7 +460,8 @@ class AcmeChallenges(AcmeTestCase):
         outcome, = wait_for(lambda: list(self.outcome), 40, "a question of the authority")
         if isinstance(outcome, Exception):
             raise outcome
-        self.wait_for_certificate("a.test")
+        if is_awaited:
+            self.wait_for_certificate("a.test")
         return gw, outcome
 
     def test_neither_plugins_nor_routes_hinder_it_and_other_requests_go_to_routing(self):
@@ -304,6 +504,28 @@ class AcmeChallenges(AcmeTestCase):
 
         self.assertEqual(self.during(act)[1], {200})
 
+    def test_settings_that_change_meanwhile_do_not_end_it(self):
+        def act(path):
+            self.set_acme(self.gw, contact=["mailto:others@example.org"], renew_before=DAY_S)
+            return request(self.gw.port, "GET", path, {"Host": "a.test"}).status
+
+        gw, status = self.during(act)
+        self.assertEqual((status, self.issued(gw)), (200, 1))
+        self.assertEqual(self.pebble.log().count("/order-plz"), 1)
+
+    def test_a_resource_or_setting_that_goes_meanwhile_ends_it(self):
+        listen = lambda: [f"{HOST}:PORT", {"address": f"{HOST}:{self.tls_port}", "tls": True}]
+        for what, act in (("resource", lambda _: self.gw.apply({"routes": [VARIABLES], "ssls": []})),
+                          ("setting", lambda _: (self.gw.write_config({"routes": [VARIABLES], "ssls": []}),
+                                                 self.gw.add_config("harness.yaml", {"moongate": self.gw.settings({}, 2, listen())}),
+                                                 self.gw.reload()))):
+            with self.subTest(what):
+                paths = []
+                gw, _ = self.during(lambda path: (paths.append(path), act(path)), is_awaited=False)
+                wait_for(lambda: {gw.get(paths[0]).status for _ in range(6)} == {404}, 20, "routing to have the path again")
+                self.assertEqual((gw.status()["acme"], self.issued(gw)), ([], 0))
+                self.assertTrue(self.refused(name="a.test", context=self.pebble.trusting()))
+
     def test_a_token_is_not_answered_when_its_order_is_over(self):
         paths = []
         gw, _ = self.during(paths.append)
@@ -329,6 +551,9 @@ class AcmeRefusals(AcmeTestCase):
                 ({**wanted("a.test"), "cert": issued.cert, "key": issued.key}, "ssls[0].cert: stands beside `acme: true`"),
                 (wanted("*.a.test"), "ssls[0].snis: `acme` makes no wildcard certificates"),
                 (wanted("127.0.0.1"), "ssls[0].snis: `acme` makes no certificates for addresses"),
+                (wanted("localhost"), "ssls[0].snis: no authority makes a certificate for localhost, which has no dot"),
+                (wanted("a-.test"), "ssls[0].snis: expected a host name: "),
+                ({"id": "1", "acme": True, "sni": "."}, "ssls[0].sni: expected a host name: "),
                 (wanted("a.test", type="client"), "ssls[0].type: a certificate of type client is not made by `acme`"),
                 (wanted("a.test", ocsp_stapling={"enabled": True}), "ssls[0].ocsp_stapling: certificates by `acme` are not stapled"),
                 (wanted(*(f"n{i}.test" for i in range(101))), "ssls[0].snis: more than 100 names"),

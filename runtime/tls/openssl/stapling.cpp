@@ -9,6 +9,7 @@
 
 #include <ctime>
 
+#include "tls/certificate.h"
 #include "tls/openssl/owned.h"
 #include "tls/openssl/parts.h"
 
@@ -97,7 +98,7 @@ Result<WallTime> read_time(const ASN1_GENERALIZEDTIME* time) {
   std::tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1)
     return base::invalid("the answer has a time that cannot be read");
-  return WallTime(std::chrono::seconds(::timegm(&parts)));
+  return to_wall_time(::timegm(&parts));
 }
 
 /// Until when the answer holds, if it says that the certificate is good and is of now.

@@ -285,8 +285,20 @@ TEST_CASE("an ssl by acme has no certificate, and names that an authority can lo
   CHECK(ssl.certificates.empty());
   CHECK(
       error_of(parse_ssl(value_of("{snis: [a.com], acme: true, key: k}"))).starts_with("key: stands beside"));
-  for (const char* bad : {"'*.a.com'", "10.0.0.1", "'::1'", "a..com", ".com", "a_b.com", "'a b'"})
-    CHECK_FALSE(error_of(parse_ssl(value_of("{snis: [" + std::string(bad) + "], acme: true}"))).empty());
+  const std::string longest(63, 'x');
+  const auto error = [](const std::string& name) {
+    return error_of(parse_ssl(value_of("{snis: ['" + name + "'], acme: true}")));
+  };
+  for (const std::string& good : {longest + ".com", std::string("xn--bcher-kva.com"), std::string("1.a")})
+    CHECK(error(good).empty());
+  for (const char* bad : {"*.a.com", "10.0.0.1", "::1", "a..com", ".com", "a_b.com", "a b", "-a.com",
+                          "a-.com", "a.-com", "a.com-", ".", ""})
+    CHECK_FALSE(error(bad).empty());
+  CHECK(error("x" + longest + ".com").find("at most 63 bytes") != std::string::npos);
+  CHECK(error("localhost").find("has no dot") != std::string::npos);
+  CHECK(error("b\xc3\xbc"
+              "cher.com")
+            .find("its form with xn--") != std::string::npos);
   CHECK_FALSE(parsed(parse_ssl(value_of("{sni: a.com, cert: c, key: k, acme: false}"))).is_issued);
 }
 
