@@ -298,6 +298,19 @@ class Http3TestCase(TestCase):
         told = self.peer("fetch", connections=[[request(one, name) for one in requests] for name, requests in zip(names, connections)], **more)
         return [[PeerAnswer(answer) for answer in answers] for answers in told]
 
+    def crowd(self, count, **more):
+        """Handshakes that nobody ends, until the test is over."""
+        peer = subprocess.Popen([http3_peer(), "crowd"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def end():
+            peer.kill()
+            peer.wait(10)
+            peer.stdout.close()
+        self.addCleanup(end)
+        with peer.stdin:
+            peer.stdin.write(json.dumps({"address": f"{HOST}:{self.port}", "name": "localhost", "from": HOST, "count": count, **more}).encode())
+        self.assertEqual(peer.stdout.readline(), b"begun\n")
+
     def take(self, steps, **more):
         return Stepped(self.peer("steps", steps=steps.steps, **more))
 

@@ -373,6 +373,21 @@ class Strangers(Http3TestCase):
         self.assertEqual(fetch(self.port, ["/who/1"]).answers[0].status, 200)
 
 
+@needs_tls("HTTP/3")
+@sanitized
+class Crowds(Http3TestCase):
+    """Handshakes that do not end, and those who come meanwhile."""
+
+    def test_who_comes_has_to_prove_its_address_and_one_address_leaves_room_for_the_others(self):
+        refused = 2
+        self.serve_http3([WHO], workers=1)
+        self.crowd(256)
+        self.assertEqual(fetch(self.port, ["/who/1"]).answers[0].status, 200)  # a Retry, and then as ever
+        self.crowd(64, hears=1)  # they prove it, and go no further
+        self.assertEqual(self.ask_peer([["/who/1"]], **{"from": HOST})[0][0].fault["code"], refused)
+        self.assertEqual(self.ask_peer([["/who/1"]], **{"from": "127.0.0.2"})[0][0].status, 200)
+
+
 class Refusals(TestCase):
     def test_a_listener_that_cannot_speak_it_is_refused_with_its_place(self):
         for listener, text in (({"address": "127.0.0.1:1", "http3": True}, "add `tls: true`"),

@@ -5,6 +5,7 @@
 //	http3_peer fetch   whole requests, on connections one after the other
 //	http3_peer steps   one connection, on which streams carry whatever bytes they are told to
 //	http3_peer load    many requests at a time; tells how many were answered
+//	http3_peer crowd   handshakes that are begun and not ended; says so, and stays until it is killed
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -36,6 +38,22 @@ type Server struct {
 	Key      string `json:"key"`
 	Protocol string `json:"protocol"` // of the handshake, for steps; "h3" by default
 	IdleMS   int    `json:"idle_ms"`
+	From     string `json:"from"` // the address of ours; empty: whichever
+}
+
+func (s Server) dial(ctx context.Context, config *tls.Config, quicConfig *quic.Config) (quic.EarlyConnection, error) {
+	if s.From == "" {
+		return quic.DialAddrEarlyContext(ctx, s.Address, config, quicConfig)
+	}
+	socket, err := net.ListenPacket("udp", s.From+":0")
+	if err != nil {
+		return nil, err
+	}
+	address, err := net.ResolveUDPAddr("udp", s.Address)
+	if err != nil {
+		return nil, err
+	}
+	return quic.DialEarlyContext(ctx, socket, address, s.Name, config, quicConfig)
 }
 
 func (s Server) tlsConfig(cache tls.ClientSessionCache) (*tls.Config, error) {
@@ -179,7 +197,7 @@ func fetch(input []byte) (interface{}, error) {
 		}
 		transport := &http3.RoundTripper{TLSClientConfig: config, QuicConfig: server.quicConfig(), DisableCompression: true,
 			Dial: func(ctx context.Context, _ string, tlsConfig *tls.Config, quicConfig *quic.Config) (quic.EarlyConnection, error) {
-				return quic.DialAddrEarlyContext(ctx, server.Address, tlsConfig, quicConfig)
+				return server.dial(ctx, tlsConfig, quicConfig)
 			}}
 		answers := []answer{}
 		for _, one := range requests {
@@ -366,7 +384,7 @@ func load(input []byte) (interface{}, error) {
 	}
 	var left, done, bad, resumed int64 = wanted.Requests, 0, 0, 0
 	dial := func(ctx context.Context, _ string, tlsConfig *tls.Config, quicConfig *quic.Config) (quic.EarlyConnection, error) {
-		return quic.DialAddrEarlyContext(ctx, wanted.Address, tlsConfig, quicConfig)
+		return wanted.dial(ctx, tlsConfig, quicConfig)
 	}
 	var all sync.WaitGroup
 	began := time.Now()
@@ -411,10 +429,72 @@ func load(input []byte) (interface{}, error) {
 	return map[string]interface{}{"done": done, "bad": bad, "resumed": resumed, "seconds": time.Since(began).Seconds()}, nil
 }
 
+// --- crowd
+
+// deaf hears so many packets and then none.
+type deaf struct {
+	net.PacketConn
+	hears int
+	spoke *sync.Once
+	count *sync.WaitGroup
+}
+
+func (d *deaf) ReadFrom(buffer []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := d.PacketConn.ReadFrom(buffer)
+		if err != nil || d.hears > 0 {
+			d.hears--
+			return n, from, err
+		}
+	}
+}
+
+// What comes behind the packets that were heard is an answer to them.
+func (d *deaf) WriteTo(packet []byte, to net.Addr) (int, error) {
+	n, err := d.PacketConn.WriteTo(packet, to)
+	if d.hears <= 0 {
+		d.spoke.Do(d.count.Done)
+	}
+	return n, err
+}
+
+type crowding struct {
+	Server
+	Count int `json:"count"`
+	Hears int `json:"hears"` // of what comes, packets
+}
+
+func crowd(input []byte) (interface{}, error) {
+	var wanted crowding
+	if err := json.Unmarshal(input, &wanted); err != nil {
+		return nil, err
+	}
+	config, err := wanted.tlsConfig(nil)
+	if err != nil {
+		return nil, err
+	}
+	address, err := net.ResolveUDPAddr("udp", wanted.Address)
+	if err != nil {
+		return nil, err
+	}
+	var begun sync.WaitGroup
+	for i := 0; i < wanted.Count; i++ {
+		socket, err := net.ListenPacket("udp", wanted.From+":0")
+		if err != nil {
+			return nil, err
+		}
+		begun.Add(1)
+		go quic.Dial(&deaf{socket, wanted.Hears, &sync.Once{}, &begun}, address, wanted.Name, config, wanted.quicConfig())
+	}
+	begun.Wait()
+	fmt.Println("begun")
+	select {}
+}
+
 func main() {
-	modes := map[string]func([]byte) (interface{}, error){"fetch": fetch, "steps": steps, "load": load}
+	modes := map[string]func([]byte) (interface{}, error){"fetch": fetch, "steps": steps, "load": load, "crowd": crowd}
 	if len(os.Args) != 2 || modes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: http3_peer fetch | steps | load <what.json")
+		fmt.Fprintln(os.Stderr, "usage: http3_peer fetch | steps | load | crowd <what.json")
 		os.Exit(2)
 	}
 	input, err := io.ReadAll(os.Stdin)
