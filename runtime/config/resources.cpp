@@ -298,13 +298,9 @@ std::string describe_unissued(const std::string& name) {
   if (is_address) return "`acme` makes no certificates for addresses; give a host name, or `cert` and `key`";
   if (!is_dns_name(name))
     return "expected a host name: parts of letters, digits and `-`, each of at most 63 bytes and without `-` "
-           "at "
-           "its ends, with `.` between them, got '" +
+           "at its ends, with `.` between them, got '" +
            name + "'";
-  return name.find('.') != name.npos
-             ? ""
-             : "no authority makes a certificate for " + name +
-                   ", which has no dot; write the whole name, or give `cert` and `key`";
+  return "";
 }
 
 void read_issued(FieldReader& fields, const Value& body, Ssl* ssl) {

@@ -172,19 +172,22 @@ std::string Acme::describe_service(const Names& names) const {
   return text + (service.without.empty() ? "" : " and none yet for " + join(service.without));
 }
 
-/// Begins the order that could have begun for the longest time, if none is under way, and comes again.
+/// Begins the order that could have begun for the longest time, if none is under way, and comes again. Those
+/// that have failed come after those that have not: many that fail for one reason hold up nobody else.
 void Acme::go_on() {
   if (!is_started_ || entries_.empty()) return;
   timer_.start(loop_.timers(), kLookEvery);
   if (client_) return;
   const Names* first = nullptr;
-  Duration wait = kLookEvery;
+  std::pair<bool, Duration> best;
   for (const auto& [names, entry] : entries_) {
     const Duration its_wait = find_wait(names, entry);
-    if (first != nullptr && its_wait >= wait) continue;
+    const std::pair rank(its_wait > Duration(0) || entry.failures > 0, its_wait);
+    if (first != nullptr && rank >= best) continue;
     first = &names;
-    wait = its_wait;
+    best = rank;
   }
+  Duration wait = best.second;
   wait = std::max<Duration>(wait, authority_not_before_ - Clock::steady());
   if (wait <= Duration(0)) return begin(Names(*first));
   timer_.start(loop_.timers(), std::min(wait, kLookEvery));
@@ -265,7 +268,8 @@ void Acme::take(AcmeOutcome outcome) {
   Result<void> taken = outcome.chain ? take_chain(*outcome.chain) : Result<void>(outcome.chain.error());
   if (outcome.is_limited)
     authority_not_before_ =
-        Clock::steady() + std::clamp(outcome.retry_after, kFirstRetry, kAuthorityPauseMax);
+        Clock::steady() + std::clamp(outcome.is_limited_for_all ? outcome.retry_after : Duration(0),
+                                     kFirstRetry, kAuthorityPauseMax);
   if (!taken) note_failure(taken.error().detail, outcome.retry_after);
   ordered_key_.clear();
   look();

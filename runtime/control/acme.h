@@ -37,6 +37,8 @@ class Acme {
   void start();
   /// What to hand to the workers, see tls::Issued.
   const std::string& packed() const { return packed_; }
+  /// It could not be handed on: it is to be handed out again.
+  void note_unheard() { packed_.clear(); }
   /// What workers are to answer, see proxy::AcmeChallenges, and the number of that; 0 before there was any.
   const std::string& challenges() const { return challenges_; }
   uint64_t challenge_number() const { return challenge_number_; }

@@ -28,8 +28,9 @@ constexpr Duration kPollWaitMax = std::chrono::minutes(1);
 constexpr Duration kFirstRepeat = std::chrono::seconds(1);
 constexpr Duration kLastRepeat = std::chrono::seconds(30);
 constexpr Duration kRepeatWaitMax = std::chrono::minutes(1);  // a longer one ends the order
-constexpr int kEarlyRepeatsMax = 3;  // of a question before there is an order: nothing is lost
-constexpr int kRepeatsMax = 30;      // of a question of the order
+constexpr int kEarlyRepeatsMax = 3;     // of a question before there is an order: nothing is lost
+constexpr int kRepeatsMax = 30;         // of a question of the order
+constexpr int kAnsweredRepeatsMax = 6;  // and where the authority is there, but cannot
 
 /// What helps against a refusal, where that is known.
 std::string_view remedy_of(std::string_view type) {
@@ -133,6 +134,7 @@ void AcmeClient::on_answer(Result<std::string> answer) {
   retry_after_ =
       parse_retry_after(asked->find_field("retry-after"), base::Clock::wall()).value_or(Duration(0));
   if (asked->status() >= 300) return on_problem(asked->status(), *answer);
+  last_trouble_.clear();
   if (!is_asking_nonce_) return (this->*take_)(*answer);
   if (nonce_.empty()) return fail(directory_.new_nonce + ": the authority gives no nonce");
   ask();
@@ -145,7 +147,8 @@ void AcmeClient::on_problem(uint16_t status, const std::string& body) {
   if (is_of_account && !is_making_account_ && problem.type == "accountDoesNotExist") return ask_account(true);
   std::string what = (is_asking_nonce_ ? directory_.new_nonce : url_) + ": " + problem.text();
   const bool is_limit = status == 429 || problem.type == "rateLimited";
-  const bool may_pass = is_limit ? retry_after_ > Duration(0) : status >= 500;
+  const bool is_fault = status >= 500 && status != 501 && repeats_ < kAnsweredRepeatsMax;
+  const bool may_pass = is_limit ? retry_after_ > Duration(0) : is_fault;
   if (may_pass && ask_again_later(what)) return;
   // What was asked before may have been understood, and only the answer to it was lost.
   const bool is_again = repeats_ > 0 && !may_pass && !is_limit && !is_asking_nonce_;
@@ -158,6 +161,9 @@ void AcmeClient::on_problem(uint16_t status, const std::string& body) {
   else
     what += remedy_of(problem.type);
   outcome_.is_limited = is_limit || status == 503;
+  // A limit that an order meets may be one of its names.
+  outcome_.is_limited_for_all = outcome_.is_limited && (status == 503 || is_of_account || is_asking_nonce_ ||
+                                                        take_ == &AcmeClient::take_directory);
   fail(what);
 }
 

@@ -23,6 +23,7 @@ struct AcmeOutcome {
   base::Result<std::string> chain{std::string()};  // PEM
   base::Duration retry_after{0};                   // after a failure, when the authority has said so
   bool is_limited = false;                         // it does not want to be asked anything for a while
+  bool is_limited_for_all = false;                 // and that is not for the names of this order
 };
 
 /// An order under way.

@@ -104,6 +104,7 @@ void Control::on_issued() {
   Result<snapshot::Descriptor> made = snapshot::write_sealed_memfd(acme_.packed());
   if (!made) {
     MG_LOG(kError) << "issued certificates cannot be handed to the workers: " << made.error().detail;
+    acme_.note_unheard();
     return;
   }
   issued_memfd_ = made.take();

@@ -229,6 +229,13 @@ struct Http2Session::Callbacks {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
+  // A request counts as begun when its head is about to go: the library tells of what went one call later.
+  static int on_frame_about_to_go(nghttp2_session* library, const nghttp2_frame* frame, void* self) {
+    if (!of(self).is_client_ || frame->hd.type != NGHTTP2_HEADERS) return 0;
+    if (StreamHandler* handler = handler_of(library, frame->hd.stream_id)) handler->on_frame_sent(0);
+    return 0;
+  }
+
   // A stream whose head or trailers cannot be sent would wait for ever. Those of requests the library ends.
   static int on_frame_not_sent(nghttp2_session* library, const nghttp2_frame* frame, int, void* self) {
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
@@ -322,6 +329,7 @@ struct Http2Session::Callbacks {
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks, on_frame_about_to_go);
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_closed);
     nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(callbacks, ignore_extension);

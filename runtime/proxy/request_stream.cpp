@@ -90,9 +90,7 @@ void RequestStream::on_data(std::string_view bytes) {
       exchange_ && exchange_->request.is_extended_connect && !exchange_->is_head_sent;
   if (!exchange_ || fault_status_ != 0 || (is_given_ && !is_tunnel_to_be)) {
     connection_->consume(id_, bytes.size());
-    const bool is_behind_length_0 = exchange_ && exchange_->body_state == BodyState::kNone &&
-                                    exchange_->request.body == http::BodyKind::kLength;
-    if (is_behind_length_0) reset(Http2Code::kProtocolError, Ending::kClientGone);
+    if (has_length_0()) reset(Http2Code::kProtocolError, Ending::kClientGone);
     return;
   }
   body_received_ += bytes.size();
@@ -133,7 +131,14 @@ void RequestStream::on_fields(const http::Http2FieldBlock& block, bool is_last) 
 }
 
 void RequestStream::on_malformed(std::string_view reason) {
+  if (has_length_0()) return reset(Http2Code::kProtocolError, Ending::kClientGone);
   if (exchange_ && !is_given_ && fault_status_ == 0) fail_body(400, reason);
+}
+
+// What has come as its body was not to come.
+bool RequestStream::has_length_0() const {
+  return exchange_ && exchange_->body_state == BodyState::kNone &&
+         exchange_->request.body == http::BodyKind::kLength;
 }
 
 // HTTP/3 has no reset behind an answer that would not take the answer's own bytes back.

@@ -80,6 +80,7 @@ class RequestStream final : public exchange::ClientSide, public http::StreamHand
   void give(std::string_view bytes, bool is_last);
   [[gnu::cold]] void fail_body(uint16_t status, std::string_view reason);
   void note_malformed(uint16_t status);
+  bool has_length_0() const;
   void drop_received();
   bool refuses_connect(exchange::Exchange& exchange);
   size_t queue(const iovec* pieces, int count, bool is_last);

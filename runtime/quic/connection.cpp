@@ -233,8 +233,9 @@ net::SocketAddress Connection::peer_address() const {
   return !is_handshake_over_ || present == former_peer_ ? present : peer_;
 }
 void Connection::keep_alive(bool is_wanted) {
+  constexpr ngtcp2_duration kNever = 0;
   const auto half = static_cast<ngtcp2_duration>(options_.idle_timeout.count()) / 2;
-  ngtcp2_conn_set_keep_alive_timeout(library_, is_wanted ? half : UINT64_MAX);
+  ngtcp2_conn_set_keep_alive_timeout(library_, is_wanted ? half : kNever);
 }
 
 net::SocketAddress Connection::local_address() const {
@@ -344,7 +345,8 @@ bool Connection::write_packets() {
     const bool is_fine = write_next(buffer + used, kPacketMaxBytes, &path.path, &info, &written);
     is_writing_ = false;
     if (!is_fine) return false;
-    do_later();
+    const bool is_more = do_later();  // resets, which may be the last words of the connection
+    if (written == 0 && is_more) continue;
     if (written == 0) break;
     const auto size = static_cast<size_t>(written);
     const net::SocketAddress to = to_address(path.path.remote), from = to_address(path.path.local);
@@ -373,8 +375,9 @@ bool Connection::write_packets() {
   return true;
 }
 
-void Connection::do_later() {
-  if (later_.empty()) return;
+/// True when there was something.
+bool Connection::do_later() {
+  if (later_.empty()) return false;
   std::vector<Later> due;
   due.swap(later_);
   for (const Later& one : due) {
@@ -394,6 +397,7 @@ void Connection::do_later() {
     }
   }
   flush_later();
+  return true;
 }
 
 void Connection::schedule() {

@@ -104,7 +104,7 @@ class Connection final : private Http3Transport {
   bool write_next(uint8_t* out, size_t size, ngtcp2_path* path, ngtcp2_pkt_info* info, ngtcp2_ssize* written);
   void schedule();
   bool has_postponed(Later::Kind kind, int64_t stream, uint64_t value);
-  void do_later();
+  bool do_later();
   [[gnu::cold]] bool fail_library(int code);
   [[gnu::cold]] bool fail_http3();
   [[gnu::cold]] void close_with(const ngtcp2_connection_close_error& error);

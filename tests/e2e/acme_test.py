@@ -353,18 +353,33 @@ class AcmeAuthority(AcmeTestCase):
         self.assertNotIn("no certificate for a.test", gw.log_text())
         self.assertIn("it is asked again in 3 s", gw.log_text())
 
-    def test_a_limit_of_the_authority_holds_for_all_resources(self):
+    def begin_limited(self, target):
+        """Three resources, and an authority that wants half an hour before it is asked for that again."""
         clock, is_limited = Clock(self), [True]
 
         def act(asked, _, pass_on):
-            if asked.target != "/order-plz" or not is_limited:
+            if asked.target != target or not is_limited:
                 return pass_on()
             return ok('{"type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many"}', "429 X", {"Retry-After": "1800"})
 
         pebble, port, settings = self.between(act)
         gw = self.gateway([wanted(f"{name}.test", id=name) for name in "abc"], pebble, port=port, env=clock.env, **settings)
-        orders = lambda: sum(asked.target == "/order-plz" for asked in self.front.requests)
         gw.wait_log("rateLimited: too many; it is asked again when it allows", 30)
+        return gw, clock, is_limited
+
+    def test_a_limit_of_an_order_holds_for_that_and_the_others_wait_a_minute(self):
+        gw, clock, is_limited = self.begin_limited("/order-plz")
+        is_limited.clear()
+        clock.advance(62)
+        for name in "bc":
+            self.wait_for_certificate(f"{name}.test")
+        self.assertEqual((self.serial("a.test"), gw.log_text().count("no certificate for")), (None, 1))
+        clock.advance(2000)
+        self.wait_for_certificate("a.test")
+
+    def test_a_limit_of_the_authority_holds_for_all_resources(self):
+        gw, clock, is_limited = self.begin_limited("/sign-me-up")
+        orders = lambda: sum(asked.target == "/sign-me-up" for asked in self.front.requests)
         for _ in range(4):
             clock.advance(400)
             gw.status()
@@ -551,7 +566,6 @@ class AcmeRefusals(AcmeTestCase):
                 ({**wanted("a.test"), "cert": issued.cert, "key": issued.key}, "ssls[0].cert: stands beside `acme: true`"),
                 (wanted("*.a.test"), "ssls[0].snis: `acme` makes no wildcard certificates"),
                 (wanted("127.0.0.1"), "ssls[0].snis: `acme` makes no certificates for addresses"),
-                (wanted("localhost"), "ssls[0].snis: no authority makes a certificate for localhost, which has no dot"),
                 (wanted("a-.test"), "ssls[0].snis: expected a host name: "),
                 ({"id": "1", "acme": True, "sni": "."}, "ssls[0].sni: expected a host name: "),
                 (wanted("a.test", type="client"), "ssls[0].type: a certificate of type client is not made by `acme`"),

@@ -53,10 +53,12 @@ class Fetched:
         return int(found.group(1), 16) if found else None
 
 
-def arguments(port, targets, *flags, relay=None):
-    """The client's name of the server is that by which it finds its address. `relay`: the port of an address to go through."""
+def arguments(port, targets, *flags, relay=None, ends=True):
+    """The client's name of the server is that by which it finds its address. `relay`: the port of an address to go through.
+    `ends`: with its requests."""
     host = (HOST, str(relay)) if relay else ("localhost", str(port))
-    return [need("gtlsclient"), "--no-quic-dump", "--no-http-dump", "--exit-on-all-streams-close", *flags, *host, *[f"https://localhost:{port}{target}" for target in targets]]
+    flags = [*flags, "--exit-on-all-streams-close"] if ends else flags
+    return [need("gtlsclient"), "--no-quic-dump", "--no-http-dump", *flags, *host, *[f"https://localhost:{port}{target}" for target in targets]]
 
 
 def fetch(port, targets, *flags, body=None, limit_s=LIMIT_S, relay=None):
@@ -93,8 +95,8 @@ def loopbacks():
 class HoppingRelay:
     """Passes a client's packets on, each from one of two ports, by chance, over a path that carries no large ones back."""
 
-    def __init__(self, port, seed):
-        self.chance = random.Random(seed)
+    def __init__(self, port, seed, hops=True):
+        self.chance, self.hops, self.packets_back = random.Random(seed), hops, 0
         self.front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.front.bind((HOST, 0))
         self.port = self.front.getsockname()[1]
@@ -117,8 +119,9 @@ class HoppingRelay:
                     continue
                 if sock is self.front:
                     client, packets = sender, packets + 1
-                    self.backs[0 if packets < 4 else self.chance.randrange(2)].send(data)
+                    self.backs[0 if packets < 4 or not self.hops else self.chance.randrange(2)].send(data)
                 elif client and len(data) <= 1250:
+                    self.packets_back += 1
                     self.front.sendto(data, client)
         for sock in (self.front, *self.backs):
             sock.close()

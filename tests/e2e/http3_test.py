@@ -375,6 +375,20 @@ class Strangers(Http3TestCase):
 
 @needs_tls("HTTP/3")
 @sanitized
+class Silence(Http3TestCase):
+    def test_a_connection_without_requests_is_silent(self):
+        self.serve_http3([WHO])
+        relay = HoppingRelay(self.port, 0, hops=False)
+        self.addCleanup(relay.close)
+        client = subprocess.Popen(arguments(self.port, ["/who/1"], "--timeout=4s", relay=relay.port, ends=False), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        text = client.communicate(timeout=60)[0]
+        self.assertIn(b"HTTP stream 0 closed with error code 256", text)
+        self.assertLess(relay.packets_back, 60)
+
+
+@needs_tls("HTTP/3")
+@sanitized
 class Crowds(Http3TestCase):
     """Handshakes that do not end, and those who come meanwhile."""
 
